@@ -1,0 +1,57 @@
+.DEFAULT_GOAL := help
+.PHONY: help start test check format bench docs lock clean
+PYTHON ?= python3
+BIN := .venv/bin
+HOST ?= 127.0.0.1
+PORT ?= 8080
+
+help:  ## Print the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+start: .venv/runtime  ## Set everything up and serve on embedded SQLite (rollbook.db in this folder)
+	@$(BIN)/rollbook serve --host $(HOST) --port $(PORT)
+
+test: .venv/dev  ## Run every test, on SQLite and on a real PostgreSQL
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: .venv/dev  ## Format, lint, strict types, import layers, documentation tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/docs
+
+format: .venv/dev  ## Format the code and mend what the linter can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: .venv/dev  ## Measure side by side; ENGINE=sqlite or postgresql, ROUNDS=5, SECONDS=4
+	@$(BIN)/python -m benchmarks
+
+docs: .venv/dev  ## Write the generated reference pages anew
+	@$(BIN)/python -m tests.docs.generate
+
+lock: .venv/dev  ## Resolve the dependencies anew into requirements/*.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade --group dev --output-file requirements/dev.txt pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --constraint requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml requirements/build.in
+
+clean:  ## Remove the virtual environment and what tools left behind
+	rm -rf .venv .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The package itself is installed from this folder; everything else by hash.
+.venv/runtime: requirements/runtime.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing what rollbook needs (once)..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/runtime
+	@echo "Installing what its tests need (once)..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,154 @@
+"""Who asks: tokens, keys, and the two calls that make tokens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import jwt
+import msgspec
+
+from rollbook import accounts
+from rollbook.accounts import Grant
+from rollbook.api.wire import ApiError, Call, Read
+
+CACHE_MAX = 10_000
+"""Verified tokens kept in memory; the cache starts anew when it is full."""
+
+ALGORITHM = "HS256"
+
+
+class LoginBody(msgspec.Struct):
+    """The body of a login."""
+
+    api_key: Annotated[str, msgspec.Meta(description="A `live_` or `test_` key.", max_length=1000)]
+
+
+class Token(msgspec.Struct):
+    """A bearer token."""
+
+    bearer: str
+
+
+class Principal:
+    """Who asks, and until when that need not be looked up again.
+
+    Args:
+        fresh_until: seconds since 1970; afterwards the key is checked again.
+    """
+
+    __slots__ = ("account_id", "fresh_until", "key_id", "rights")
+
+    def __init__(self, grant: Grant, fresh_until: float) -> None:
+        self.account_id = grant.account_id
+        self.key_id = grant.key_id
+        rights = set(grant.rights.split(","))
+        self.rights = frozenset(accounts.RIGHTS if "admin" in rights else rights)
+        self.fresh_until = fresh_until
+
+
+class Gate:
+    """Knows who a bearer is.
+
+    Args:
+        secret: signs tokens.
+        life_seconds: of a new token.
+        cache_seconds: how long a verified bearer is believed without asking the database.
+        read: runs a point read.
+    """
+
+    def __init__(
+        self,
+        secret: str,
+        *,
+        life_seconds: float,
+        cache_seconds: float,
+        read: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._secret = secret
+        self._life_seconds = life_seconds
+        self._cache_seconds = cache_seconds
+        self._read = read
+        self._cache: dict[str, Principal] = {}
+
+    def known(self, authorization: str | None) -> Principal | None:
+        """The principal of an Authorization header that was verified a moment ago."""
+        principal = self._cache.get(authorization or "")
+        if principal is not None and time.time() < principal.fresh_until:
+            return principal
+        return None
+
+    async def verify(self, authorization: str | None) -> Principal:
+        """Find out who sends this Authorization header.
+
+        Raises:
+            ApiError: 401, saying what is wrong with it.
+        """
+        if not authorization:
+            raise _refused("A bearer token is missing: send `Authorization: Bearer <token>`.")
+        scheme, _, bearer = authorization.partition(" ")
+        bearer = bearer.strip()
+        if scheme.lower().rstrip(":") != "bearer" or not bearer:
+            raise _refused("The Authorization header must read `Bearer <token>`.")
+        fresh_until = time.time() + self._cache_seconds
+        if bearer.startswith(("live_", "test_")):
+            grant = await self._read(accounts.grant_of_key, bearer)
+            if grant is None:
+                raise _refused("The API key is unknown or was revoked.")
+        else:
+            claims = self._claims(bearer)
+            fresh_until = min(fresh_until, claims["exp"])
+            grant = await self._read(accounts.grant_of_key_id, claims["id"], claims["key"])
+            if grant is None:
+                raise _refused("The API key of this token was revoked.")
+        principal = Principal(grant, fresh_until)
+        if len(self._cache) >= CACHE_MAX:
+            self._cache.clear()
+        self._cache[authorization] = principal
+        return principal
+
+    def token(self, grant: Grant) -> Token:
+        """A new token for what a key opens."""
+        now = int(time.time())
+        claims = {
+            "iat": now,
+            "exp": now + max(1, int(self._life_seconds)),
+            "id": grant.account_id,
+            "roles": grant.rights.split(","),
+            "key": grant.key_id,
+        }
+        return Token(jwt.encode(claims, self._secret, ALGORITHM))
+
+    def _claims(self, bearer: str) -> dict[str, Any]:
+        try:
+            claims = jwt.decode(
+                bearer, self._secret, [ALGORITHM], options={"require": ["exp", "iat", "id", "key"]}
+            )
+        except jwt.ExpiredSignatureError:
+            raise _refused("The token has expired: log in again.") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise _refused("The bearer token is not valid.") from None
+        if not isinstance(claims["id"], int) or not isinstance(claims["key"], int):
+            raise _refused("The bearer token is not valid.")
+        return claims
+
+
+def login(call: Call, body: LoginBody) -> Read:
+    """Exchange an API key for a bearer token."""
+    return Read(accounts.grant_of_key, body.api_key, show=lambda grant: _token(call, grant))
+
+
+def refresh(call: Call) -> Read:
+    """Exchange a bearer token that is still valid for one with a new term."""
+    return Read(accounts.grant_of_key_id, call.key_id, show=lambda grant: _token(call, grant))
+
+
+def _token(call: Call, grant: Grant | None) -> Token:
+    if grant is None:
+        raise _refused("The API key is unknown or was revoked.")
+    return call.gate.token(grant)
+
+
+def _refused(message: str) -> ApiError:
+    return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="rollbook"'})

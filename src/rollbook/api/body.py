@@ -1,0 +1,105 @@
+"""Reading a JSON body so that every bad field is named, not only the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from rollbook.api.wire import ApiError
+from rollbook.errors import Invalid, Problem
+
+EXPECTED = {
+    "string": "a string",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "array": "a list",
+    "object": "an object",
+}
+
+
+class Body:
+    """How the body of a route is read.
+
+    Args:
+        kind: the Struct it becomes; members that it does not have are ignored.
+        rules: the core's rules for single fields, so that a value that breaks one is named beside
+            a value of the wrong type.
+    """
+
+    def __init__(
+        self, kind: type[msgspec.Struct], rules: Mapping[str, Callable[[Any], Any]] | None = None
+    ) -> None:
+        self.kind = kind
+        self._rules = dict(rules or {})
+        self._decode = msgspec.json.Decoder(kind).decode
+        self._fields = msgspec.structs.fields(kind)
+        self._expected = {field.name: _expected(field.type) for field in self._fields}
+
+    def read(self, data: bytes) -> msgspec.Struct:
+        """Read a body; an empty one is an empty object.
+
+        Raises:
+            ApiError: 400, it is not JSON; the message says where.
+            Invalid: naming every field that is missing or of the wrong type or breaks a rule.
+        """
+        try:
+            return self._decode(data or b"{}")
+        except msgspec.ValidationError:
+            raise Invalid(self._problems(_plain(data))) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _malformed(error, data) from None
+
+    def _problems(self, found: Any) -> list[Problem]:
+        if not isinstance(found, dict):
+            return [Problem("body", "The body must be a JSON object.")]
+        problems = []
+        for field in self._fields:
+            name = field.encode_name
+            value = found.get(name)
+            if field.required and value is None:
+                problems.append(Problem(name, f"The {name} field is required."))
+                continue
+            if name not in found:
+                continue
+            try:
+                msgspec.convert(value, field.type)
+            except msgspec.ValidationError:
+                problems.append(Problem(name, f"The {name} must be {self._expected[name]}."))
+                continue
+            if name in self._rules and value is not None:
+                try:
+                    self._rules[name](value)
+                except ValueError as error:
+                    problems.append(Problem(name, f"The {name} {error}."))
+        return problems
+
+
+def _plain(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(error, data) from None
+
+
+def _malformed(error: Exception, data: bytes) -> ApiError:
+    if isinstance(error, RecursionError):
+        return ApiError(400, "The JSON is malformed: it is nested too deeply.")
+    if isinstance(error, UnicodeDecodeError):
+        return ApiError(400, f"The JSON is malformed: it is not UTF-8 (byte {error.start}).")
+    text = str(error).removeprefix("JSON is malformed: ")
+    if "byte" not in text:
+        text += f" (byte {len(data)})"
+    return ApiError(400, f"The JSON is malformed: {text[:1].lower()}{text[1:]}.")
+
+
+def _expected(kind: Any) -> str:
+    """Words for a field's type, from its JSON schema: "a string or null"."""
+    schema = msgspec.json.schema(kind)
+    kinds = [schema.get("type"), *(option.get("type") for option in schema.get("anyOf", ()))]
+    if "boolean" in kinds:
+        return EXPECTED["boolean"]
+    words = [EXPECTED[kind] for kind in kinds if kind in EXPECTED]
+    return " or ".join([*words, "null"] if "null" in kinds else words)

@@ -1,0 +1,268 @@
+"""The path of every request: who asks, what they send, one call of the core, the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from falcon.asgi import Request, Response
+
+from rollbook import idempotency
+from rollbook.api import wire
+from rollbook.api.auth import Gate, Principal
+from rollbook.api.body import Body
+from rollbook.api.guard import DuplicateGuard
+from rollbook.api.wire import ApiError, Call, Read, Write
+from rollbook.db import Database, Job
+from rollbook.errors import Problem, RollbookError
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One call of the API: its line in the route table.
+
+    Args:
+        handler: `handler(call)` or, with a body, `handler(call, body)`; returns a `Read` or `Write`.
+        right: what the caller's key must hold; `None` for a call without a token, "" for any token.
+        body: of the request.
+        answer: the Struct of a successful answer; `None` for no body.
+        status: of a successful answer.
+        guarded: the duplicate guard watches it.
+        query: names of the query parameters, described in `openapi.py`.
+        refusals: texts of the 422 answers that the vendor's clients know.
+    """
+
+    method: str
+    path: str
+    handler: Callable[..., Read | Write]
+    right: str | None
+    body: Body | None = None
+    answer: type[msgspec.Struct] | None = None
+    status: int = 200
+    guarded: bool = False
+    query: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+
+class Bridge:
+    """Runs the core's synchronous functions for an event loop.
+
+    Writes go to the engine's lane and come back one loop wake-up for each batch; point reads run at
+    once where the engine is embedded; other reads go to a thread.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._loop = asyncio.get_running_loop()
+
+    def write(self, fn: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        """Run `fn` in a write transaction; done when it is on disk."""
+        future = self._loop.create_future()
+        self._database.enqueue_write(Job(fn, args, self._deliver, future))
+        return future
+
+    def read(self, fn: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        """Run `fn` on a snapshot, in a thread."""
+        future = self._loop.create_future()
+        self._database.enqueue_read(Job(fn, args, self._deliver, future))
+        return future
+
+    async def read_quickly(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Run a point read: at once on an embedded engine, else in a thread."""
+        if self._database.reads_inline:
+            return self._database.read_inline(fn, *args)
+        return await self.read(fn, *args)
+
+    def _deliver(self, jobs: Sequence[Job]) -> None:
+        self._loop.call_soon_threadsafe(_settle, jobs)
+
+
+class Edge:
+    """What the responders of all routes share."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        gate: Gate,
+        guard: DuplicateGuard,
+        *,
+        answers_kept_for: timedelta,
+        body_bytes_max: int,
+        refusal: Callable[[RollbookError], ApiError],
+    ) -> None:
+        self._bridge = bridge
+        self._gate = gate
+        self._guard = guard
+        self._answers_kept_for = answers_kept_for
+        self._body_bytes_max = body_bytes_max
+        self._refusal = refusal
+        self._encode = msgspec.json.Encoder().encode
+
+    def responder(self, route: Route) -> Callable[..., Awaitable[None]]:
+        """The Falcon responder of a route."""
+        show_dates = route.answer is not None and route.right is not None and route.right != ""
+
+        async def respond(req: Request, resp: Response, id: str = "0") -> None:
+            try:
+                await self._answer(route, req, resp, id)
+            except ApiError as error:
+                refuse(resp, error)
+            except RollbookError as error:
+                refuse(resp, self._refusal(error))
+            if show_dates:
+                resp.set_header("Vary", "Prefer")
+
+        return respond
+
+    async def _answer(self, route: Route, req: Request, resp: Response, id: str) -> None:
+        principal = None
+        if route.right is not None:
+            principal = await self._admit(route.right, req)
+        prefer = req.get_header("Prefer")
+        rfc3339 = prefer is not None and "rfc3339" in preferences(prefer).get("dates", "")
+        call = Call(
+            self._gate,
+            principal.account_id if principal else 0,
+            principal.key_id if principal else 0,
+            wire.id_in_path(id),
+            req.params,
+            rfc3339,
+        )
+        key = req.get_header("Idempotency-Key") if principal and route.method != "GET" else None
+        data = b"" if route.method == "GET" else await self._body(req)
+        if route.guarded and key is None:
+            self._guard.check((call.account_id, route.method, req.path, hash(data)), time.monotonic())
+        work = route.handler(call, route.body.read(data)) if route.body else route.handler(call)
+        args = (call.account_id, *work.args) if principal else work.args
+        if isinstance(work, Read):
+            read = self._bridge.read_quickly if work.quick else self._bridge.read
+            body = work.show(await read(work.fn, *args))
+        elif key is None:
+            body = work.show(await self._bridge.write(work.fn, *args))
+        else:
+            await self._answer_once(route, req, resp, work, args, key, data)
+            return
+        resp.status = route.status
+        if body is not None:
+            resp.content_type = JSON
+            resp.data = self._encode(body)
+        if rfc3339:
+            resp.set_header("Preference-Applied", "dates=rfc3339")
+
+    async def _admit(self, right: str, req: Request) -> Principal:
+        authorization = req.get_header("Authorization") or _bearer_header(req)
+        principal = self._gate.known(authorization) or await self._gate.verify(authorization)
+        req.context.account_id = principal.account_id
+        if right and right not in principal.rights:
+            raise ApiError(403, f"This key does not have the right {right!r}.")
+        return principal
+
+    async def _body(self, req: Request) -> bytes:
+        most = self._body_bytes_max
+        if (req.content_length or 0) > most:
+            raise ApiError(413, f"The body is larger than {most} bytes.")
+        data: bytes = await req.stream.read(most + 1)
+        if len(data) > most:
+            raise ApiError(413, f"The body is larger than {most} bytes.")
+        if data:
+            media = (req.content_type or JSON).partition(";")[0].strip().lower()
+            if media != JSON and not media.endswith("+json") and media != "text/json":
+                raise ApiError(415, f"The body must be JSON: send Content-Type: {JSON}, not {media}.")
+        return data
+
+    async def _answer_once(
+        self,
+        route: Route,
+        req: Request,
+        resp: Response,
+        work: Write,
+        args: tuple[Any, ...],
+        key: str,
+        data: bytes,
+    ) -> None:
+        if not re.fullmatch(rf"[!-~]{{1,{idempotency.KEY_LENGTH_MAX}}}", key):
+            raise ApiError(
+                422,
+                "The given data was invalid.",
+                problems=[
+                    Problem(
+                        "Idempotency-Key",
+                        f"The Idempotency-Key must be 1 to {idempotency.KEY_LENGTH_MAX} printable ASCII "
+                        "characters without spaces.",
+                    )
+                ],
+            )
+        request = b"\0".join([req.method.encode(), req.relative_uri.encode(), data])
+
+        def perform(tx: Any) -> idempotency.Answer:
+            try:
+                with tx.part():
+                    body = work.show(work.fn(tx, *args))
+            except RollbookError as error:
+                refused = self._refusal(error)
+                if refused.status >= 500:
+                    raise
+                return idempotency.Answer(refused.status, self._encode(refused.body).decode())
+            return idempotency.Answer(route.status, self._encode(body).decode() if body else "")
+
+        def once(tx: Any, account_id: int) -> idempotency.Answer:
+            return idempotency.once(
+                tx,
+                account_id,
+                key=key,
+                fingerprint=hashlib.sha256(request).hexdigest(),
+                keep_for=self._answers_kept_for,
+                perform=perform,
+            )
+
+        answer: idempotency.Answer = await self._bridge.write(once, args[0])
+        resp.status = answer.status
+        if answer.body:
+            resp.content_type = JSON
+            resp.data = answer.body.encode()
+        if answer.replayed:
+            resp.set_header("Idempotent-Replayed", "true")
+
+
+def refuse(resp: Response, error: ApiError) -> None:
+    """Make `resp` the answer for `error`."""
+    resp.status = error.status
+    resp.content_type = JSON
+    resp.data = msgspec.json.encode(error.body)
+    for name, value in error.headers.items():
+        resp.set_header(name, value)
+
+
+def preferences(prefer: str) -> Mapping[str, str]:
+    """The preferences in a Prefer header (RFC 7240), names and values in lower case."""
+    found: dict[str, str] = {}
+    for part in prefer.split(","):
+        name, _, value = part.partition(";")[0].partition("=")
+        found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    return found
+
+
+def _bearer_header(req: Request) -> str | None:
+    """`Bearer: <token>`, as the vendor's prose has it."""
+    bearer = req.get_header("Bearer")
+    return f"Bearer {bearer}" if bearer else None
+
+
+def _settle(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        future: asyncio.Future[Any] = job.waiter
+        if future.done():  # the client went away
+            continue
+        if job.error is not None:
+            future.set_exception(job.error)
+        else:
+            future.set_result(job.value)

@@ -1,0 +1,181 @@
+"""Contact lists on the wire: `/api/groups`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from rollbook import lists
+from rollbook.api import wire
+from rollbook.api.wire import Call, Read, Write
+from rollbook.search import Search
+
+LIMIT = 50
+"""Lists on a page when the caller does not say."""
+
+_TRIMMED = {
+    "minLength": lists.NAME_LENGTH_MIN,
+    "pattern": r"^[^\x00]*\S[^\x00]+\S[^\x00]*$",
+}
+_Name = Annotated[
+    str,
+    msgspec.Meta(
+        description="3 to 50 characters after trimming and Unicode NFC; "
+        "unique in the account, case-sensitively.",
+        examples=["Customers"],
+        extra_json_schema=_TRIMMED | {"maxLength": lists.NAME_LENGTH_MAX},
+    ),
+]
+_Description = Annotated[
+    str | None,
+    msgspec.Meta(
+        description="1 to 255 characters, or null; an empty text is null.",
+        examples=["Everyone who ordered this year"],
+        extra_json_schema={"maxLength": lists.DESCRIPTION_LENGTH_MAX, "pattern": r"^[^\x00]*$"},
+    ),
+]
+_Default = Annotated[
+    wire.Flag,
+    msgspec.Meta(
+        description="Whether it is the account's default list; setting one clears the other. "
+        "Typed SDKs send `false` with every update, unasked.",
+        examples=[False],
+    ),
+]
+
+
+class ListCreate(msgspec.Struct):
+    """A list to create."""
+
+    name: _Name
+    description: _Description = None
+    default: _Default = False
+
+
+class ListUpdate(msgspec.Struct):
+    """What to change in a list; an absent member stays as it is."""
+
+    name: _Name | msgspec.UnsetType = msgspec.UNSET
+    description: _Description | msgspec.UnsetType = msgspec.UNSET
+    default: _Default | msgspec.UnsetType = msgspec.UNSET
+
+
+class ContactList(msgspec.Struct):
+    """A contact list."""
+
+    id: Annotated[int, msgspec.Meta(examples=[1])]
+    name: Annotated[str, msgspec.Meta(examples=["Customers"])]
+    description: str | None
+    default: bool
+    created_at: Annotated[
+        str, msgspec.Meta(description="UTC; RFC 3339 on request.", examples=["2022-04-28 14:21:16"])
+    ]
+    items: Annotated[int, msgspec.Meta(description="Contacts in the list, exact.", examples=[0])]
+    stop_list_count: Annotated[
+        int,
+        msgspec.Meta(
+            description="Contacts in the list whose phone is on the stop list of SMS or Viber, exact.",
+            examples=[0],
+        ),
+    ]
+
+
+class FoundList(msgspec.Struct):
+    """A contact list as a search shows it."""
+
+    id: int
+    name: str
+    description: str | None
+    is_default: bool
+    items: int
+    created_at: str
+
+
+class OneList(msgspec.Struct):
+    """One contact list."""
+
+    data: ContactList
+
+
+class ListIndex(msgspec.Struct):
+    """A page of contact lists, newest first."""
+
+    data: list[ContactList]
+    total: int
+    next: Annotated[
+        int | None, msgspec.Meta(description="Send it as `page[after]` for the next page; null on the last.")
+    ]
+
+
+class ListSearch(msgspec.Struct):
+    """A page of the contact lists that meet the criteria."""
+
+    data: list[FoundList]
+    meta: wire.Meta
+
+
+def create(call: Call, body: ListCreate) -> Write:
+    """Create a contact list."""
+    new = lists.NewList(body.name, body.description, wire.flag(body.default))
+    return Write(lists.create, new, show=lambda created: OneList(_shown(call, created)))
+
+
+def get(call: Call) -> Read:
+    """Show one contact list with its exact counts."""
+    return Read(lists.get, call.id, show=lambda found: OneList(_shown(call, found)), quick=True)
+
+
+def index(call: Call) -> Read:
+    """Show the contact lists, newest first."""
+    wanted = Search(page=wire.page_of(call.params, limit=LIMIT))
+
+    def show(found: lists.Found) -> ListIndex:
+        return ListIndex([_shown(call, row) for row in found.lists], found.total, _next(found))
+
+    return Read(lists.find, wanted, show=show)
+
+
+def update(call: Call, body: ListUpdate) -> Write:
+    """Change a contact list; what is absent stays as it is."""
+    change = lists.ListChange(
+        body.name,
+        body.description,
+        msgspec.UNSET if body.default is msgspec.UNSET else wire.flag(body.default),
+    )
+    return Write(lists.update, call.id, change, show=lambda changed: OneList(_shown(call, changed)))
+
+
+def delete(call: Call) -> Write:
+    """Delete a contact list; its contacts stay in the book."""
+    return Write(lists.delete, call.id, show=lambda _: None)
+
+
+def search(call: Call) -> Read:
+    """Search contact lists: all criteria must hold."""
+    wanted = wire.search_of(call.params, lists.COLUMNS, limit=LIMIT)
+
+    def show(found: lists.Found) -> ListSearch:
+        rows = [
+            FoundList(row.id, row.name, row.description, row.is_default, row.items, call.date(row.created_at))
+            for row in found.lists
+        ]
+        return ListSearch(rows, wire.meta_of(wanted, found.total, _next(found)))
+
+    return Read(lists.find, wanted, show=show)
+
+
+def _shown(call: Call, row: Any) -> ContactList:
+    return ContactList(
+        row.id,
+        row.name,
+        row.description,
+        row.is_default,
+        call.date(row.created_at),
+        row.items,
+        row.stop_list_count,
+    )
+
+
+def _next(found: lists.Found) -> int | None:
+    return found.lists[-1].id if found.more else None

@@ -1,0 +1,211 @@
+"""What the service tells of itself: a request id on every answer, one log line and metrics for each."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from falcon.asgi import Request, Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from rollbook.db import Database, Observer
+
+LATENCY_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class Metrics(Observer):
+    """The service's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "rollbook_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.latency = Histogram(
+            "rollbook_request_seconds",
+            "From the request's head to its answer.",
+            ["method", "route"],
+            buckets=LATENCY_SECONDS,
+            registry=self.registry,
+        )
+        self.batch = Histogram(
+            "rollbook_write_batch_size",
+            "Writes that shared one commit.",
+            buckets=BATCH_SIZES,
+            registry=self.registry,
+        )
+        self.commit = Histogram(
+            "rollbook_commit_seconds",
+            "How long a commit took.",
+            buckets=COMMIT_SECONDS,
+            registry=self.registry,
+        )
+        self.queue = Gauge(
+            "rollbook_queue_depth",
+            "Work waiting for the database.",
+            ["queue"],
+            registry=self.registry,
+        )
+        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+    def watch(self, database: Database) -> None:
+        """Report the depth of the database's queues."""
+        self.queue.labels("write").set_function(lambda: database.writes_waiting)
+        self.queue.labels("read").set_function(lambda: database.reads_waiting)
+
+    def committed(self, jobs: int, seconds: float) -> None:
+        self.batch.observe(jobs)
+        self.commit.observe(seconds)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answer."""
+        child = self._children.get((method, route, status))
+        if child is None:
+            child = self._children[method, route, status] = (
+                self.requests.labels(method, route, str(status)),
+                self.latency.labels(method, route),
+            )
+        child[0].inc()
+        child[1].observe(seconds)
+
+
+class LogLine(msgspec.Struct, omit_defaults=True):
+    """One line of the log. Never a token, a key or a phone."""
+
+    time: str
+    level: str
+    event: str
+    request_id: str | None = None
+    account_id: int | None = None
+    method: str | None = None
+    route: str | None = None
+    status: int | None = None
+    ms: float | None = None
+    logger: str | None = None
+    trace: str | None = None
+
+
+class Log:
+    """Log lines of requests, written once for each turn of the event loop."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.enabled = enabled
+        self._encode = msgspec.json.Encoder().encode
+        self._lines: list[bytes] = []
+        self._second = 0
+        self._prefix = ""
+
+    def request(self, line: LogLine) -> None:
+        """Keep a line until this turn of the loop ends."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._lines.append(self._encode(line))
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        lines, self._lines = self._lines, []
+        if lines:
+            lines.append(b"")
+            try:
+                sys.stderr.buffer.write(b"\n".join(lines))
+                sys.stderr.buffer.flush()
+            except (OSError, ValueError):
+                pass  # nobody reads the log; requests go on
+
+    def now(self) -> str:
+        """The time for a line: RFC 3339 with milliseconds."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        return f"{self._prefix}{int((now - second) * 1000):03d}Z"
+
+
+class JsonFormatter(logging.Formatter):
+    """Log records of libraries, and errors, in the same form as the lines of requests."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = LogLine(
+            time=moment.replace("+00:00", "Z"),
+            level=record.levelname.lower(),
+            event=record.getMessage(),
+            request_id=getattr(record, "request_id", None),
+            logger=record.name,
+            trace=self.formatException(record.exc_info) if record.exc_info else None,
+        )
+        return msgspec.json.encode(line).decode()
+
+
+def set_up_logging(level: str) -> None:
+    """Send every library's log to stderr, one JSON object a line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+class Observed:
+    """Falcon middleware around every request, those that no route takes included."""
+
+    def __init__(self, metrics: Metrics, log: Log) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._prefix = os.urandom(6).hex()
+        self._numbers = itertools.count(1)
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        """Note when it began, and its id: the caller's, when it sent a sane one."""
+        context = req.context
+        context.started = time.perf_counter()
+        context.account_id = None
+        request_id = req.get_header("X-Request-Id")
+        if request_id is None or not _SANE_ID.fullmatch(request_id):
+            request_id = f"{self._prefix}-{next(self._numbers):x}"
+        context.request_id = request_id
+        resp.set_header("X-Request-Id", request_id)
+
+    async def process_response(
+        self, req: Request, resp: Response, resource: object, req_succeeded: bool
+    ) -> None:
+        """Count it and log it."""
+        context = req.context
+        seconds = time.perf_counter() - context.started
+        method = req.method if req.method in _METHODS else "other"
+        route = req.uri_template or "unknown"
+        status = resp.status_code
+        self._metrics.answered(method, route, status, seconds)
+        if self._log.enabled:
+            self._log.request(
+                LogLine(
+                    time=self._log.now(),
+                    level="info" if status < 500 else "error",
+                    event="request",
+                    request_id=context.request_id,
+                    account_id=context.account_id,
+                    method=method,
+                    route=route,
+                    status=status,
+                    ms=round(seconds * 1000, 3),
+                )
+            )

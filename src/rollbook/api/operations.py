@@ -1,0 +1,148 @@
+"""Routes for whoever runs the service: health, metrics, and the documentation of the API itself."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import falcon
+import falcon.asgi
+import msgspec
+from falcon.asgi import Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from rollbook.api import openapi
+from rollbook.api.edge import JSON, Bridge, Route
+from rollbook.api.observe import Metrics
+from rollbook.db import Transaction
+from rollbook.errors import RollbookError
+
+ASSETS = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
+"""Files of Swagger UI that the page needs, from the installed package swagger-ui-py."""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>rollbook API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="/docs/favicon-32x32.png">
+</head>
+<body>
+<div id="api"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+
+START = """SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#api",
+  deepLinking: true,
+  persistAuthorization: true,
+  tryItOutEnabled: true,
+});
+"""
+
+POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+
+def add(
+    app: falcon.asgi.App[Request, Response], bridge: Bridge, metrics: Metrics, routes: Sequence[Route]
+) -> None:
+    """Add the routes that need no token."""
+    app.add_route("/healthz", _Health())
+    app.add_route("/readyz", _Ready(bridge))
+    app.add_route("/metrics", _Metrics(metrics))
+    app.add_route("/openapi.json", _OpenApi(routes))
+    app.add_route("/docs", _Docs())
+    app.add_route("/docs/{name}", _Asset())
+
+
+class _Health:
+    """The process answers."""
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        resp.content_type = JSON
+        resp.data = b'{"status":"ok"}'
+
+
+class _Ready:
+    """The process answers and its database does too."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        resp.content_type = JSON
+        try:
+            await self._bridge.read(_ping)
+        except RollbookError as error:
+            resp.status = 503
+            resp.set_header("Retry-After", "1")
+            resp.data = msgspec.json.encode({"status": "unavailable", "message": str(error), "errors": []})
+        else:
+            resp.data = b'{"status":"ready"}'
+
+
+class _Metrics:
+    """Metrics in Prometheus' text format."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        resp.content_type = CONTENT_TYPE_LATEST
+        resp.data = generate_latest(self._metrics.registry)
+
+
+class _OpenApi:
+    """The OpenAPI document."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._data = msgspec.json.format(msgspec.json.encode(openapi.document(routes)), indent=2)
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        resp.content_type = JSON
+        resp.data = self._data
+
+
+class _Docs:
+    """A page to read and try the API, without anything from the internet."""
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        resp.content_type = "text/html; charset=utf-8"
+        resp.set_header("Content-Security-Policy", POLICY)
+        resp.text = PAGE
+
+
+class _Asset:
+    """A file of that page."""
+
+    def __init__(self) -> None:
+        package = importlib.util.find_spec("swagger_ui")
+        if package is None or package.origin is None:
+            raise RuntimeError("the package swagger-ui-py is not installed")
+        self._folder = Path(package.origin).parent / "static"
+
+    async def on_get(self, req: Request, resp: Response, name: str) -> None:
+        if name == "start.js":
+            resp.content_type = "text/javascript"
+            resp.text = START
+            return
+        if name not in ASSETS:
+            raise falcon.HTTPNotFound
+        resp.content_type = ASSETS[name]
+        resp.set_header("Cache-Control", "max-age=86400")
+        resp.data = (self._folder / name).read_bytes()
+
+
+def _ping(tx: Transaction) -> int | None:
+    return tx.one(int, "SELECT count(*) FROM schema_migration")

@@ -1,0 +1,118 @@
+"""Every setting of the service: one declaration is its flag, its environment variable and its
+documentation. A flag wins over the variable, the variable over the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, get_type_hints
+
+from rollbook.errors import Invalid, Problem
+
+PREFIX = "ROLLBOOK_"
+
+
+def _setting(default: Any, help: str, *, low: float | None = None, high: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a service can be told. Durations carry their unit in the name."""
+
+    database_url: str = _setting(
+        "sqlite:///rollbook.db",
+        "The database: sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name.",
+    )
+    host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
+    port: int = _setting(8080, "Port to listen on; 0 for any free one.", low=0, high=65535)
+    token_days: float = _setting(
+        30.0, "Life of a token from login or refresh, in days.", low=0.000001, high=3650
+    )
+    auth_cache_seconds: float = _setting(
+        20.0,
+        "A revoked key, and every token made from it, is refused after at most this time.",
+        low=0,
+        high=60,
+    )
+    duplicate_window_seconds: float = _setting(
+        1.0,
+        "The same POST of an account repeated within this time is refused (429); 0 switches it off.",
+        low=0,
+    )
+    duplicate_repeats: int = _setting(5, "How many repeats within the window it takes to be refused.", low=1)
+    idempotency_hours: float = _setting(
+        24.0, "How long the answer to a request with an Idempotency-Key is kept.", low=0.000001, high=8760
+    )
+    body_bytes_max: int = _setting(1_048_576, "Size of a request's JSON body, at most.", low=1024)
+    write_queue_max: int = _setting(4096, "Writes that may wait before new ones get 503.", low=1)
+    write_batch_max: int = _setting(256, "Writes that share one commit, at most.", low=1, high=10_000)
+    read_queue_max: int = _setting(4096, "Reads that may wait for a thread before new ones get 503.", low=1)
+    writer_threads: int = _setting(2, "PostgreSQL: connections that write.", low=1, high=64)
+    reader_threads: int = _setting(2, "Connections that read in a thread of their own.", low=1, high=64)
+    statement_timeout_seconds: float = _setting(30.0, "PostgreSQL: what one statement may take.", low=0.1)
+    busy_timeout_seconds: float = _setting(
+        10.0, "SQLite: how long a write waits for another process that writes.", low=0
+    )
+    shutdown_seconds: int = _setting(30, "After SIGTERM, how long requests under way may take.", low=1)
+    log_level: str = _setting("info", "debug, info, warning or error; requests are logged at info.")
+
+    def __post_init__(self) -> None:
+        problems = []
+        for setting in fields(self):
+            value, low, high = getattr(self, setting.name), setting.metadata["low"], setting.metadata["high"]
+            if (low is not None and value < low) or (high is not None and value > high):
+                bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+                problems.append(Problem(setting.name, f"{flag(setting)} must be {bounds}, not {value:g}."))
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            problems.append(
+                Problem("log_level", "--log-level must be one of debug, info, warning and error.")
+            )
+        if problems:
+            raise Invalid(problems)
+
+
+def flag(setting: Field[Any]) -> str:
+    """`--token-days` for `token_days`."""
+    return "--" + setting.name.replace("_", "-")
+
+
+def variable(setting: Field[Any]) -> str:
+    """`ROLLBOOK_TOKEN_DAYS` for `token_days`."""
+    return PREFIX + setting.name.upper()
+
+
+def all_settings() -> list[tuple[Field[Any], type[Any]]]:
+    """Every setting with the type of its value."""
+    hints = get_type_hints(Settings)
+    return [(setting, hints[setting.name]) for setting in fields(Settings)]
+
+
+def load(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings from flags (`None` where a flag was not given) and environment variables.
+
+    Raises:
+        Invalid: a value that cannot be read or is out of range, or a `ROLLBOOK_*` variable that is
+            no setting (a misspelt one must not be silently ignored).
+    """
+    values: dict[str, Any] = {}
+    known = {variable(setting) for setting, _ in all_settings()}
+    problems = [
+        Problem(name, f"{name} is not a setting; see `rollbook serve --help`.")
+        for name in sorted(environment)
+        if name.startswith(PREFIX) and name not in known
+    ]
+    for setting, kind in all_settings():
+        if flags.get(setting.name) is not None:
+            values[setting.name] = flags[setting.name]
+        elif text := environment.get(variable(setting), "").strip():
+            try:
+                values[setting.name] = kind(text)
+            except ValueError:
+                what = "a whole number" if kind is int else "a number"
+                problems.append(
+                    Problem(variable(setting), f"{variable(setting)} must be {what}, not {text!r}.")
+                )
+    if problems:
+        raise Invalid(problems)
+    return Settings(**values)

@@ -1,0 +1,50 @@
+"""Engines: one SQL text on SQLite and on PostgreSQL. Knows no table of the product.
+
+`open_database(url)` gives a `Database`; `database.write(fn, ...)` is the one way to change anything.
+"""
+
+from __future__ import annotations
+
+from rollbook.db.base import Database, Limits, Observer, Transaction
+from rollbook.db.rows import Rows
+from rollbook.db.work import Job, SetBased, Taken
+from rollbook.errors import BadDatabaseUrl
+
+__all__ = [
+    "Database",
+    "Job",
+    "Limits",
+    "Observer",
+    "Rows",
+    "SetBased",
+    "Taken",
+    "Transaction",
+    "open_database",
+]
+
+
+def open_database(url: str, limits: Limits | None = None, observer: Observer | None = None) -> Database:
+    """Open the database that `url` names; nothing is created or migrated yet, see `Database.migrate`.
+
+    Args:
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user@host/name` with
+            whatever libpq takes (`?sslmode=verify-full`).
+        limits: sizes of queues, batches and thread groups.
+        observer: told of every commit, for metrics.
+
+    Raises:
+        BadDatabaseUrl: the URL names neither engine.
+        Unavailable: the file or the server cannot be opened.
+    """
+    limits = limits or Limits()
+    observer = observer or Observer()
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
+        from rollbook.db.sqlite import SqliteDatabase
+
+        return SqliteDatabase(rest[1:], limits, observer)
+    if separator and scheme in ("postgresql", "postgres"):
+        from rollbook.db.postgres import PostgresDatabase
+
+        return PostgresDatabase(url, limits, observer)
+    raise BadDatabaseUrl(url)

@@ -1,0 +1,328 @@
+"""What both engines are: a transaction with named statements, and a database with lanes of work."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from rollbook.db.rows import builder, from_epoch
+from rollbook.db.work import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes of the machinery around an engine.
+
+    Args:
+        write_queue_max: writes that may wait before the next one is refused (503).
+        write_batch_max: writes that share one COMMIT, at most.
+        read_queue_max: reads that may wait for a thread before the next one is refused (503).
+        writer_threads: on PostgreSQL, connections that write; SQLite has exactly one.
+        reader_threads: connections that read in a thread of their own.
+        statement_timeout_seconds: on PostgreSQL, what one statement may take.
+        busy_timeout_seconds: on SQLite, how long to wait for another process that writes.
+    """
+
+    write_queue_max: int = 4096
+    write_batch_max: int = 256
+    read_queue_max: int = 4096
+    writer_threads: int = 2
+    reader_threads: int = 2
+    statement_timeout_seconds: float = 30.0
+    busy_timeout_seconds: float = 10.0
+
+
+class Observer:
+    """Told what the engine does; the default keeps nothing."""
+
+    def committed(self, jobs: int, seconds: float) -> None:
+        """A batch of `jobs` writes was committed; its COMMIT took `seconds`."""
+
+
+class Transaction(ABC):
+    """Statements inside one transaction. SQL is text with `:name` parameters, alike on both engines.
+
+    A `datetime` parameter must be aware; it is stored as whole seconds since 1970. A list parameter
+    goes with `any_of`, a `Rows` parameter with `rows`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._now: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The time of this transaction, in whole seconds, UTC; the same whenever it asks."""
+        if self._now is None:
+            self._now = from_epoch(int(time.time()))
+        return self._now
+
+    @abstractmethod
+    def _fetch(
+        self, sql: str, params: dict[str, Any], *, names_wanted: bool
+    ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        """Run `sql`; its column names (only if wanted, and only if there are rows) and its rows."""
+
+    def all(self, kind: type[T], sql: str, /, **params: Any) -> list[T]:
+        """Run a statement; each row comes back as a `kind` (a msgspec Struct, or `int` or `str` for
+        one column), its columns matched to the fields by name."""
+        builders = self._database.builders
+        build = builders.get((sql, kind))
+        names, rows = self._fetch(sql, params, names_wanted=build is None)
+        if not rows:
+            return []
+        if build is None:
+            build = builders[sql, kind] = builder(kind, names)
+        return [build(row) for row in rows]
+
+    def one(self, kind: type[T], sql: str, /, **params: Any) -> T | None:
+        """Run a statement that gives at most one row; `None` when it gave none."""
+        found = self.all(kind, sql, **params)
+        assert len(found) <= 1, sql
+        return found[0] if found else None
+
+    def run(self, sql: str, /, **params: Any) -> None:
+        """Run a statement whose rows, if any, are not wanted."""
+        self._fetch(sql, params, names_wanted=False)
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part of this transaction that is undone by itself when it raises."""
+        self.run("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            self.run("ROLLBACK TO SAVEPOINT part")
+            self.run("RELEASE SAVEPOINT part")
+            raise
+        self.run("RELEASE SAVEPOINT part")
+
+    @abstractmethod
+    def any_of(self, column: str, name: str) -> str:
+        """SQL: `column` is one of the values in the list parameter `name`."""
+
+    @abstractmethod
+    def contains(self, column: str, name: str) -> str:
+        """SQL: the text in `column` has the parameter `name` in it, to the letter (no wildcards)."""
+
+    @abstractmethod
+    def rows(self, name: str, /, **types: str) -> str:
+        """SQL: the `Rows` parameter `name` as a table of that name, for FROM.
+
+        Args:
+            name: of the parameter and of the table.
+            types: for each column its SQL type, in the order of the parameter's columns.
+        """
+
+    @abstractmethod
+    def exclusively(self, name: str) -> None:
+        """Wait until no other transaction holds `name`, then hold it until this one ends."""
+
+    @abstractmethod
+    def lock_rows(self) -> str:
+        """SQL: what to put behind a SELECT so that its rows stay locked until this transaction ends."""
+
+    @abstractmethod
+    def new_ids(self, kind: str, count: int) -> range:
+        """Take `count` ids that were never given to a `kind` before, in ascending order."""
+
+
+class Database(ABC):
+    """A database of either engine. Thread-safe.
+
+    Attributes:
+        reads_inline: a point read is so quick that an event loop may run it itself.
+        statements_run: statements since the start, for tests that count them.
+    """
+
+    reads_inline: bool
+    engine: str
+
+    def __init__(self, limits: Limits, observer: Observer) -> None:
+        self.limits = limits
+        self.observer = observer
+        self.statements_run = 0
+        self.builders: dict[tuple[str, type[Any]], Callable[[Sequence[Any]], Any]] = {}
+        self._writers: Lane | None = None
+        self._readers: Lane | None = None
+
+    @abstractmethod
+    def claim(self) -> None:
+        """Hold the database for this process where only one service may use it.
+
+        Raises:
+            DatabaseInUse: another process holds it.
+        """
+
+    # Schema
+
+    @abstractmethod
+    def schema_version(self) -> int:
+        """The version of the last migration applied; 0 for an empty database."""
+
+    @abstractmethod
+    def migrate(self) -> list[str]:
+        """Bring the schema up to date under a lock; safe when two processes start at once.
+
+        Returns:
+            The names of the migrations that this call applied.
+
+        Raises:
+            DatabaseTooNew: a newer rollbook migrated it.
+        """
+
+    # Work
+
+    def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(tx, *args, **kwargs)` in a transaction; returns when it is on disk.
+
+        Raises:
+            Busy: the queue is full. Nothing was changed.
+            Unavailable: the database cannot be reached or cannot store. Nothing was acknowledged.
+            RollbookError: whatever `fn` raised; its changes are undone.
+        """
+        call = (lambda tx: fn(tx, *args, **kwargs)) if kwargs else fn
+        result: T = wait_for(self.enqueue_write, call, () if kwargs else args)
+        return result
+
+    def read(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(tx, *args, **kwargs)` on one consistent snapshot and return what it returns."""
+        call = (lambda tx: fn(tx, *args, **kwargs)) if kwargs else fn
+        result: T = wait_for(self.enqueue_read, call, () if kwargs else args)
+        return result
+
+    def enqueue_write(self, job: Job) -> None:
+        """Queue a write; its outcome is delivered once COMMIT returned.
+
+        Raises:
+            Busy: the queue is full.
+        """
+        if self._writers is None:
+            self._writers = self._start_writers()
+        self._writers.put(job)
+
+    def enqueue_read(self, job: Job) -> None:
+        """Queue a read for a thread of its own.
+
+        Raises:
+            Busy: the queue is full.
+        """
+        if self._readers is None:
+            self._readers = self._start_readers()
+        self._readers.put(job)
+
+    def read_inline(self, fn: Callable[..., T], *args: Any) -> T:
+        """Run a point read in the calling thread; only where `reads_inline`."""
+        raise NotImplementedError
+
+    @property
+    def writes_waiting(self) -> int:
+        """Writes queued now."""
+        return self._writers.depth if self._writers else 0
+
+    @property
+    def reads_waiting(self) -> int:
+        """Reads queued now."""
+        return self._readers.depth if self._readers else 0
+
+    def close(self) -> None:
+        """Finish every write that was accepted, then close the connections."""
+        for lane in (self._writers, self._readers):
+            if lane is not None:
+                lane.close()
+
+    @abstractmethod
+    def _start_writers(self) -> Lane: ...
+
+    @abstractmethod
+    def _start_readers(self) -> Lane: ...
+
+
+class BatchRunner(ABC):
+    """Runs batches on one connection; each engine says how its transactions begin and end."""
+
+    @abstractmethod
+    def begin(self) -> Transaction:
+        """Begin a transaction that writes."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make it durable; raises `BatchFailed` when it is not."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Undo the whole transaction; never raises."""
+
+    @abstractmethod
+    def savepoint(self) -> None:
+        """Mark the place that `back_to_savepoint` returns to."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Forget the savepoint, keep what was done since."""
+
+    @abstractmethod
+    def back_to_savepoint(self) -> None:
+        """Undo what came since the savepoint, and forget it."""
+
+    def run_batch(self, jobs: list[Job], observer: Observer) -> None:
+        """Run every call in a savepoint of its own and COMMIT once for all of them.
+
+        Raises:
+            BatchFailed: the transaction failed as a whole; no job may be told that it succeeded.
+        """
+        grouped = calls(jobs)
+        tx = self.begin()
+        try:
+            if len(grouped) > 1:
+                self._run_groups(grouped, tx)
+            elif len(jobs) == 1:
+                run_one(jobs[0], tx)
+                if jobs[0].error is not None:
+                    self.rollback()
+                    return
+            else:
+                try:
+                    run_many(jobs, tx)
+                except BatchFailed:
+                    raise
+                except Exception:
+                    self.rollback()
+                    self._run_groups([[job] for job in jobs], self.begin())
+            started = time.perf_counter()
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        observer.committed(len(jobs), time.perf_counter() - started)
+
+    def _run_groups(self, grouped: list[list[Job]], tx: Transaction) -> None:
+        for group in grouped:
+            self.savepoint()
+            if len(group) == 1:
+                run_one(group[0], tx)
+                if group[0].error is None:
+                    self.release()
+                else:
+                    self.back_to_savepoint()
+                continue
+            try:
+                run_many(group, tx)
+            except BatchFailed:
+                raise
+            except Exception:
+                self.back_to_savepoint()
+                self._run_groups([[job] for job in group], tx)
+            else:
+                self.release()
+
+
+__all__ = ["BatchRunner", "Database", "Limits", "Observer", "SetBased", "Transaction"]

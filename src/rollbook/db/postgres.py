@@ -1,0 +1,346 @@
+"""The server engine: PostgreSQL through psycopg, a few writer threads with group commit.
+
+Each thread owns one connection and opens it anew when the server comes back; callers meanwhile get
+`Unavailable`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import errors as pg
+
+from rollbook.db import migrations
+from rollbook.db.base import BatchRunner, Database, Limits, Observer, Transaction
+from rollbook.db.rows import Rows
+from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken, calls, run_many, run_one
+from rollbook.errors import Busy, Unavailable
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_SECONDS = 5
+"""How long a caller may wait for a server that does not answer at all."""
+
+ATTEMPTS_MAX = 8
+"""How often a batch is run when it meets a deadlock or a connection that died while idle."""
+
+ID_BLOCK = 1000
+"""Ids that one process takes at a time; what is left when it ends stays unused."""
+
+MIGRATION_LOCK = 7_655_661_011
+"""Key of the advisory lock under which migrations run; any number that nothing else here uses."""
+
+
+class PostgresDatabase(Database):
+    """A database on a PostgreSQL server; any number of services may share it."""
+
+    reads_inline = False
+    engine = "postgresql"
+
+    def __init__(self, url: str, limits: Limits, observer: Observer) -> None:
+        super().__init__(limits, observer)
+        self.url = url
+        self._ids = _IdBlocks(self)
+        milliseconds = int(limits.statement_timeout_seconds * 1000)
+        self._options = f"-c plan_cache_mode=force_custom_plan -c statement_timeout={milliseconds}"
+
+    def claim(self) -> None:
+        """Any number of services may share a server: nothing to hold."""
+
+    def connect(self, **settings: Any) -> psycopg.Connection[tuple[Any, ...]]:
+        """Open a connection.
+
+        Raises:
+            BatchFailed: the server cannot be reached or refuses.
+        """
+        try:
+            return psycopg.connect(
+                self.url,
+                autocommit=True,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                options=self._options,
+                application_name="rollbook",
+                client_encoding="UTF8",
+                keepalives_idle=30,
+                tcp_user_timeout=30_000,
+                **settings,
+            )
+        except psycopg.Error as error:
+            server = urlsplit(self.url).hostname or "its socket"
+            raise BatchFailed(
+                Unavailable(f"The PostgreSQL server at {server} cannot be reached.", retry_after_seconds=2)
+            ) from error
+
+    def schema_version(self) -> int:
+        with self._connected() as connection:
+            found = connection.execute("SELECT to_regclass('schema_migration')").fetchone()
+            if found is None or found[0] is None:
+                return 0
+            version = connection.execute(migrations.VERSION).fetchone()
+            assert version is not None
+            return int(version[0])
+
+    def migrate(self) -> list[str]:
+        with self._connected() as connection:
+            connection.execute("SET statement_timeout = 0")
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+
+                def execute(sql: str) -> Sequence[Sequence[Any]]:
+                    cursor = connection.execute(sql.encode())
+                    return cursor.fetchall() if cursor.description else ()
+
+                return migrations.apply(execute, migrations.POSTGRESQL, self.engine)
+
+    def close(self) -> None:
+        super().close()
+        self._ids.close()
+
+    def take_ids(self, kind: str, count: int) -> range:
+        """See `Transaction.new_ids`."""
+        return self._ids.take(kind, count)
+
+    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        try:
+            return self.connect()
+        except BatchFailed as failed:
+            raise failed.error from failed
+
+    def _start_writers(self) -> Lane:
+        return Lane(
+            "postgres-writer",
+            lambda: _Writer(self),
+            threads=self.limits.writer_threads,
+            batch_max=self.limits.write_batch_max,
+            queue_max=self.limits.write_queue_max,
+        )
+
+    def _start_readers(self) -> Lane:
+        return Lane(
+            "postgres-reader",
+            lambda: _Reader(self),
+            threads=self.limits.reader_threads,
+            batch_max=self.limits.write_batch_max,
+            queue_max=self.limits.read_queue_max,
+        )
+
+
+class PostgresTransaction(Transaction):
+    """Statements on PostgreSQL."""
+
+    def __init__(self, database: PostgresDatabase, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        super().__init__(database)
+        self._connection = connection
+        self._take_ids = database.take_ids
+
+    def _fetch(
+        self, sql: str, params: dict[str, Any], *, names_wanted: bool
+    ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        self._database.statements_run += 1
+        bound: dict[str, Any] = {}
+        for name, value in params.items():
+            if isinstance(value, Rows):
+                for column, values in value.columns.items():
+                    bound[f"{name}__{column}"] = list(values)
+            elif isinstance(value, datetime):
+                bound[name] = int(value.timestamp())
+            else:
+                bound[name] = value
+        with _translated():
+            cursor = self._connection.execute(_percent(sql), bound)
+            description = cursor.description
+            if description is None:
+                return (), ()
+            rows = cursor.fetchall()
+        return ([column.name for column in description] if names_wanted else ()), rows
+
+    def any_of(self, column: str, name: str) -> str:
+        return f"{column} = ANY(:{name})"
+
+    def contains(self, column: str, name: str) -> str:
+        return f"strpos({column}, :{name}) > 0"
+
+    def rows(self, name: str, /, **types: str) -> str:
+        arrays = ", ".join(f"CAST(:{name}__{column} AS {type_}[])" for column, type_ in types.items())
+        return f"unnest({arrays}) AS {name} ({', '.join(types)})"
+
+    def exclusively(self, name: str) -> None:
+        self.run("SELECT pg_advisory_xact_lock(hashtext(:name))", name=name)
+
+    def lock_rows(self) -> str:
+        return "FOR UPDATE"
+
+    def new_ids(self, kind: str, count: int) -> range:
+        return self._take_ids(kind, count)
+
+
+class _Connected:
+    """A connection that is opened when needed and forgotten when it broke."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self.database = database
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    @property
+    def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self.database.connect()
+        return self._connection
+
+    def again(self, work: Callable[[], None]) -> None:
+        """Run `work`, and once more after what it may safely be repeated for.
+
+        Raises:
+            BatchFailed: it did not work.
+        """
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                work()
+                return
+            except BatchFailed as failed:
+                if not failed.again or attempt + 1 == ATTEMPTS_MAX:
+                    raise
+                time.sleep(random.uniform(0, 0.002 * 2**attempt))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class _Writer(_Connected, BatchRunner):
+    """One of the connections that write."""
+
+    _open: psycopg.Connection[tuple[Any, ...]]
+    """The connection of the transaction under way; never opened anew in the middle of one."""
+
+    def run(self, jobs: list[Job]) -> None:
+        self.again(lambda: self.run_batch(jobs, self.database.observer))
+
+    def begin(self) -> Transaction:
+        self._open = self.connection
+        self._execute("BEGIN")
+        return PostgresTransaction(self.database, self._open)
+
+    def commit(self) -> None:
+        try:
+            ended = self._open.execute("COMMIT").statusmessage
+        except (pg.SerializationFailure, pg.DeadlockDetected) as error:
+            raise BatchFailed(Busy("The change met another one; try again."), again=True) from error
+        except psycopg.OperationalError as error:
+            raise BatchFailed(
+                Unavailable("The database went away during the change: it may or may not be stored.")
+            ) from error
+        except psycopg.Error as error:
+            raise BatchFailed(Unavailable("The database did not store the change.")) from error
+        if ended != "COMMIT":  # the server answers ROLLBACK, not an error, to COMMIT after a failure
+            raise BatchFailed(Unavailable("The database did not store the change."))
+
+    def rollback(self) -> None:
+        if self._open.closed:
+            return
+        try:
+            self._open.execute("ROLLBACK")
+        except psycopg.Error:
+            self._open.close()
+
+    def savepoint(self) -> None:
+        self._execute("SAVEPOINT call")
+
+    def release(self) -> None:
+        self._execute("RELEASE SAVEPOINT call")
+
+    def back_to_savepoint(self) -> None:
+        self._execute("ROLLBACK TO SAVEPOINT call")
+        self._execute("RELEASE SAVEPOINT call")
+
+    def _execute(self, sql: str) -> None:
+        with _translated():
+            self._open.execute(sql.encode())
+
+
+class _Reader(_Connected):
+    """One of the connections that read."""
+
+    def run(self, jobs: list[Job]) -> None:
+        for group in calls(jobs):
+            try:
+                self.again(partial(self._answer, group))
+            except BatchFailed as failed:
+                for job in group:
+                    job.error = failed.error
+
+    def _answer(self, group: list[Job]) -> None:
+        connection = self.connection
+        tx = PostgresTransaction(self.database, connection)
+        if len(group) > 1:
+            run_many(group, tx)
+        elif isinstance(group[0].fn, SetBased):  # one statement is a snapshot by itself
+            run_one(group[0], tx)
+        else:
+            with _translated(), connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                run_one(group[0], tx)
+
+
+class _IdBlocks:
+    """Ids taken from the database a block at a time, in a transaction of their own."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._connected = _Connected(database)
+        self._blocks: dict[str, range] = {}
+        self._lock = threading.Lock()
+
+    def take(self, kind: str, count: int) -> range:
+        with self._lock:
+            block = self._blocks.get(kind, range(0))
+            if len(block) < count:
+                size = max(ID_BLOCK, count)
+                taken: list[int] = []
+                self._connected.again(lambda: taken.append(self._next(kind, size)))
+                block = range(taken[0] - size, taken[0])
+            self._blocks[kind] = block[count:]
+            return block[:count]
+
+    def _next(self, kind: str, size: int) -> int:
+        connection = self._connected.connection
+        with _translated():
+            row = connection.execute(_percent(migrations.TAKE_IDS), {"kind": kind, "count": size}).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def close(self) -> None:
+        self._connected.close()
+
+
+class _translated:
+    """Turns errors that end a transaction into `BatchFailed`; others belong to one job."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (pg.DeadlockDetected, pg.SerializationFailure)):
+            raise BatchFailed(Busy("The change met another one; try again."), again=True) from error
+        if isinstance(error, pg.UniqueViolation):
+            raise Taken(str(error)) from error
+        if isinstance(error, (pg.DiskFull, pg.OutOfMemory)):
+            raise BatchFailed(Unavailable("The database server is out of space.")) from error
+        if isinstance(error, (pg.QueryCanceled, pg.LockNotAvailable)):
+            raise BatchFailed(Busy("The database took too long; try again.")) from error
+        if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+            raise BatchFailed(Unavailable("The database went away; try again."), again=True) from error
+
+
+@cache
+def _percent(sql: str) -> bytes:
+    """`:name` parameters as psycopg wants them. A `:` in our SQL text begins a parameter, always."""
+    return re.sub(r":([a-z]\w*)", r"%(\1)s", sql.replace("%", "%%")).encode()

@@ -1,0 +1,78 @@
+"""Rows by column name, and parameters by name: what both engines share around a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+
+class Rows:
+    """Many rows as one parameter: `Rows(id=[1, 2], name=["a", "b"])`; see `Transaction.rows`.
+
+    Args:
+        columns: for each column its values, all of one length.
+    """
+
+    __slots__ = ("columns",)
+
+    def __init__(self, **columns: Sequence[Any]) -> None:
+        self.columns = columns
+
+
+def from_epoch(seconds: int) -> datetime:
+    """The UTC datetime of `seconds` since 1970: how every table stores a moment."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def builder(kind: type[Any], names: Sequence[str]) -> Callable[[Sequence[Any]], Any]:
+    """Make the function that turns a row with columns `names` into a `kind`.
+
+    Columns are matched to the Struct's fields by name, once for each statement; what differs between
+    the engines (booleans) or from Python (moments are whole seconds) is converted here.
+
+    Raises:
+        TypeError: a column has no field of that name, or a field without default has no column.
+    """
+    if len(names) == 1 and kind in (int, str, bytes):
+        return lambda row: row[0]
+    hints = get_type_hints(kind)
+    unknown = set(names) - set(hints)
+    if unknown:
+        raise TypeError(f"{kind.__name__} has no field for the column(s) {', '.join(sorted(unknown))}")
+    convert = {name: _CONVERT[kept] for name in names if (kept := _plain(hints[name])) in _CONVERT}
+    fields = [field.name for field in msgspec.structs.fields(kind)]
+    if list(names) == fields[: len(names)]:
+        if not convert:
+            return lambda row: kind(*row)
+        changes = [(index, convert[name]) for index, name in enumerate(names) if name in convert]
+
+        def in_order(row: Sequence[Any]) -> Any:
+            values = list(row)
+            for index, change in changes:
+                if values[index] is not None:
+                    values[index] = change(values[index])
+            return kind(*values)
+
+        return in_order
+
+    def by_name(row: Sequence[Any]) -> Any:
+        values = dict(zip(names, row, strict=True))
+        for name, change in convert.items():
+            if values[name] is not None:
+                values[name] = change(values[name])
+        return kind(**values)
+
+    return by_name
+
+
+_CONVERT: dict[Any, Callable[[Any], Any]] = {bool: bool, datetime: from_epoch}
+
+
+def _plain(hint: Any) -> Any:
+    """`bool` for `bool | None`: the type that a column's value has when it is there."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    return kinds[0] if kinds else hint

