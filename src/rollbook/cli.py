@@ -89,9 +89,9 @@ def serve(settings: Settings) -> None:
         return database
 
     def started(url: str) -> None:
-        click.echo(f"rollbook {rollbook.__version__} serves {url}/api/ (documentation: {url}/docs)")
         if first:
             click.echo(_welcome(url, first[0].key))
+        click.echo(f"rollbook {rollbook.__version__} serves {url}/api/ (documentation: {url}/docs)")
         sys.stdout.flush()
 
     server.serve(settings, prepared, started)
@@ -302,7 +302,7 @@ def _shown(row: accounts.Key) -> _ShownKey:
 
 
 def _welcome(url: str, api_key: str) -> str:
-    return f"""
+    return f"""\
 This database was empty: it now has the account 'default'. Its key, shown this once:
 
   {api_key}

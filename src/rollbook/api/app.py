@@ -27,6 +27,7 @@ from rollbook.errors import (
     RollbookError,
     Unavailable,
 )
+from rollbook.lists import COLUMNS as LIST_COLUMNS
 from rollbook.lists import RULES as LIST_RULES
 
 NO_LIST = "Contact group is not found"
@@ -46,7 +47,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST",   "/api/groups",        lists.create, "write", NEW_LIST, lists.OneList, 201,
           guarded=True, refusals=(LIST_TAKEN,)),
     Route("GET",    "/api/groups",        lists.index,  "read",  None, lists.ListIndex, query=PAGE),
-    Route("GET",    "/api/groups/search", lists.search, "read",  None, lists.ListSearch, query=SEARCH),
+    Route("GET",    "/api/groups/search", lists.search, "read",  None, lists.ListSearch,
+          query=SEARCH, columns=LIST_COLUMNS),
     Route("GET",    "/api/groups/{id}",   lists.get,    "read",  None, lists.OneList, refusals=(NO_LIST,)),
     Route("PUT",    "/api/groups/{id}",   lists.update, "write", LIST_CHANGE, lists.OneList,
           refusals=(NO_LIST, LIST_TAKEN)),
@@ -110,7 +112,10 @@ def build(
         resource = type("Resource", (), {})()
         for route in routes:
             if route.path == path:
-                setattr(resource, f"on_{route.method.lower()}", edge.responder(route))
+                responder = edge.responder(route)
+                setattr(resource, f"on_{route.method.lower()}", responder)
+                if route.method == "GET":
+                    setattr(resource, "on_head", responder)
         app.add_route(path, resource)
     operations.add(app, bridge, metrics, routes)
     return app

@@ -45,8 +45,9 @@ class Body:
             ApiError: 400, it is not JSON; the message says where.
             Invalid: naming every field that is missing or of the wrong type or breaks a rule.
         """
+        data = data or b"{}"
         try:
-            return self._decode(data or b"{}")
+            return self._decode(data)
         except msgspec.ValidationError:
             raise Invalid(self._problems(_plain(data))) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

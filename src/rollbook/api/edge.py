@@ -22,6 +22,7 @@ from rollbook.api.guard import DuplicateGuard
 from rollbook.api.wire import ApiError, Call, Read, Write
 from rollbook.db import Database, Job
 from rollbook.errors import Problem, RollbookError
+from rollbook.search import Column
 
 JSON = "application/json"
 
@@ -38,6 +39,7 @@ class Route:
         status: of a successful answer.
         guarded: the duplicate guard watches it.
         query: names of the query parameters, described in `openapi.py`.
+        columns: what a search endpoint searches and sorts by.
         refusals: texts of the 422 answers that the vendor's clients know.
     """
 
@@ -50,7 +52,13 @@ class Route:
     status: int = 200
     guarded: bool = False
     query: tuple[str, ...] = ()
+    columns: Mapping[str, Column] | None = None
     refusals: tuple[str, ...] = ()
+
+    @property
+    def shows_dates(self) -> bool:
+        """Whether dates go out, so that `Prefer: dates=rfc3339` matters."""
+        return self.answer is not None and bool(self.right)
 
 
 class Bridge:
@@ -109,7 +117,7 @@ class Edge:
 
     def responder(self, route: Route) -> Callable[..., Awaitable[None]]:
         """The Falcon responder of a route."""
-        show_dates = route.answer is not None and route.right is not None and route.right != ""
+        shows_dates = route.shows_dates
 
         async def respond(req: Request, resp: Response, id: str = "0") -> None:
             try:
@@ -118,7 +126,7 @@ class Edge:
                 refuse(resp, error)
             except RollbookError as error:
                 refuse(resp, self._refusal(error))
-            if show_dates:
+            if shows_dates:
                 resp.set_header("Vary", "Prefer")
 
         return respond
@@ -137,8 +145,12 @@ class Edge:
             req.params,
             rfc3339,
         )
-        key = req.get_header("Idempotency-Key") if principal and route.method != "GET" else None
-        data = b"" if route.method == "GET" else await self._body(req)
+        key = None
+        data = b""
+        if route.method != "GET":
+            data = await self._body(req)
+            if principal:
+                key = req.get_header("Idempotency-Key")
         if route.guarded and key is None:
             self._guard.check((call.account_id, route.method, req.path, hash(data)), time.monotonic())
         work = route.handler(call, route.body.read(data)) if route.body else route.handler(call)

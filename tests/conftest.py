@@ -1,0 +1,154 @@
+"""Fixtures: every test that asks for a database runs on both engines, on real databases."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from rollbook import accounts
+from rollbook.accounts import Account
+from rollbook.db import Database, open_database
+from tests.servers import Postgres, Service, run
+
+ENGINES = ("sqlite", "postgresql")
+
+_numbers = itertools.count(1)
+_ran: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for the whole run. Its data need not survive a power cut, so no fsync."""
+    server = Postgres("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine that the test runs on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database on that engine."""
+    if engine == "sqlite":
+        yield f"sqlite:///{tmp_path}/rollbook.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = f"test_{next(_numbers)}"
+    yield server.create_database(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def db(url: str) -> Iterator[Database]:
+    """A migrated database without accounts."""
+    database = open_database(url)
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def alice(db: Database) -> Account:
+    """An account."""
+    return db.write(accounts.create, name="alice")
+
+
+@pytest.fixture
+def bob(db: Database) -> Account:
+    """Another account."""
+    return db.write(accounts.create, name="bob")
+
+
+class Live(NamedTuple):
+    """A running service with an account on it, shared by the tests of a module."""
+
+    service: Service
+    engine: str
+    key: str
+
+    def client(self, key: str | None = None) -> httpx.Client:
+        """An HTTP client with the account's key, or another one."""
+        return self.service.client(key or self.key)
+
+    def new_account(self) -> str:
+        """The name of a new account."""
+        name = f"account {next(_numbers)}"
+        with opened(self.service.database_url) as database:
+            database.write(accounts.create, name=name)
+        return name
+
+    def new_key(
+        self, account: str | None = None, rights: Sequence[str] = ("read", "write"), *, test: bool = False
+    ) -> str:
+        """A new key of an account, or of a new one."""
+        account = account or self.new_account()
+        with opened(self.service.database_url) as database:
+            made = database.write(accounts.create_key, account=account, rights=rights, test=test)
+        return made.key
+
+
+@contextmanager
+def opened(database_url: str) -> Iterator[Database]:
+    """A service's database, opened beside it from this process."""
+    database = open_database(database_url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def cli(database_url: str, *arguments: str) -> dict[str, object]:
+    """Run a command with --json on a database, and return what it printed."""
+    done = run(*arguments, "--json", "--database-url", database_url)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A running service on each engine, without the duplicate guard."""
+    engine = str(request.param)
+    if engine == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('live')}/rollbook.db"
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.create_database(f"live_{next(_numbers)}")
+    service = Service(url, "--duplicate-window-seconds", "0")
+    key = service.key
+    if not key:
+        cli(url, "account", "create", "default")
+        key = str(cli(url, "key", "create", "default", "--right", "admin")["key"])
+    yield Live(service, engine, key)
+    status = service.stop()
+    assert status == 0, service.log()
+
+
+@pytest.fixture
+def api(live: Live) -> Iterator[httpx.Client]:
+    """A client of a fresh account on a running service."""
+    with live.client(live.new_key()) as client:
+        yield client
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call":
+        named = [engine for engine in ENGINES if f"[{engine}" in report.nodeid or f"-{engine}" in report.nodeid]
+        _ran[named[0] if named else "no engine"] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts = ", ".join(f"{_ran[engine]} on {engine}" for engine in ENGINES)
+    terminalreporter.write_line(f"ran {counts}, {_ran['no engine']} that need no engine")
