@@ -136,6 +136,14 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     assert status == 0, service.log()
 
 
+@pytest.fixture(autouse=True)
+def _no_service_is_left_behind() -> Iterator[None]:
+    before = set(Service.running)
+    yield
+    for service in Service.running - before:
+        service.kill()
+
+
 @pytest.fixture
 def api(live: Live) -> Iterator[httpx.Client]:
     """A client of a fresh account on a running service."""
@@ -145,7 +153,9 @@ def api(live: Live) -> Iterator[httpx.Client]:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call":
-        named = [engine for engine in ENGINES if f"[{engine}" in report.nodeid or f"-{engine}" in report.nodeid]
+        named = [
+            engine for engine in ENGINES if f"[{engine}" in report.nodeid or f"-{engine}" in report.nodeid
+        ]
         _ran[named[0] if named else "no engine"] += 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -12,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import psycopg
@@ -50,28 +52,47 @@ class Postgres:
         self.start()
 
     def start(self) -> None:
-        """Start it, or start it again."""
-        self._run("pg_ctl", "-D", str(self.data), "-l", str(self.folder / "log"), "-w", "start")
+        """Start it, or start it again, and wait until it takes connections."""
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [str(self.bin / "postgres"), "-D", str(self.data)],
+                user=self._user,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while True:
+            try:
+                psycopg.connect(self.url()).close()
+                return
+            except psycopg.OperationalError:
+                if self._server.poll() is not None or time.monotonic() > deadline:
+                    text = (self.folder / "log").read_text()
+                    raise RuntimeError(f"PostgreSQL did not start: {text}") from None
+                time.sleep(0.02)
 
-    def stop(self, mode: str = "fast") -> None:
-        """Stop it: `fast` breaks connections, `immediate` is a crash."""
-        self._run("pg_ctl", "-D", str(self.data), "-m", mode, "-w", "stop")
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT breaks connections, SIGQUIT is a crash."""
+        self._server.send_signal(how)
+        self._server.wait(START_SECONDS_MAX)
 
     def kill(self) -> None:
         """Kill -9 the server and every process of it."""
-        pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-        for each in [pid, *map(int, children.stdout.split())]:
-            try:
-                os.kill(each, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        listed = subprocess.run(
+            ["pgrep", "-P", str(self._server.pid)], capture_output=True, text=True, check=False
+        )
+        self._server.kill()
+        self._server.wait()
+        for pid in map(int, listed.stdout.split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.3)
 
     def remove(self) -> None:
         """Stop it and delete its folder."""
-        if (self.data / "postmaster.pid").exists():
-            self.stop("immediate")
+        if self._server.poll() is None:
+            self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, name: str = "postgres") -> str:
@@ -113,26 +134,32 @@ class Service:
         module: to run in place of rollbook; it takes the same flags.
     """
 
+    running: ClassVar[set[Service]] = set()
+    """Those that did not end yet, so that a test that fails leaves none behind."""
+
     def __init__(
         self,
         database_url: str,
         *flags: str,
         env: Mapping[str, str] | None = None,
-        preexec: object = None,
+        preexec: Callable[[], object] | None = None,
         port: int = 0,
         module: str = "rollbook",
     ) -> None:
         self.database_url = database_url
-        self.log_path = Path(tempfile.mkstemp(prefix="rollbook-log-", suffix=".jsonl")[1])
+        self._folder = Path(tempfile.mkdtemp(prefix="rollbook-log-"))
+        self.log_path = self._folder / "log.jsonl"
         self._log = self.log_path.open("wb")
+        self._text = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, "serve", "--database-url", database_url, "--port", str(port), *flags],
+            rollbook(*("serve", "--database-url", database_url, "--port", str(port), *flags), module=module),
             stdout=subprocess.PIPE,
             stderr=self._log,
             env={**os.environ, **(env or {})},
             text=True,
-            preexec_fn=preexec,  # type: ignore[arg-type]
+            preexec_fn=preexec,
         )
+        self.running.add(self)
         self.banner = ""
         self.url = ""
         self.key = ""
@@ -151,6 +178,7 @@ class Service:
             if " serves http" in line:
                 self.url = line.split(" serves ")[1].split("/api/")[0]
                 break
+
     def client(self, key: str | None = None) -> httpx.Client:
         """An HTTP client that sends this key."""
         headers = {"Authorization": f"Bearer {key or self.key}"} if key or self.key else {}
@@ -169,13 +197,16 @@ class Service:
 
     def log(self) -> str:
         """What it logged so far."""
-        return self.log_path.read_text()
+        return self.log_path.read_text() if self.log_path.exists() else self._text
 
     def _end(self) -> int:
+        self.running.discard(self)
         status = self.process.wait(60)
         if self.process.stdout is not None:
             self.process.stdout.close()
         self._log.close()
+        self._text = self.log()
+        shutil.rmtree(self._folder, ignore_errors=True)
         return status
 
 
@@ -196,9 +227,9 @@ def _copied(package: Path, to: Path) -> Path:
     return to / package.name
 
 
-def rollbook(*arguments: str) -> list[str]:
-    """The command line of rollbook in this environment."""
-    return [sys.executable, "-m", "rollbook", *arguments]
+def rollbook(*arguments: str, module: str = "rollbook") -> list[str]:
+    """The command line of rollbook, or of another module, in this environment."""
+    return [sys.executable, "-m", module, *arguments]
 
 
 def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

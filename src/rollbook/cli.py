@@ -74,15 +74,17 @@ def serve(settings: Settings) -> None:
     from rollbook.api import server
 
     first: list[accounts.NewKey] = []
+    empty: list[bool] = []
 
     def prepared(settings: Settings, observer: Observer) -> Database:
         database = _open(settings, observer)
         try:
             database.claim()
             database.migrate()
-            # On a server, whoever runs it decides who may use it.
             if database.engine == "sqlite" and (made := database.write(accounts.create_first)):
                 first.append(made)
+            elif not database.read(accounts.all):  # on a server, whoever runs it decides who may use it
+                empty.append(True)
         except BaseException:
             database.close()
             raise
@@ -91,6 +93,8 @@ def serve(settings: Settings) -> None:
     def started(url: str) -> None:
         if first:
             click.echo(_welcome(url, first[0].key))
+        if empty:
+            click.echo("There is no account yet: `rollbook account create NAME`, `rollbook key create NAME`.")
         click.echo(f"rollbook {rollbook.__version__} serves {url}/api/ (documentation: {url}/docs)")
         sys.stdout.flush()
 

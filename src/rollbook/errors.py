@@ -41,7 +41,7 @@ class AlreadyExists(RollbookError):
     """The name is taken in the account."""
 
     def __init__(self, noun: str, which: object) -> None:
-        super().__init__(f"There is already a {noun} {which!r}.")
+        super().__init__(f"There is already {'an' if noun[0] in 'aeiou' else 'a'} {noun} {which!r}.")
         self.noun = noun
 
 
@@ -87,6 +87,13 @@ class BadDatabaseUrl(RollbookError):
             f"{url!r} is not a database URL: use sqlite:///relative.db, sqlite:////absolute.db or "
             "postgresql://user:password@host:5432/name."
         )
+
+
+class CannotListen(RollbookError):
+    """The service cannot have the address that it was told to listen on."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(f"rollbook cannot listen on {host}:{port}: {reason.lower()}.")
 
 
 class DatabaseInUse(RollbookError):

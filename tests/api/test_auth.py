@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import jwt
@@ -96,7 +95,10 @@ def test_a_revoked_key_and_its_tokens_are_refused(quick: Live) -> None:
         [first, _] = database.read(accounts.keys, account=account)
         database.write(accounts.revoke_key, key_id=first.id)
     time.sleep(FRESH_SECONDS + 0.1)
-    for bearer, message in ((key, "The API key is unknown or was revoked."), (token, "The API key of this token was revoked.")):
+    for bearer, message in (
+        (key, "The API key is unknown or was revoked."),
+        (token, "The API key of this token was revoked."),
+    ):
         with quick.client(bearer) as client:
             for answer in (client.get("/api/groups"), client.post("/api/groups", json={"name": "abc"})):
                 assert (answer.status_code, answer.json()) == (401, {"message": message, "errors": []})
@@ -120,7 +122,9 @@ def test_a_key_is_believed_for_at_most_a_minute(live: Live) -> None:
     ("rights", "reads", "writes"),
     [(("read",), 200, 403), (("write",), 403, 201), (("read", "write"), 200, 201), (("admin",), 200, 201)],
 )
-def test_a_key_does_what_its_rights_allow(live: Live, rights: tuple[str, ...], reads: int, writes: int) -> None:
+def test_a_key_does_what_its_rights_allow(
+    live: Live, rights: tuple[str, ...], reads: int, writes: int
+) -> None:
     account = live.new_account()
     key = live.new_key(account, rights)
     for number, bearer in enumerate((key, login(live, key))):

@@ -153,7 +153,9 @@ def book(live: Live) -> Iterator[Book]:
 
 def _token(secret: str, **claims: Any) -> str:
     now = int(time.time())
-    return jwt.encode({"iat": now, "exp": now + 600, "id": 1, "key": 1, "roles": ["admin"]} | claims, secret, "HS256")
+    return jwt.encode(
+        {"iat": now, "exp": now + 600, "id": 1, "key": 1, "roles": ["admin"]} | claims, secret, "HS256"
+    )
 
 
 UNSIGNED = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
@@ -219,7 +221,11 @@ def test_a_request_that_is_not_http_gets_the_one_form_of_errors(live: Live) -> N
         connection.sendall(b"GET / SPDY/9\r\n\r\n")
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert json.loads(answer.split(b"\r\n\r\n")[1]) == {"message": "Invalid HTTP request received.", "errors": []}
+    assert b"x-request-id: " in answer
+    assert json.loads(answer.split(b"\r\n\r\n")[1]) == {
+        "message": "Invalid HTTP request received.",
+        "errors": [],
+    }
 
 
 def test_a_target_of_256_kib_is_read_to_its_end(book: Book) -> None:

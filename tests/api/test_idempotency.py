@@ -23,6 +23,18 @@ def test_the_first_answer_is_replayed(api: httpx.Client) -> None:
     assert api.get("/api/groups").json()["total"] == 1
 
 
+def test_a_replay_looks_as_the_first_answer_did(api: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "k"}
+    prefer = {"Prefer": "dates=rfc3339"}
+    first = api.post("/api/groups", json={"name": "Customers"}, headers=headers | prefer)
+    assert first.headers["Preference-Applied"] == "dates=rfc3339"
+    assert first.json()["data"]["created_at"].endswith("Z")
+    for more in ({}, prefer):
+        again = api.post("/api/groups", json={"name": "Customers"}, headers=headers | more)
+        assert again.content == first.content
+        assert "Preference-Applied" not in again.headers
+
+
 def test_every_method_that_changes_can_be_replayed(api: httpx.Client) -> None:
     row = api.post("/api/groups", json={"name": "Customers"}).json()["data"]
     path = f"/api/groups/{row['id']}"

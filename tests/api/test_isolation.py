@@ -36,8 +36,13 @@ def test_no_route_reaches_another_accounts_data(live: Live, other: str) -> None:
             if not route.right:
                 continue
             body = BODIES[route.method, route.path] if route.body else None
-            for query in ("", f"?search[field]=name&search[operator]=like&search[value]=s&groups[]={list_id}"):
-                answer = intruder.request(route.method, route.path.replace("{id}", str(list_id)) + query, json=body)
+            for query in (
+                "",
+                f"?search[field]=name&search[operator]=like&search[value]=s&groups[]={list_id}",
+            ):
+                answer = intruder.request(
+                    route.method, route.path.replace("{id}", str(list_id)) + query, json=body
+                )
                 tried += 1
                 assert SECRET not in answer.text
                 assert answer.status_code < 500

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from typing import Any
 
 import httpx
@@ -56,7 +57,10 @@ def test_default_is_read_in_every_documented_form(api: httpx.Client, sent: objec
 def test_there_is_at_most_one_default_list(api: httpx.Client) -> None:
     first = made(api, "first", default=True)
     second = made(api, "second", default=True)
-    defaults = lambda: [row["name"] for row in api.get("/api/groups").json()["data"] if row["default"]]  # noqa: E731
+
+    def defaults() -> list[str]:
+        return [row["name"] for row in api.get("/api/groups").json()["data"] if row["default"]]
+
     assert defaults() == ["second"]
     api.put(f"/api/groups/{first['id']}", json={"default": True})
     assert defaults() == ["first"]
@@ -128,7 +132,8 @@ def test_the_index_is_newest_first_and_pages_add_up(api: httpx.Client) -> None:
     ]
     assert [row["id"] for page in pages for row in page["data"]] == newest
     assert [page["total"] for page in pages] == [40] * 4
-    seen, after = [], 0
+    seen: list[Any] = []
+    after: int | None = 0
     while after is not None:
         page = api.get("/api/groups", params={"page[after]": after, "page[limit]": 15}).json()
         seen += [row["id"] for row in page["data"]]
@@ -197,7 +202,8 @@ def test_a_search_is_sorted_and_paged_by_keyset(api: httpx.Client) -> None:
         made(api, name, description=["", "x", "\u00e4"][number % 3])
     for sort in ("id", "name", "description", "items", "created_at"):
         for way in ("asc", "desc"):
-            seen, after = [], 0
+            seen: list[Any] = []
+            after: int | None = 0
             while after is not None:
                 page = api.get(
                     "/api/groups/search",
@@ -236,7 +242,9 @@ def test_any_content_type_is_fine_without_a_body(api: httpx.Client, method: str,
     assert answer.status_code in (200, 204)
 
 
-@pytest.mark.parametrize("media", ["application/json; charset=utf-8", "application/vnd.api+json", "text/json"])
+@pytest.mark.parametrize(
+    "media", ["application/json; charset=utf-8", "application/vnd.api+json", "text/json"]
+)
 def test_json_is_taken_under_its_other_names(api: httpx.Client, media: str) -> None:
     assert api.post("/api/groups", content=b'{"name": "abc"}', headers={"Content-Type": media}).is_success
 
@@ -271,8 +279,6 @@ def test_head_answers_like_get_without_a_body(api: httpx.Client) -> None:
 
 def test_the_answers_of_one_connection_come_in_order(live: Live, api: httpx.Client) -> None:
     """Requests sent without waiting for answers (HTTP pipelining) are answered one by one."""
-    import socket
-
     head = f"Host: x\r\nAuthorization: {api.headers['Authorization']}\r\n"
     requests = []
     for number in range(5):

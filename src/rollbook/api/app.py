@@ -115,7 +115,7 @@ def build(
                 responder = edge.responder(route)
                 setattr(resource, f"on_{route.method.lower()}", responder)
                 if route.method == "GET":
-                    setattr(resource, "on_head", responder)
+                    resource.on_head = responder
         app.add_route(path, resource)
     operations.add(app, bridge, metrics, routes)
     return app

@@ -155,6 +155,8 @@ class Edge:
             self._guard.check((call.account_id, route.method, req.path, hash(data)), time.monotonic())
         work = route.handler(call, route.body.read(data)) if route.body else route.handler(call)
         args = (call.account_id, *work.args) if principal else work.args
+        if rfc3339 and route.shows_dates:
+            resp.set_header("Preference-Applied", "dates=rfc3339")
         if isinstance(work, Read):
             read = self._bridge.read_quickly if work.quick else self._bridge.read
             body = work.show(await read(work.fn, *args))
@@ -167,8 +169,6 @@ class Edge:
         if body is not None:
             resp.content_type = JSON
             resp.data = self._encode(body)
-        if rfc3339:
-            resp.set_header("Preference-Applied", "dates=rfc3339")
 
     async def _admit(self, right: str, req: Request) -> Principal:
         authorization = req.get_header("Authorization") or _bearer_header(req)
@@ -243,6 +243,7 @@ class Edge:
             resp.data = answer.body.encode()
         if answer.replayed:
             resp.set_header("Idempotent-Replayed", "true")
+            resp.delete_header("Preference-Applied")  # it looks as the first caller preferred
 
 
 def refuse(resp: Response, error: ApiError) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +20,7 @@ from rollbook.api.observe import Log, Metrics, set_up_logging
 from rollbook.api.wire import ErrorBody
 from rollbook.config import Settings
 from rollbook.db import Database
+from rollbook.errors import CannotListen
 
 TARGET_BYTES_MAX = 512 * 1024
 """Of a request target; bulk calls put thousands of ids in the query."""
@@ -95,7 +98,8 @@ class Protocol(HttpToolsProtocol):
         body = msgspec.json.encode(ErrorBody(msg, []))
         self.transport.write(
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+            b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n%b"
+            % (os.urandom(8).hex().encode(), len(body), body)
         )
         self.transport.close()
 
@@ -125,14 +129,15 @@ def serve(
     """
     set_up_logging(settings.log_level)
     metrics = Metrics()
-    database = open_database(settings, metrics)
-    metrics.watch(database)
     log = Log(enabled=logging.getLogger().isEnabledFor(logging.INFO))
-    try:
-        _run(settings, database, metrics, log, started, make_app)
-    finally:
-        database.close()
-        log.flush()
+    with _bound(settings.host, settings.port) as address:
+        database = open_database(settings, metrics)
+        metrics.watch(database)
+        try:
+            _run(settings, database, metrics, log, address, started, make_app)
+        finally:
+            database.close()
+            log.flush()
 
 
 def _run(
@@ -140,13 +145,12 @@ def _run(
     database: Database,
     metrics: Metrics,
     log: Log,
+    address: socket.socket,
     started: Callable[[str], None],
     make_app: Callable[..., Any],
 ) -> None:
     config = uvicorn.Config(
         _placeholder,
-        host=settings.host,
-        port=settings.port,
         loop="uvloop",
         http=Protocol,
         ws="none",
@@ -163,18 +167,36 @@ def _run(
     async def main() -> None:
         config.load()
         config.loaded_app = make_app(settings, database, metrics, log)
-        announcement = asyncio.create_task(_announce(server, started))
-        await server.serve()
+        announcement = asyncio.create_task(_announce(server, address, started))
+        await server.serve([address])
         announcement.cancel()
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(main())
 
 
-async def _announce(server: Server, started: Callable[[str], None]) -> None:
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that has the address, before anything else is touched."""
+    try:
+        [(family, kind, protocol, _, place), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        address = socket.socket(family, kind, protocol)
+        try:
+            address.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            address.bind(place)
+        except BaseException:
+            address.close()
+            raise
+    except OSError as error:
+        raise CannotListen(host, port, error.strerror or str(error)) from error
+    return address
+
+
+async def _announce(server: Server, address: socket.socket, started: Callable[[str], None]) -> None:
     while not server.started:
         await asyncio.sleep(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    host, port = address.getsockname()[:2]
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 

@@ -93,7 +93,9 @@ class SqliteDatabase(Database):
             connection.execute("COMMIT")
             return applied
         except apsw.Error as error:
-            raise _told(error).error from error
+            if told := _unavailable(error):
+                raise told from error
+            raise
         finally:
             connection.close()
 
@@ -137,7 +139,9 @@ class SqliteDatabase(Database):
         except BatchFailed as failed:
             raise failed.error from failed
         except apsw.Error as error:
-            raise _told(error).error from error
+            if told := _unavailable(error):
+                raise told from error
+            raise
 
     def _start_writers(self) -> Lane:
         connection = self._connect()
@@ -186,8 +190,10 @@ class SqliteTransaction(Transaction):
             if getattr(error, "extendedresult", 0) in _UNIQUE:
                 raise Taken(str(error)) from error
             raise
-        except (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.ReadOnlyError) as error:
-            raise _told(error) from error
+        except apsw.Error as error:
+            if told := _unavailable(error):
+                raise BatchFailed(told) from error
+            raise
 
     def any_of(self, column: str, name: str) -> str:
         return f"{column} IN (SELECT value FROM json_each(:{name}))"
@@ -249,7 +255,9 @@ class _Writer(BatchRunner):
         try:
             self._connection.execute(sql)
         except apsw.Error as error:
-            raise _told(error) from error
+            if told := _unavailable(error):
+                raise BatchFailed(told) from error
+            raise
 
 
 class _Reader:
@@ -277,12 +285,12 @@ def _bound(value: datetime | list[Any] | Rows) -> int | str:
     return json.dumps(list(zip(*value.columns.values(), strict=True)), ensure_ascii=False)
 
 
-def _told(error: apsw.Error) -> BatchFailed:
-    """What a caller is told of an error that is SQLite's own."""
+def _unavailable(error: apsw.Error) -> Unavailable | None:
+    """What a caller is told of an error that lies in the file or its disk, not in a statement."""
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
-        return BatchFailed(Busy("Another process holds the database; try again."))
+        return Busy("Another process holds the database; try again.")
     if isinstance(error, (apsw.FullError, apsw.IOError)):
-        return BatchFailed(
-            Unavailable("The storage did not take the change (is the disk full?); nothing was stored.")
-        )
-    return BatchFailed(Unavailable(f"The database failed: {error}."))
+        return Unavailable("The storage did not take the change (is the disk full?); nothing was stored.")
+    if isinstance(error, (apsw.ReadOnlyError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)):
+        return Unavailable(f"The database cannot be used: {error}.", retry_after_seconds=30)
+    return None
