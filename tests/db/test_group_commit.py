@@ -1,0 +1,246 @@
+"""Many jobs, one COMMIT: each succeeds or fails by itself, and none is told more than is true."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from rollbook import lists, search
+from rollbook.accounts import Account
+from rollbook.db import Database, Job, Limits, Observer, SetBased, Transaction, open_database
+from rollbook.db.work import BatchFailed
+from rollbook.errors import AlreadyExists, Busy, NotFound, RollbookError, Unavailable
+from rollbook.lists import ContactList, ListChange, NewList
+
+
+class Commits(Observer):
+    """Remembers how many jobs each COMMIT had."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def committed(self, jobs: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.sizes.append(jobs)
+
+
+class Batch:
+    """Runs jobs in one batch: holds the only writer while they queue up."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.jobs: list[Job] = []
+        self._done = threading.Semaphore(0)
+
+    def add(self, fn: Callable[..., Any], *args: Any) -> Job:
+        """Queue a job for the batch."""
+        self.jobs.append(Job(fn, args, self._deliver))
+        return self.jobs[-1]
+
+    def run(self) -> None:
+        """Run them and wait for all outcomes."""
+        held, free = threading.Event(), threading.Event()
+
+        def hold(tx: Transaction) -> None:
+            held.set()
+            free.wait(10)
+
+        self.database.enqueue_write(Job(hold, (), self._deliver))
+        held.wait(10)
+        for job in self.jobs:
+            self.database.enqueue_write(job)
+        free.set()
+        for _ in range(len(self.jobs) + 1):
+            assert self._done.acquire(timeout=20)
+
+    def _deliver(self, jobs: Sequence[Job]) -> None:
+        for _ in jobs:
+            self._done.release()
+
+
+@pytest.fixture
+def commits() -> Commits:
+    return Commits()
+
+
+@pytest.fixture
+def single(url: str, commits: Commits) -> Any:
+    """A database with one writer, so that what queues up is one batch."""
+    database = open_database(url, Limits(writer_threads=1), commits)
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def account(single: Database) -> Account:
+    from rollbook import accounts
+
+    return single.write(accounts.create, name="alice")
+
+
+def fail(tx: Transaction, account_id: int) -> None:
+    tx.run("UPDATE contact_list SET description = 'touched' WHERE account_id = :a", a=account_id)
+    raise ZeroDivisionError
+
+
+def test_jobs_of_a_batch_share_a_commit_and_fail_alone(
+    single: Database, account: Account, commits: Commits
+) -> None:
+    a = account.account_id
+    first = single.write(lists.create, a, NewList("first"))
+    commits.sizes.clear()
+    batch = Batch(single)
+    created = [batch.add(lists.create, a, NewList(f"list {number}")) for number in range(10)]
+    again = batch.add(lists.create, a, NewList("list 3"))
+    broken = batch.add(fail, a)
+    renamed = batch.add(lists.update, a, first.id, ListChange("renamed"))
+    taken = batch.add(lists.update, a, first.id, ListChange("list 5"))
+    unknown = batch.add(lists.delete, a, 999_999)
+    batch.run()
+    assert [job.error for job in created] == [None] * 10
+    assert isinstance(again.error, AlreadyExists)
+    assert isinstance(broken.error, ZeroDivisionError)
+    assert (renamed.error, renamed.value.name) == (None, "renamed")
+    assert isinstance(taken.error, AlreadyExists)
+    assert isinstance(unknown.error, NotFound)
+    assert commits.sizes == [1, 15]
+    found = single.read(lists.find, a, search.Search())
+    assert {row.name for row in found.lists} == {"renamed", *(f"list {n}" for n in range(10))}
+    assert all(row.description is None for row in found.lists)
+
+
+def test_of_equal_names_in_a_batch_the_first_in_line_wins(single: Database, account: Account) -> None:
+    batch = Batch(single)
+    jobs = [batch.add(lists.create, account.account_id, NewList("same")) for _ in range(5)]
+    batch.run()
+    assert [job.error is None for job in jobs] == [True, False, False, False, False]
+
+
+def test_of_new_default_lists_in_a_batch_the_last_one_stays(single: Database, account: Account) -> None:
+    batch = Batch(single)
+    for number in range(5):
+        batch.add(lists.create, account.account_id, NewList(f"list {number}", None, number in (1, 3)))
+    batch.run()
+    assert [job.value.is_default for job in batch.jobs] == [False, True, False, True, False]
+    found = single.read(lists.find, account.account_id, search.Search())
+    assert [row.name for row in found.lists if row.is_default] == ["list 3"]
+
+
+def test_a_set_based_call_that_fails_is_done_one_by_one(single: Database, account: Account) -> None:
+    def one(tx: Transaction, account_id: int, number: int) -> int:
+        if number == 3:
+            raise ZeroDivisionError
+        made: ContactList = lists.create(tx, account_id, NewList(f"list {number}"))
+        return made.id
+
+    def many(tx: Transaction, account_id: int, numbers: Sequence[int]) -> list[int | RollbookError]:
+        return [one(tx, account_id, number) for number in numbers]
+
+    for alone in (True, False):
+        together = SetBased(one, many)
+        batch = Batch(single)
+        jobs = [batch.add(together, account.account_id, number) for number in range(5)]
+        other = None if alone else batch.add(lists.create, account.account_id, NewList("other"))
+        batch.run()
+        assert [type(job.error) for job in jobs if job.error] == [ZeroDivisionError]
+        assert other is None or other.error is None
+        for row in single.read(lists.find, account.account_id, search.Search()).lists:
+            single.write(lists.delete, account.account_id, row.id)
+
+
+def test_when_the_whole_transaction_fails_nobody_is_told_that_it_worked(
+    single: Database, account: Account
+) -> None:
+    def lose(tx: Transaction) -> None:
+        raise BatchFailed(Unavailable("The disk is gone."))
+
+    batch = Batch(single)
+    jobs = [batch.add(lists.create, account.account_id, NewList(f"list {number}")) for number in range(3)]
+    jobs.append(batch.add(lose))
+    batch.run()
+    assert [str(job.error) for job in jobs] == ["The disk is gone."] * 4
+    assert [job.value for job in jobs] == [None] * 4
+    assert single.read(lists.find, account.account_id, search.Search()).total == 0
+    assert single.write(lists.create, account.account_id, NewList("list 1")).name == "list 1"
+
+
+@pytest.mark.parametrize("work", ["write", "read"])
+def test_a_full_queue_refuses_and_changes_nothing(url: str, work: str) -> None:
+    limits = Limits(write_queue_max=2, read_queue_max=2, writer_threads=1, reader_threads=1)
+    database = open_database(url, limits)
+    database.migrate()
+    enqueue = database.enqueue_write if work == "write" else database.enqueue_read
+    held, free, done = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def hold(tx: Transaction) -> None:
+        held.set()
+        free.wait(10)
+
+    def deliver(jobs: Sequence[Job]) -> None:
+        for _ in jobs:
+            done.release()
+
+    enqueue(Job(hold, (), deliver))
+    held.wait(10)
+    for _ in range(2):
+        enqueue(Job(lambda tx: None, (), deliver))
+    assert (database.writes_waiting, database.reads_waiting) == ((2, 0) if work == "write" else (0, 2))
+    with pytest.raises(Busy):
+        enqueue(Job(lambda tx: None, (), deliver))
+    free.set()
+    for _ in range(3):
+        assert done.acquire(timeout=10)
+    assert database.writes_waiting + database.reads_waiting == 0
+    database.close()
+
+
+def test_close_finishes_what_was_accepted(single: Database, account: Account, url: str) -> None:
+    jobs = [
+        Job(lists.create, (account.account_id, NewList(f"list {number}")), lambda jobs: None)
+        for number in range(200)
+    ]
+    for job in jobs:
+        single.enqueue_write(job)
+    single.close()
+    assert all(job.error is None and job.value.id for job in jobs)
+    database = open_database(url)
+    assert database.read(lists.find, account.account_id, search.Search()).total == 200
+    database.close()
+
+
+def test_writers_that_wait_for_each_other_crosswise_both_succeed(url: str) -> None:
+    """Two transactions lock the same two rows in opposite order: one is the deadlock's victim and runs again."""
+    from rollbook import accounts
+
+    database = open_database(url, Limits(writer_threads=2, write_batch_max=1))
+    database.migrate()
+    account_id = database.write(accounts.create, name="alice").account_id
+    ids = [database.write(lists.create, account_id, NewList(f"list {number}")).id for number in range(2)]
+    meeting = threading.Barrier(2, timeout=2)
+    runs: list[str] = []
+
+    def cross(tx: Transaction, first: int, second: int, label: str) -> None:
+        runs.append(label)
+        lists.update(tx, account_id, first, ListChange(description=label))
+        with contextlib.suppress(threading.BrokenBarrierError):  # one writer, or the victim's second run
+            meeting.wait()
+        lists.update(tx, account_id, second, ListChange(description=label))
+
+    threads = [
+        threading.Thread(target=database.write, args=(cross, *order, label))
+        for order, label in ((ids, "one"), (ids[::-1], "two"))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = database.read(lists.find, account_id, search.Search()).lists
+    assert {row.description for row in found} in ({"one"}, {"two"})
+    if database.engine == "postgresql":
+        assert len(runs) > 2, "there was no deadlock to recover from"
+    database.close()
