@@ -116,6 +116,15 @@ RULES: Mapping[str, Callable[[str], str | None]] = {
 }
 
 
+_NEW_COLUMNS = {
+    "id": "bigint",
+    "name": "text",
+    "name_folded": "text",
+    "description": "text",
+    "description_folded": "text",
+}
+
+
 def create_many(
     tx: Transaction, account_id: int, news: Sequence[NewList]
 ) -> list[ContactList | RollbookError]:
@@ -131,38 +140,26 @@ def create_many(
     # Names in order, so that two transactions never wait for each other's names crosswise; an id with
     # each, so that the statement's answer says who won.
     rows = sorted(zip(ids, news, strict=True), key=lambda row: row[1].name)
-    created = set(
-        tx.all(
-            int,
-            f"""
-            INSERT INTO contact_list (account_id, id, name, name_folded, description, description_folded,
-                                      is_default, created_at, items, stop_list_count)
-            SELECT :account_id, new.id, new.name, new.name_folded, new.description, new.description_folded,
-                   FALSE, :now, 0, 0
-            FROM {
-                tx.rows(
-                    "new",
-                    id="bigint",
-                    name="text",
-                    name_folded="text",
-                    description="text",
-                    description_folded="text",
-                )
-            }
-            WHERE TRUE
-            ON CONFLICT (account_id, name) DO NOTHING
-            RETURNING id
-            """,
-            account_id=account_id,
-            now=tx.now,
-            new=Rows(
-                id=[id for id, _ in rows],
-                name=[new.name for _, new in rows],
-                name_folded=[search.fold(new.name) for _, new in rows],
-                description=[new.description for _, new in rows],
-                description_folded=[search.fold(new.description or "") for _, new in rows],
-            ),
-        )
+    created = tx.insert_new(
+        "contact_list",
+        ids,
+        f"""
+        INSERT INTO contact_list (account_id, id, name, name_folded, description, description_folded,
+                                  is_default, created_at, items, stop_list_count)
+        SELECT :account_id, new.id, new.name, new.name_folded, new.description, new.description_folded,
+               FALSE, :now, 0, 0
+        FROM {tx.rows("new", **_NEW_COLUMNS)} WHERE TRUE
+        ON CONFLICT (account_id, name) DO NOTHING
+        """,
+        account_id=account_id,
+        now=tx.now,
+        new=Rows(
+            id=[id for id, _ in rows],
+            name=[new.name for _, new in rows],
+            name_folded=[search.fold(new.name) for _, new in rows],
+            description=[new.description for _, new in rows],
+            description_folded=[search.fold(new.description or "") for _, new in rows],
+        ),
     )
     outcomes: list[ContactList | RollbookError] = []
     default_id: int | None = None

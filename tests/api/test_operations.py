@@ -168,7 +168,8 @@ def test_a_bad_setting_is_named_and_nothing_starts(
     from tests.servers import run
 
     url = ["--database-url", f"sqlite:///{tmp_path}/rollbook.db"] if "--database-url" not in flags else []
-    done = run("serve", *url, *flags, env=env)
+    port = ["--port", "0"] if "--port" not in flags and not env else []
+    done = run("serve", *url, *port, *flags, env=env)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr

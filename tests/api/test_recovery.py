@@ -38,6 +38,9 @@ def test_connections_recover_after_postgresql_restarts() -> None:
                 assert client.get("/readyz").status_code == 200
         assert names(service, key) == ["after SIGQUIT", "after SIGINT", "before"]
         assert service.stop() == 0
+        assert service.log().count("The PostgreSQL server at its socket cannot be reached. ") == 2
+        assert service.log().count("The PostgreSQL server is reached again.") == 2
+        assert '"error":"The PostgreSQL server at its socket cannot be reached."' in service.log()
     finally:
         postgres.remove()
 

@@ -92,6 +92,17 @@ def test_every_key_of_account_data_begins_with_the_account(db: Database) -> None
     assert {table for table, first in found.items() if set(first) != {"account_id"}} == shared
 
 
+def test_a_new_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    """It holds the secret that signs tokens, and so do the files that SQLite puts beside it."""
+    database = open_database(f"sqlite:///{tmp_path}/deep/rollbook.db")
+    database.migrate()
+    database.write(lambda tx: None)
+    files = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "deep").iterdir()}
+    assert set(files) == {"rollbook.db", "rollbook.db-wal", "rollbook.db-shm"}
+    assert set(files.values()) == {0o600}
+    database.close()
+
+
 @pytest.mark.parametrize(
     "url", ["", "rollbook.db", "sqlite://", "sqlite:///", "mysql://x/y", "postgresql:/x"]
 )

@@ -125,7 +125,10 @@ class Edge:
             except ApiError as error:
                 refuse(resp, error)
             except RollbookError as error:
-                refuse(resp, self._refusal(error))
+                refused = self._refusal(error)
+                if refused.status >= 500:
+                    req.context.error = str(error)
+                refuse(resp, refused)
             if shows_dates:
                 resp.set_header("Vary", "Prefer")
 

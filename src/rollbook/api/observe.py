@@ -97,6 +97,7 @@ class LogLine(msgspec.Struct, omit_defaults=True):
     route: str | None = None
     status: int | None = None
     ms: float | None = None
+    error: str | None = None
     logger: str | None = None
     trace: str | None = None
 
@@ -179,6 +180,7 @@ class Observed:
         context = req.context
         context.started = time.perf_counter()
         context.account_id = None
+        context.error = None
         request_id = req.get_header("X-Request-Id")
         if request_id is None or not _SANE_ID.fullmatch(request_id):
             request_id = f"{self._prefix}-{next(self._numbers):x}"
@@ -207,5 +209,6 @@ class Observed:
                     route=route,
                     status=status,
                     ms=round(seconds * 1000, 3),
+                    error=context.error,
                 )
             )

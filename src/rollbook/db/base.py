@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,6 +92,20 @@ class Transaction(ABC):
     def run(self, sql: str, /, **params: Any) -> None:
         """Run a statement whose rows, if any, are not wanted."""
         self._fetch(sql, params, names_wanted=False)
+
+    @abstractmethod
+    def insert_new(self, table: str, ids: Sequence[int], sql: str, /, **params: Any) -> Collection[int]:
+        """Run an INSERT that leaves out rows whose key is taken (ON CONFLICT DO NOTHING).
+
+        Args:
+            table: that it inserts into; has the columns account_id and id.
+            ids: of the rows offered, all new.
+            sql: without RETURNING.
+            params: with `account_id`.
+
+        Returns:
+            Those of `ids` whose rows went in.
+        """
 
     @contextmanager
     def part(self) -> Iterator[None]:

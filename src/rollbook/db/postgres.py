@@ -6,11 +6,12 @@ Each thread owns one connection and opens it anew when the server comes back; ca
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken, calls, run
 from rollbook.errors import Busy, Unavailable
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 5
 """How long a caller may wait for a server that does not answer at all."""
@@ -50,20 +53,21 @@ class PostgresDatabase(Database):
         super().__init__(limits, observer)
         self.url = url
         self._ids = _IdBlocks(self)
+        self._reachable = True
         milliseconds = int(limits.statement_timeout_seconds * 1000)
         self._options = f"-c plan_cache_mode=force_custom_plan -c statement_timeout={milliseconds}"
 
     def claim(self) -> None:
         """Any number of services may share a server: nothing to hold."""
 
-    def connect(self, **settings: Any) -> psycopg.Connection[tuple[Any, ...]]:
-        """Open a connection.
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Open a connection; says in the log when the server goes away and when it is back.
 
         Raises:
             BatchFailed: the server cannot be reached or refuses.
         """
         try:
-            return psycopg.connect(
+            connection = psycopg.connect(
                 self.url,
                 autocommit=True,
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -72,13 +76,18 @@ class PostgresDatabase(Database):
                 client_encoding="UTF8",
                 keepalives_idle=30,
                 tcp_user_timeout=30_000,
-                **settings,
             )
         except psycopg.Error as error:
             server = urlsplit(self.url).hostname or "its socket"
-            raise BatchFailed(
-                Unavailable(f"The PostgreSQL server at {server} cannot be reached.", retry_after_seconds=2)
-            ) from error
+            told = f"The PostgreSQL server at {server} cannot be reached."
+            if self._reachable:
+                self._reachable = False
+                _log.error("%s %s", told, " ".join(str(error).split()))
+            raise BatchFailed(Unavailable(told, retry_after_seconds=2)) from error
+        if not self._reachable:
+            self._reachable = True
+            _log.warning("The PostgreSQL server is reached again.")
+        return connection
 
     def schema_version(self) -> int:
         with self._connected() as connection:
@@ -172,6 +181,9 @@ class PostgresTransaction(Transaction):
     def rows(self, name: str, /, **types: str) -> str:
         arrays = ", ".join(f"CAST(:{name}__{column} AS {type_}[])" for column, type_ in types.items())
         return f"unnest({arrays}) AS {name} ({', '.join(types)})"
+
+    def insert_new(self, table: str, ids: Sequence[int], sql: str, /, **params: Any) -> Collection[int]:
+        return set(self.all(int, f"{sql} RETURNING id", **params))
 
     def exclusively(self, name: str) -> None:
         self.run("SELECT pg_advisory_xact_lock(hashtext(:name))", name=name)
