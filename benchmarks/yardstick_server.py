@@ -21,7 +21,8 @@ from rollbook.api import app as application
 from rollbook.api import lists as api
 from rollbook.api import server
 from rollbook.api.edge import Route
-from rollbook.api.observe import Log, Metrics
+from rollbook.api.metrics import Metrics
+from rollbook.api.observe import Log
 from rollbook.api.wire import Call, Read
 from rollbook.config import Settings
 from rollbook.db import Database, open_database
@@ -59,6 +60,18 @@ class WithoutDatabase:
         if isinstance(fn, AtHand):
             return fn.fn(*args)
         return self._database.read(fn, *args)
+
+    def snapshot(self) -> _NoSnapshot:
+        """What the reads of one turn share: nothing, they need no state of the database."""
+        return _NoSnapshot(self)
+
+
+class _NoSnapshot:
+    def __init__(self, database: WithoutDatabase) -> None:
+        self.read = database.read_inline
+
+    def close(self) -> None:
+        """Nothing was opened."""
 
 
 def create(call: Call, body: api.ListCreate) -> Read:
@@ -121,12 +134,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args()
     settings = config.load({"database_url": given.database_url, "port": given.port}, os.environ)
-    server.serve(
-        settings,
-        lambda settings, observer: open_database(settings.database_url, observer=observer),
-        lambda url: print(f"the yardstick serves {url}/api/", flush=True),
-        build,
+    parts = server.Parts(
+        settings, lambda settings, observer: open_database(settings.database_url, observer=observer), build
     )
+    server.serve(parts, lambda url: print(f"the yardstick serves {url}/api/", flush=True))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def serve(settings: Settings) -> None:
         click.echo(f"rollbook {rollbook.__version__} serves {url}/api/ (documentation: {url}/docs)")
         sys.stdout.flush()
 
-    server.serve(settings, prepared, started)
+    server.serve(server.Parts(settings, prepared), started)
 
 
 @rollbook_command.command()

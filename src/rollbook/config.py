@@ -26,6 +26,9 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
     port: int = _setting(8080, "Port to listen on; 0 for any free one.", low=0, high=65535)
+    workers: int = _setting(
+        1, "PostgreSQL: processes that answer requests. An embedded database has exactly one.", low=1, high=64
+    )
     token_days: float = _setting(
         30.0, "Life of a token from login or refresh, in days.", low=0.000001, high=3650
     )
@@ -64,6 +67,12 @@ class Settings:
             if (low is not None and value < low) or (high is not None and value > high):
                 bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
                 problems.append(Problem(setting.name, f"{flag(setting)} must be {bounds}, not {value:g}."))
+        if self.workers > 1 and not self.database_url.startswith("postgres"):
+            problems.append(
+                Problem(
+                    "workers", "--workers needs PostgreSQL: an embedded database has exactly one service."
+                )
+            )
         if self.log_level not in ("debug", "info", "warning", "error"):
             problems.append(
                 Problem("log_level", "--log-level must be one of debug, info, warning and error.")

@@ -96,6 +96,13 @@ class CannotListen(RollbookError):
         super().__init__(f"rollbook cannot listen on {host}:{port}: {reason.lower()}.")
 
 
+class WorkerFailed(RollbookError):
+    """A worker process did not start."""
+
+    def __init__(self) -> None:
+        super().__init__("A worker did not start; the log says why.")
+
+
 class DatabaseInUse(RollbookError):
     """Another rollbook serves this embedded database already."""
 

@@ -186,24 +186,26 @@ def _create(tx: Transaction, account_id: int, new: NewList) -> ContactList:
     return outcome
 
 
-create = SetBased(_create, create_many)
+create = SetBased(_create, create_many, one_statement=lambda news: not any(new.is_default for new in news))
 
 
 _COLUMNS = "id, name, description, is_default, created_at, items, stop_list_count"
+_GET = f"SELECT {_COLUMNS} FROM contact_list WHERE account_id = :account_id AND id = :list_id"
 
 
 def get_many(tx: Transaction, account_id: int, list_ids: Sequence[int]) -> list[ContactList | RollbookError]:
     """Look up lists with one statement; for each id the list or `NotFound`."""
-    found = {
-        row.id: row
-        for row in tx.all(
-            ContactList,
-            f"SELECT {_COLUMNS} FROM contact_list "
-            f"WHERE account_id = :account_id AND {tx.any_of('id', 'list_ids')}",
-            account_id=account_id,
-            list_ids=list(list_ids),
-        )
-    }
+    rows = tx.all(
+        ContactList,
+        f"""
+        SELECT {", ".join(f"contact_list.{column}" for column in _COLUMNS.split(", "))}
+        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN contact_list
+        WHERE contact_list.account_id = :account_id AND contact_list.id = wanted.id
+        """,
+        account_id=account_id,
+        wanted=Rows(id=list(dict.fromkeys(list_ids))),
+    )
+    found = {row.id: row for row in rows}
     return [found.get(id) or NotFound("list", id) for id in list_ids]
 
 
@@ -213,18 +215,13 @@ def _get(tx: Transaction, account_id: int, list_id: int) -> ContactList:
     Raises:
         NotFound: the account has no list with that id.
     """
-    found = tx.one(
-        ContactList,
-        f"SELECT {_COLUMNS} FROM contact_list WHERE account_id = :account_id AND id = :list_id",
-        account_id=account_id,
-        list_id=list_id,
-    )
+    found = tx.one(ContactList, _GET, account_id=account_id, list_id=list_id)
     if found is None:
         raise NotFound("list", list_id)
     return found
 
 
-get = SetBased(_get, get_many)
+get = SetBased(_get, get_many, one_statement=lambda _: True)
 
 
 def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -> ContactList:

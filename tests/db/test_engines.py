@@ -105,6 +105,44 @@ def test_rows_insert_and_say_which_won(table: Database) -> None:
     assert table.read(lambda tx: tx.one(str, "SELECT name FROM pair WHERE id = 5")) == "y"
 
 
+AWKWARD = [
+    "",
+    "NULL",
+    "null",
+    '"',
+    "\\",
+    '\\"',
+    "{a,b}",
+    "a,b",
+    " x ",
+    "\n\t",
+    "%s %(x)s :x",
+    "\u00e9\U0001f4de",
+    "\\u0041",
+    None,
+]
+
+
+def test_rows_carry_every_text_unchanged(table: Database) -> None:
+    pairs = [(100 + number, text) for number, text in enumerate(AWKWARD)]
+    assert len(table.write(insert, pairs)) == len(AWKWARD)
+    found = table.read(lambda tx: tx.all(Pair, "SELECT id, name FROM pair WHERE id >= 100 ORDER BY id"))
+    assert [(pair.id, pair.name) for pair in found] == pairs
+
+
+def test_rows_carry_booleans_and_large_numbers(table: Database) -> None:
+    wide = Rows(id=[2**53, -(2**62)], flag=[True, False])
+    sql = "UPDATE pair SET flag = new.flag FROM {} WHERE pair.id = 1 AND new.id = :wanted"
+    for wanted, flag in ((2**53, True), (-(2**62), False)):
+        table.write(
+            lambda tx, wanted: tx.run(
+                sql.format(tx.rows("new", id="bigint", flag="boolean")), new=wide, wanted=wanted
+            ),
+            wanted,
+        )
+        assert bool(table.read(lambda tx: tx.one(int, "SELECT flag FROM pair WHERE id = 1"))) is flag
+
+
 def test_a_refused_unique_key_is_taken(table: Database) -> None:
     with pytest.raises(Taken):
         table.write(lambda tx: tx.run("INSERT INTO pair (id) VALUES (1)"))

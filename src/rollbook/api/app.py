@@ -15,7 +15,8 @@ from rollbook.api import auth, lists, operations
 from rollbook.api.body import Body
 from rollbook.api.edge import Bridge, Edge, Route, refuse
 from rollbook.api.guard import DuplicateGuard
-from rollbook.api.observe import Log, Metrics, Observed
+from rollbook.api.metrics import Metrics
+from rollbook.api.observe import Log, Observed
 from rollbook.api.wire import ApiError
 from rollbook.config import Settings
 from rollbook.db import Database

@@ -1,4 +1,4 @@
-"""What the service tells of itself: a request id on every answer, one log line and metrics for each."""
+"""What the service tells of a request: an id on its answer, a line in the log, a place in the metrics."""
 
 from __future__ import annotations
 
@@ -10,79 +10,14 @@ import re
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from falcon.asgi import Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from rollbook.db import Database, Observer
-
-LATENCY_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+from rollbook.api.metrics import Metrics
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-
-class Metrics(Observer):
-    """The service's metrics, in a registry of their own."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "rollbook_requests",
-            "Requests answered.",
-            ["method", "route", "status"],
-            registry=self.registry,
-        )
-        self.latency = Histogram(
-            "rollbook_request_seconds",
-            "From the request's head to its answer.",
-            ["method", "route"],
-            buckets=LATENCY_SECONDS,
-            registry=self.registry,
-        )
-        self.batch = Histogram(
-            "rollbook_write_batch_size",
-            "Writes that shared one commit.",
-            buckets=BATCH_SIZES,
-            registry=self.registry,
-        )
-        self.commit = Histogram(
-            "rollbook_commit_seconds",
-            "How long a commit took.",
-            buckets=COMMIT_SECONDS,
-            registry=self.registry,
-        )
-        self.queue = Gauge(
-            "rollbook_queue_depth",
-            "Work waiting for the database.",
-            ["queue"],
-            registry=self.registry,
-        )
-        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
-
-    def watch(self, database: Database) -> None:
-        """Report the depth of the database's queues."""
-        self.queue.labels("write").set_function(lambda: database.writes_waiting)
-        self.queue.labels("read").set_function(lambda: database.reads_waiting)
-
-    def committed(self, jobs: int, seconds: float) -> None:
-        self.batch.observe(jobs)
-        self.commit.observe(seconds)
-
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer."""
-        child = self._children.get((method, route, status))
-        if child is None:
-            child = self._children[method, route, status] = (
-                self.requests.labels(method, route, str(status)),
-                self.latency.labels(method, route),
-            )
-        child[0].inc()
-        child[1].observe(seconds)
 
 
 class LogLine(msgspec.Struct, omit_defaults=True):

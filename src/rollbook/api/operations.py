@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from rollbook.api import openapi
 from rollbook.api.edge import JSON, Bridge, Route
-from rollbook.api.observe import Metrics
+from rollbook.api.metrics import Metrics
 from rollbook.db import Transaction
 from rollbook.errors import RollbookError
 

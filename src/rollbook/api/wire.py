@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -113,7 +114,7 @@ class Call:
 
     def date(self, moment: datetime) -> str:
         """A moment (UTC, whole seconds) as this caller wants it: `2022-04-28 14:21:16`, or RFC 3339."""
-        text = str(moment)[:19]
+        text = _date(moment)
         return f"{text[:10]}T{text[11:]}Z" if self.rfc3339 else text
 
 
@@ -148,6 +149,11 @@ class Write:
         self.fn = fn
         self.args = args
         self.show = show
+
+
+@lru_cache(maxsize=4096)
+def _date(moment: datetime) -> str:
+    return str(moment)[:19]
 
 
 def flag(value: bool | int | str | None) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from rollbook.db.base import Database, Limits, Observer, Transaction
+from rollbook.db.base import Database, Limits, Observer, Snapshot, Transaction
 from rollbook.db.rows import Rows
 from rollbook.db.work import Job, SetBased, Taken
 from rollbook.errors import BadDatabaseUrl
@@ -17,6 +17,7 @@ __all__ = [
     "Observer",
     "Rows",
     "SetBased",
+    "Snapshot",
     "Taken",
     "Transaction",
     "open_database",

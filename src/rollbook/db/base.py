@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from rollbook.db.rows import builder, from_epoch
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
@@ -121,7 +121,10 @@ class Transaction(ABC):
 
     @abstractmethod
     def any_of(self, column: str, name: str) -> str:
-        """SQL: `column` is one of the values in the list parameter `name`."""
+        """SQL: `column` is one of the values in the list parameter `name`: a handful of them.
+
+        For more, join `rows`: PostgreSQL without fresh statistics reads the whole account for a long list.
+        """
 
     @abstractmethod
     def contains(self, column: str, name: str) -> str:
@@ -235,7 +238,12 @@ class Database(ABC):
 
     def read_inline(self, fn: Callable[..., T], *args: Any) -> T:
         """Run a point read in the calling thread; only where `reads_inline`."""
-        raise NotImplementedError
+        return self.read(fn, *args)
+
+    def snapshot(self) -> Snapshot:
+        """One state of the database for several point reads in the calling thread; only where
+        `reads_inline`. Close it soon: while it is open the write-ahead log cannot begin anew."""
+        raise TypeError(f"{self.engine} does not read in the calling thread")
 
     @property
     def writes_waiting(self) -> int:
@@ -258,6 +266,16 @@ class Database(ABC):
 
     @abstractmethod
     def _start_readers(self) -> Lane: ...
+
+
+class Snapshot(Protocol):
+    """One state of the database."""
+
+    def read(self, fn: Callable[..., T], *args: Any) -> T:
+        """Run `fn(tx, *args)` on it."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 class BatchRunner(ABC):
@@ -294,6 +312,8 @@ class BatchRunner(ABC):
             BatchFailed: the transaction failed as a whole; no job may be told that it succeeded.
         """
         grouped = calls(jobs)
+        if len(grouped) == 1 and self._run_as_statement(grouped[0], observer):
+            return
         tx = self.begin()
         try:
             if len(grouped) > 1:
@@ -317,6 +337,10 @@ class BatchRunner(ABC):
             self.rollback()
             raise
         observer.committed(len(jobs), time.perf_counter() - started)
+
+    def _run_as_statement(self, group: list[Job], observer: Observer) -> bool:
+        """Run a call that is a single statement without BEGIN and COMMIT; False where that gains nothing."""
+        return False
 
     def _run_groups(self, grouped: list[list[Job]], tx: Transaction) -> None:
         for group in grouped:

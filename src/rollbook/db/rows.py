@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -14,7 +15,7 @@ class Rows:
     """Many rows as one parameter: `Rows(id=[1, 2], name=["a", "b"])`; see `Transaction.rows`.
 
     Args:
-        columns: for each column its values, all of one length.
+        columns: for each column its values, all of one length: whole numbers, texts, booleans, `None`.
     """
 
     __slots__ = ("columns",)
@@ -23,6 +24,7 @@ class Rows:
         self.columns = columns
 
 
+@lru_cache(maxsize=4096)
 def from_epoch(seconds: int) -> datetime:
     """The UTC datetime of `seconds` since 1970: how every table stores a moment."""
     return datetime.fromtimestamp(seconds, UTC)

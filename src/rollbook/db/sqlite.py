@@ -7,7 +7,6 @@ handle drops this one's POSIX locks (https://www.sqlite.org/howtocorrupt.html, s
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+import msgspec
 
 from rollbook.db import migrations
-from rollbook.db.base import BatchRunner, Database, Limits, Observer, Transaction
+from rollbook.db.base import BatchRunner, Database, Limits, Observer, Snapshot, Transaction
 from rollbook.db.rows import Rows
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken
 from rollbook.errors import Busy, DatabaseInUse, Unavailable
@@ -101,14 +101,14 @@ class SqliteDatabase(Database):
             connection.close()
 
     def read_inline(self, fn: Callable[..., T], *args: Any) -> T:
-        try:
-            connection = self._idle_readers.pop()
-        except IndexError:
-            connection = self._connect()
+        connection = self._reader()
         try:
             return self._read(connection, fn, args)
         finally:
             self._idle_readers.append(connection)
+
+    def snapshot(self) -> Snapshot:
+        return _Snapshot(self, self._reader(), self._idle_readers)
 
     def close(self) -> None:
         super().close()
@@ -118,6 +118,12 @@ class SqliteDatabase(Database):
             os.close(self._claim)
             self._claim = None
 
+    def _reader(self) -> apsw.Connection:
+        try:
+            return self._idle_readers.pop()
+        except IndexError:
+            return self._connect()
+
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(self.path, statementcachesize=STATEMENT_CACHE)
         connection.set_busy_timeout(int(self.limits.busy_timeout_seconds * 1000))
@@ -126,23 +132,17 @@ class SqliteDatabase(Database):
         return connection
 
     def _read(self, connection: apsw.Connection, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
-        tx = SqliteTransaction(self, connection)
         try:
             if isinstance(fn, SetBased):  # one statement is a snapshot by itself
-                found: T = fn.one(tx, *args)
+                found: T = fn.one(SqliteTransaction(self, connection), *args)
                 return found
-            connection.execute("BEGIN")
-            try:
-                return fn(tx, *args)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
         except BatchFailed as failed:
             raise failed.error from failed
-        except apsw.Error as error:
-            if told := _unavailable(error):
-                raise told from error
-            raise
+        snapshot = _Snapshot(self, connection)
+        try:
+            return snapshot.read(fn, *args)
+        finally:
+            snapshot.close()
 
     def _start_writers(self) -> Lane:
         connection = self._connect()
@@ -232,6 +232,33 @@ class SqliteTransaction(Transaction):
         return range(last - count, last)
 
 
+class _Snapshot:
+    """A read transaction that stays open for several reads, which then share the locks it takes."""
+
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        connection: apsw.Connection,
+        back_to: deque[apsw.Connection] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._tx = SqliteTransaction(database, connection)
+        self._back_to = back_to
+        connection.execute("BEGIN")
+
+    def read(self, fn: Callable[..., T], *args: Any) -> T:
+        try:
+            return fn(self._tx, *args)
+        except BatchFailed as failed:
+            raise failed.error from failed
+
+    def close(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT")
+        if self._back_to is not None:
+            self._back_to.append(self._connection)
+
+
 class _Writer(BatchRunner):
     """The one connection that writes."""
 
@@ -296,8 +323,8 @@ def _bound(value: datetime | list[Any] | Rows) -> int | str:
     if isinstance(value, datetime):
         return int(value.timestamp())
     if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
-    return json.dumps(list(zip(*value.columns.values(), strict=True)), ensure_ascii=False)
+        return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(list(zip(*value.columns.values(), strict=True))).decode()
 
 
 def _unavailable(error: apsw.Error) -> Unavailable | None:

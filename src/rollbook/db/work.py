@@ -7,6 +7,7 @@ gathers by itself (group commit).
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -14,6 +15,10 @@ from typing import Any, Protocol
 from rollbook.errors import Busy, RollbookError, Unavailable
 
 Deliver = Callable[[Sequence["Job"]], None]
+
+
+PATIENCE_SECONDS = 0.05
+"""How long a batch may take before another thread of its lane goes ahead with what waits."""
 
 
 class BatchFailed(Exception):
@@ -43,15 +48,20 @@ class SetBased:
         one: `one(tx, account_id, item)` returns a value or raises.
         many: `many(tx, account_id, items)` returns, in the order of `items`, a value or a
             `RollbookError` for each.
+        one_statement: whether `many` does these items with a single statement, which is a transaction
+            by itself. `one` must then do each with a single statement too.
     """
 
     def __init__(
         self,
         one: Callable[[Any, int, Any], Any],
         many: Callable[[Any, int, Sequence[Any]], list[Any]],
+        *,
+        one_statement: Callable[[Sequence[Any]], bool] = lambda _: False,
     ) -> None:
         self.one = one
         self.many = many
+        self.one_statement = one_statement
         self.__name__ = one.__name__
         self.__doc__ = one.__doc__
 
@@ -93,6 +103,9 @@ class Runner(Protocol):
 class Lane:
     """Threads that take waiting jobs in batches.
 
+    One thread does the work, so that batches are large; the others look on. When a batch takes longer than
+    `PATIENCE_SECONDS` while jobs wait, one of them goes ahead with those.
+
     Args:
         name: of the threads, for a debugger.
         make_runner: called once in each thread; must not fail.
@@ -111,13 +124,19 @@ class Lane:
         queue_max: int,
     ) -> None:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._calls_for_help: SimpleQueue[bool] = SimpleQueue()
         self._make_runner = make_runner
         self._batch_max = batch_max
         self._queue_max = queue_max
+        self._batches = 0
+        self._busy = False
+        self._help_is_called = threads == 1
         self._closed = False
         self._gate = threading.Lock()
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
+            threading.Thread(
+                target=self._help if number else self._lead, name=f"{name}-{number}", daemon=True
+            )
             for number in range(threads)
         ]
         for thread in self._threads:
@@ -141,37 +160,67 @@ class Lane:
             if self._closed:
                 raise Unavailable("The service is shutting down.")
             self._queue.put(job)
+        if self._busy and not self._help_is_called:
+            self._help_is_called = True
+            self._calls_for_help.put(True)
 
     def close(self) -> None:
         """Finish what was queued, then end the threads. Safe to call again."""
         with self._gate:
             if not self._closed:
                 self._closed = True
-                for _ in self._threads:
-                    self._queue.put(None)
+                self._queue.put(None)
+                for _ in self._threads[1:]:
+                    self._calls_for_help.put(False)
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
+    def _lead(self) -> None:
         runner = self._make_runner()
-        last = False
-        while not last:
-            first = self._queue.get()
-            if first is None:
-                break
+        first = self._queue.get()
+        while first is not None:
             batch = [first]
             last = self._take_more(batch)
-            try:
-                runner.run(batch)
-            except BaseException as error:
-                told = error.error if isinstance(error, BatchFailed) else error
-                for job in batch:
-                    job.value, job.error = None, told
-            deliver(batch)
+            self._batches += 1
+            self._busy = True
+            self._run(runner, batch)
+            self._busy = False
+            first = None if last else self._queue.get()
         runner.close()
 
+    def _help(self) -> None:
+        runner = self._make_runner()
+        while self._calls_for_help.get():
+            seen = self._batches
+            time.sleep(PATIENCE_SECONDS)
+            while self._busy and self._batches == seen:
+                batch: list[Job] = []
+                if self._take_more(batch):
+                    self._queue.put(None)  # the end is for the thread that leads
+                    break
+                if not batch:
+                    time.sleep(PATIENCE_SECONDS)
+                    continue
+                self._help_is_called = False  # another one may be needed beside this one
+                self._run(runner, batch)
+            self._help_is_called = False
+            if self._busy and not self._queue.empty():
+                self._help_is_called = True
+                self._calls_for_help.put(True)
+        runner.close()
+
+    @staticmethod
+    def _run(runner: Runner, batch: list[Job]) -> None:
+        try:
+            runner.run(batch)
+        except BaseException as error:
+            told = error.error if isinstance(error, BatchFailed) else error
+            for job in batch:
+                job.value, job.error = None, told
+        deliver(batch)
+
     def _take_more(self, batch: list[Job]) -> bool:
-        """Add what waits already, without waiting for more; True when this thread is to end."""
+        """Add what waits already, without waiting for more; True when the lane is to end."""
         try:
             while len(batch) < self._batch_max:
                 job = self._queue.get_nowait()

@@ -1,0 +1,187 @@
+"""The service's metrics. Counting is plain arithmetic, since every request does it; what Prometheus reads
+is made when it asks, of this worker and of those beside it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from rollbook.db import Database, Observer
+
+LATENCY_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+
+METRICS = {
+    "rollbook_requests_total": "Requests answered, by method, route and status.",
+    "rollbook_request_seconds": "From the request's head to its answer, by method and route.",
+    "rollbook_write_batch_size": "Writes that shared one commit.",
+    "rollbook_commit_seconds": "How long a commit took; a batch of one statement is its own commit.",
+    "rollbook_queue_depth": "Work waiting for the database, by queue (write, read).",
+}
+"""Every metric and what it says."""
+
+
+class Counts(msgspec.Struct):
+    """How often a value fell into each bucket, the last one being beyond all bounds, and the sum."""
+
+    buckets: list[int]
+    total: float = 0.0
+
+    def add(self, value: float, bounds: Sequence[float]) -> None:
+        """Count a value."""
+        self.buckets[bisect_left(bounds, value)] += 1
+        self.total += value
+
+    def merge(self, other: Counts) -> None:
+        """Count what another one counted too."""
+        self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        self.total += other.total
+
+
+class Totals(msgspec.Struct):
+    """All that one worker counted. Keys are labels, joined by a space."""
+
+    requests: dict[str, int]
+    latency: dict[str, Counts]
+    batch: Counts
+    commit: Counts
+    queues: dict[str, int]
+
+    def merge(self, other: Totals, *, alive: bool) -> None:
+        """Add another worker's totals; the queues of one that is gone are gone."""
+        for labels, count in other.requests.items():
+            self.requests[labels] = self.requests.get(labels, 0) + count
+        for labels, counts in other.latency.items():
+            self.latency.setdefault(labels, _nothing(LATENCY_SECONDS)).merge(counts)
+        self.batch.merge(other.batch)
+        self.commit.merge(other.commit)
+        if alive:
+            for queue, depth in other.queues.items():
+                self.queues[queue] = self.queues.get(queue, 0) + depth
+
+
+class Metrics(Observer, Collector):
+    """Counts what this process does, and shows it together with what others wrote into `folder`.
+
+    Args:
+        folder: shared by the workers of one service; `None` when there is only one.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self._folder = folder
+        self._database: Database | None = None
+        self._lock = threading.Lock()
+        self._requests: dict[tuple[str, str, int], tuple[list[int], Counts]] = {}
+        self._batch = _nothing(BATCH_SIZES)
+        self._commit = _nothing(COMMIT_SECONDS)
+
+    def watch(self, database: Database) -> None:
+        """Report the depth of the database's queues."""
+        self._database = database
+
+    def committed(self, jobs: int, seconds: float) -> None:
+        with self._lock:
+            self._batch.add(jobs, BATCH_SIZES)
+            self._commit.add(seconds, COMMIT_SECONDS)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answer. Called in the event loop only."""
+        found = self._requests.get((method, route, status))
+        if found is None:
+            found = self._requests[method, route, status] = ([0], _nothing(LATENCY_SECONDS))
+        count, latency = found
+        count[0] += 1
+        latency.add(seconds, LATENCY_SECONDS)
+
+    def share(self) -> None:
+        """Write this worker's totals where the other workers find them."""
+        if self._folder is not None:
+            file = self._folder / f"{os.getpid()}.json"
+            draft = file.with_suffix(".new")
+            draft.write_bytes(msgspec.json.encode(self._totals()))
+            draft.replace(file)
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._totals()
+        for file in self._folder.glob("*.json") if self._folder else ():
+            if file.stem != str(os.getpid()):
+                other = msgspec.json.decode(file.read_bytes(), type=Totals)
+                totals.merge(other, alive=_is_alive(int(file.stem)))
+        yield from _families(totals)
+
+    def _totals(self) -> Totals:
+        requests = {
+            f"{m} {route} {status}": found[0][0] for (m, route, status), found in self._requests.items()
+        }
+        latency: dict[str, Counts] = {}
+        for (method, route, _), (_, counts) in self._requests.items():
+            latency.setdefault(f"{method} {route}", _nothing(LATENCY_SECONDS)).merge(counts)
+        queues = {"write": 0, "read": 0}
+        if self._database is not None:
+            queues = {"write": self._database.writes_waiting, "read": self._database.reads_waiting}
+        with self._lock:
+            batch, commit = _copy(self._batch), _copy(self._commit)
+        return Totals(requests, latency, batch, commit, queues)
+
+
+def _families(totals: Totals) -> Iterator[Metric]:
+    name = "rollbook_requests_total"
+    requests = CounterMetricFamily(name, METRICS[name], labels=["method", "route", "status"])
+    for labels, count in totals.requests.items():
+        requests.add_metric(labels.split(" "), count)
+    yield requests
+    name = "rollbook_request_seconds"
+    latency = HistogramMetricFamily(name, METRICS[name], labels=["method", "route"])
+    for labels, counts in totals.latency.items():
+        latency.add_metric(labels.split(" "), _cumulative(counts, LATENCY_SECONDS), counts.total)
+    yield latency
+    for name, counts, bounds in (
+        ("rollbook_write_batch_size", totals.batch, BATCH_SIZES),
+        ("rollbook_commit_seconds", totals.commit, COMMIT_SECONDS),
+    ):
+        yield HistogramMetricFamily(
+            name, METRICS[name], buckets=_cumulative(counts, bounds), sum_value=counts.total
+        )
+    name = "rollbook_queue_depth"
+    queues = GaugeMetricFamily(name, METRICS[name], labels=["queue"])
+    for queue, depth in totals.queues.items():
+        queues.add_metric([queue], depth)
+    yield queues
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _cumulative(counts: Counts, bounds: Sequence[float]) -> list[tuple[str, float]]:
+    """As Prometheus has them: how many values were at most each bound."""
+    below = 0
+    found: list[tuple[str, float]] = []
+    for bound, count in zip([*map(float, bounds), "+Inf"], counts.buckets, strict=True):
+        below += count
+        found.append((str(bound), below))
+    return found
+
+
+def _nothing(bounds: Sequence[float]) -> Counts:
+    return Counts([0] * (len(bounds) + 1))
+
+
+def _copy(counts: Counts) -> Counts:
+    return Counts(list(counts.buckets), counts.total)
