@@ -393,7 +393,8 @@ def _array(values: Sequence[Any]) -> str:
     The driver's own way takes 13 times as long, of time that all threads share; JSON is a little quicker
     still, but then the planner does not know how many rows there are.
     """
-    return f"{{{','}.join('NULL' if value is None else _element(value) for value in values)}}}"
+    elements = ",".join(["NULL" if value is None else _element(value) for value in values])
+    return f"{{{elements}}}"
 
 
 def _element(value: int | str) -> str:
