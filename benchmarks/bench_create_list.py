@@ -46,7 +46,7 @@ def run(plan: Plan, engine: Engine) -> list[Comparison]:
 
 def _side_by_side(plan: Plan, engine: Engine, connections: int) -> Iterator[Comparison]:
     def posts(path: str, *flags: str, module: str = "rollbook") -> float:
-        with engine.database() as prepared, serving(prepared, *flags, module=module) as server:
+        with engine.database() as prepared, serving(prepared, *engine.flags, *flags, module=module) as server:
             low, high = sample.NAME_NUMBERS
             requests = traffic(server.url, server.token, "POST", path, BODY, low=low, high=high)
             return load.drive(

@@ -23,7 +23,10 @@ def run(plan: Plan, engine: Engine) -> list[Comparison]:
 
 def _side_by_side(plan: Plan, engine: Engine, connections: int) -> Comparison:
     def gets(path: str, module: str = "rollbook") -> float:
-        with engine.database(sample.LISTS) as prepared, serving(prepared, module=module) as server:
+        with (
+            engine.database(sample.LISTS) as prepared,
+            serving(prepared, *engine.flags, module=module) as server,
+        ):
             low, high = prepared.list_ids[0], prepared.list_ids[-1]
             requests = traffic(server.url, server.token, "GET", f"{path}/{NUMBER}", low=low, high=high)
             return load.drive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -56,10 +57,12 @@ class Engine(ABC):
 
     Attributes:
         version: of SQLite or of PostgreSQL, in words.
+        flags: with which the service is started on a machine that is its own.
     """
 
     name: str
     version: str
+    flags: tuple[str, ...] = ()
 
     @abstractmethod
     def database(self, lists_wanted: int = 0) -> AbstractContextManager[Prepared]:
@@ -93,6 +96,7 @@ class Postgresql(Engine):
     """Databases on a server of our own, with the settings that PostgreSQL comes with."""
 
     name = "postgresql"
+    flags = ("--workers", str(os.cpu_count() or 1))
 
     def __init__(self) -> None:
         self.server = Postgres(*DURABLE)

@@ -114,7 +114,8 @@ def method(plan: Plan) -> str:
         "another process. Within a round the service and its yardsticks run one after another, each on a "
         "fresh database and a fresh server; each round begins with another one. Every answer was 2xx. "
         "Full durability: SQLite in WAL mode with synchronous=FULL; PostgreSQL with fsync, "
-        "synchronous_commit and full_page_writes on."
+        "synchronous_commit and full_page_writes on. The service has one process on SQLite and one for each "
+        "core on PostgreSQL (`--workers`), and so has the yardstick that answers without the database."
     )
 
 

@@ -132,8 +132,8 @@ def main() -> None:
     parser.add_argument("command", choices=["serve"])
     parser.add_argument("--database-url", required=True)
     parser.add_argument("--port", type=int, required=True)
-    given = parser.parse_args()
-    settings = config.load({"database_url": given.database_url, "port": given.port}, os.environ)
+    parser.add_argument("--workers", type=int)
+    settings = config.load(vars(parser.parse_args()), os.environ)
     parts = server.Parts(
         settings, lambda settings, observer: open_database(settings.database_url, observer=observer), build
     )

@@ -19,6 +19,9 @@ def test_health_and_readiness_need_no_token(live: Live) -> None:
     with httpx.Client(base_url=live.service.url) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         assert client.get("/readyz").json() == {"status": "ready"}
+        for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
+            head = client.head(path)
+            assert (head.status_code, head.content) == (200, b"")
 
 
 def test_metrics_count_requests_batches_and_commits(live: Live, api: httpx.Client) -> None:

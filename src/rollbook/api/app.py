@@ -118,7 +118,7 @@ def build(
                 if route.method == "GET":
                     resource.on_head = responder
         app.add_route(path, resource)
-    operations.add(app, bridge, metrics, routes)
+    operations.add(app, bridge, metrics, routes, refusal)
     return app
 
 

@@ -22,11 +22,11 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 METRICS = {
-    "rollbook_requests_total": "Requests answered, by method, route and status.",
-    "rollbook_request_seconds": "From the request's head to its answer, by method and route.",
+    "rollbook_requests_total": "Requests answered.",
+    "rollbook_request_seconds": "From the request's head to its answer.",
     "rollbook_write_batch_size": "Writes that shared one commit.",
     "rollbook_commit_seconds": "How long a commit took; a batch of one statement is its own commit.",
-    "rollbook_queue_depth": "Work waiting for the database, by queue (write, read).",
+    "rollbook_queue_depth": "Work waiting for the database: queue is write or read.",
 }
 """Every metric and what it says."""
 

@@ -247,7 +247,7 @@ def _query(name: str, columns: Mapping[str, search.Column], limit: int) -> Itera
         yield _parameter("query", name, "Items on a page.", type="integer", **bounds)
     elif name == "page[after]":
         what = "The `next` of the page before, instead of `page[offset]`."
-        yield _parameter("query", name, what, minimum=1, **whole)
+        yield _parameter("query", name, what, minimum=0, **whole)
     elif name == "sort":
         sortable = {name: column for name, column in columns.items() if column.sortable}
         what = f"What to sort by, else by id, newest first.{_aliases(sortable)}"

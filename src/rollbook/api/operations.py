@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import falcon
 import falcon.asgi
@@ -13,8 +14,9 @@ from falcon.asgi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from rollbook.api import openapi
-from rollbook.api.edge import JSON, Bridge, Route
+from rollbook.api.edge import JSON, Bridge, Route, refuse
 from rollbook.api.metrics import Metrics
+from rollbook.api.wire import ApiError
 from rollbook.db import Transaction
 from rollbook.errors import RollbookError
 
@@ -55,15 +57,28 @@ POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' d
 
 
 def add(
-    app: falcon.asgi.App[Request, Response], bridge: Bridge, metrics: Metrics, routes: Sequence[Route]
+    app: falcon.asgi.App[Request, Response],
+    bridge: Bridge,
+    metrics: Metrics,
+    routes: Sequence[Route],
+    refusal: Callable[[RollbookError], ApiError],
 ) -> None:
-    """Add the routes that need no token."""
-    app.add_route("/healthz", _Health())
-    app.add_route("/readyz", _Ready(bridge))
-    app.add_route("/metrics", _Metrics(metrics))
-    app.add_route("/openapi.json", _OpenApi(routes))
-    app.add_route("/docs", _Docs())
-    app.add_route("/docs/{name}", _Asset())
+    """Add the routes that need no token.
+
+    Args:
+        refusal: turns an error of the core into an answer.
+    """
+    resources: dict[str, Any] = {
+        "/healthz": _Health(),
+        "/readyz": _Ready(bridge, refusal),
+        "/metrics": _Metrics(metrics),
+        "/openapi.json": _OpenApi(routes),
+        "/docs": _Docs(),
+        "/docs/{name}": _Asset(),
+    }
+    for path, resource in resources.items():
+        resource.on_head = resource.on_get
+        app.add_route(path, resource)
 
 
 class _Health:
@@ -77,18 +92,18 @@ class _Health:
 class _Ready:
     """The process answers and its database does too."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, refusal: Callable[[RollbookError], ApiError]) -> None:
         self._bridge = bridge
+        self._refusal = refusal
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        resp.content_type = JSON
         try:
             await self._bridge.read(_ping)
         except RollbookError as error:
-            resp.status = 503
-            resp.set_header("Retry-After", "1")
-            resp.data = msgspec.json.encode({"status": "unavailable", "message": str(error), "errors": []})
+            req.context.error = str(error)
+            refuse(resp, self._refusal(error))
         else:
+            resp.content_type = JSON
             resp.data = b'{"status":"ready"}'
 
 
