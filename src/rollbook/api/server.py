@@ -208,7 +208,8 @@ def _serve_here(
             runner.run(main())
     finally:
         database.close()
-        metrics.share()
+        with contextlib.suppress(OSError):
+            metrics.share()
         log.flush()
 
 
@@ -218,7 +219,8 @@ async def _beside(server: Server, metrics: Metrics, started: Callable[[], None])
         await asyncio.sleep(0.01)
     started()
     while True:
-        metrics.share()
+        with contextlib.suppress(OSError):  # a full disk costs numbers, not answers
+            metrics.share()
         await asyncio.sleep(SHARE_SECONDS)
 
 

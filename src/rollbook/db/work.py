@@ -195,14 +195,16 @@ class Lane:
             time.sleep(PATIENCE_SECONDS)
             while self._busy and self._batches == seen:
                 batch: list[Job] = []
-                if self._take_more(batch):
+                last = self._take_more(batch)
+                if last:
                     self._queue.put(None)  # the end is for the thread that leads
-                    break
-                if not batch:
+                if batch:
+                    self._help_is_called = False  # another one may be needed beside this one
+                    self._run(runner, batch)
+                elif not last:
                     time.sleep(PATIENCE_SECONDS)
-                    continue
-                self._help_is_called = False  # another one may be needed beside this one
-                self._run(runner, batch)
+                if last:
+                    break
             self._help_is_called = False
             if self._busy and not self._queue.empty():
                 self._help_is_called = True
