@@ -136,8 +136,9 @@ def test_the_first_start_prints_a_curl_line_that_works(tmp_path: Path) -> None:
 
 def test_idle_memory_is_small(live: Live) -> None:
     status = Path(f"/proc/{live.service.process.pid}/status").read_text()
-    resident = int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])  # type: ignore[index]  # always there
-    assert resident < 120 * 1024
+    resident = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert resident is not None
+    assert int(resident[1]) < 120 * 1024
 
 
 def test_records_of_libraries_are_logged_in_the_same_form() -> None:

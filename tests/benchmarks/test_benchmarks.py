@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,10 +78,9 @@ def api(server: Running) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(params=["client", "wrk"])
+@pytest.fixture(params=sorted({"client", load.installed()}))
 def generator(request: pytest.FixtureRequest) -> str:
-    if request.param == "wrk" and not shutil.which("wrk"):
-        pytest.skip("wrk is not installed; then the benchmarks use the bundled client")
+    """The bundled client, and what the benchmarks use on this machine if that is another one."""
     return str(request.param)
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import msgspec
@@ -87,10 +87,10 @@ class Protocol(HttpToolsProtocol):
     """
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(OneWrite(transport))  # type: ignore[arg-type]
+        super().connection_made(cast("asyncio.Transport", OneWrite(transport)))
 
     def on_response_complete(self) -> None:
-        self.transport.flush()  # type: ignore[attr-defined]
+        cast("OneWrite", self.transport).flush()
         super().on_response_complete()
 
     def on_url(self, url: bytes) -> None:
