@@ -96,7 +96,7 @@ class Postgresql(Engine):
     """Databases on a server of our own, with the settings that PostgreSQL comes with."""
 
     name = "postgresql"
-    flags = ("--workers", str(os.cpu_count() or 1))
+    flags = ("--workers", os.environ.get("WORKERS", str(os.cpu_count() or 1)))
 
     def __init__(self) -> None:
         self.server = Postgres(*DURABLE)

@@ -36,7 +36,7 @@ class Plan:
 
 
 def plan_from_environment() -> Plan:
-    """ENGINE (`sqlite`, `postgresql` or `both`), ROUNDS and SECONDS."""
+    """ENGINE (`sqlite`, `postgresql` or `both`), ROUNDS and SECONDS; WORKERS is read in `engines`."""
     engine = os.environ.get("ENGINE", "both")
     if engine not in (*ENGINES, "both"):
         raise SystemExit(f"ENGINE must be sqlite, postgresql or both, not {engine!r}.")

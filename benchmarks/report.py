@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.engines import Engine, opened
+from benchmarks.engines import Engine, Postgresql, opened
 from benchmarks.measure import Comparison, IdleMemory, Plan, plan_from_environment
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -114,8 +114,9 @@ def method(plan: Plan) -> str:
         "another process. Within a round the service and its yardsticks run one after another, each on a "
         "fresh database and a fresh server; each round begins with another one. Every answer was 2xx. "
         "Full durability: SQLite in WAL mode with synchronous=FULL; PostgreSQL with fsync, "
-        "synchronous_commit and full_page_writes on. The service has one process on SQLite and one for each "
-        "core on PostgreSQL (`--workers`), and so has the yardstick that answers without the database."
+        "synchronous_commit and full_page_writes on. The service has one process on SQLite and on "
+        f"PostgreSQL {Postgresql.flags[1]} (`--workers`), and so has the yardstick that answers without the "
+        "database."
     )
 
 
