@@ -7,14 +7,16 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import psycopg
 import pytest
 
-from rollbook import lists, search
+from rollbook import accounts, lists, search
 from rollbook.accounts import Account
 from rollbook.db import Database, Job, Limits, Observer, SetBased, Transaction, open_database
 from rollbook.db.work import BatchFailed
 from rollbook.errors import AlreadyExists, Busy, NotFound, RollbookError, Unavailable
 from rollbook.lists import ContactList, ListChange, NewList
+from tests.servers import Postgres
 
 
 class Commits(Observer):
@@ -78,8 +80,6 @@ def single(url: str, commits: Commits) -> Any:
 
 @pytest.fixture
 def account(single: Database) -> Account:
-    from rollbook import accounts
-
     return single.write(accounts.create, name="alice")
 
 
@@ -215,8 +215,6 @@ def test_close_finishes_what_was_accepted(single: Database, account: Account, ur
 
 def test_writers_that_wait_for_each_other_crosswise_both_succeed(url: str) -> None:
     """Two transactions lock the same two rows in opposite order: one is the deadlock's victim and runs again."""
-    from rollbook import accounts
-
     database = open_database(url, Limits(writer_threads=2, write_batch_max=1))
     database.migrate()
     account_id = database.write(accounts.create, name="alice").account_id
@@ -243,4 +241,40 @@ def test_writers_that_wait_for_each_other_crosswise_both_succeed(url: str) -> No
     assert {row.description for row in found} in ({"one"}, {"two"})
     if database.engine == "postgresql":
         assert len(runs) > 2, "there was no deadlock to recover from"
+    database.close()
+
+
+@pytest.mark.parametrize("change", ["a single statement", "a transaction"])
+def test_a_connection_that_breaks_during_its_commit_is_told_as_uncertain(
+    postgres: Postgres, change: str
+) -> None:
+    """A deferred trigger ends the server's side of the connection in the middle of the COMMIT."""
+    url = postgres.create_database(f"breaks_{change.replace(' ', '_')}")
+    database = open_database(url, Limits(writer_threads=1))
+    database.migrate()
+    account_id = database.write(accounts.create, name="alice").account_id
+    made = database.write(lists.create, account_id, NewList("before"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("""
+            CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$
+        """)
+        connection.execute("""
+            CREATE CONSTRAINT TRIGGER leave AFTER INSERT OR UPDATE ON contact_list
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION leave()
+        """)
+        broken: Callable[[], object] = {
+            "a single statement": lambda: database.write(lists.create, account_id, NewList("after")),
+            "a transaction": lambda: database.write(
+                lists.update, account_id, made.id, ListChange(name="after")
+            ),
+        }[change]
+        with pytest.raises(Unavailable, match="may or may not be stored"):
+            broken()
+        connection.execute("DROP TRIGGER leave ON contact_list")
+    assert database.write(lists.create, account_id, NewList("later")).name == "later"
+    assert {row.name for row in database.read(lists.find, account_id, search.Search()).lists} == {
+        "before",
+        "later",
+    }
     database.close()

@@ -160,9 +160,9 @@ class Lane:
             if self._closed:
                 raise Unavailable("The service is shutting down.")
             self._queue.put(job)
-        if self._busy and not self._help_is_called:
-            self._help_is_called = True
-            self._calls_for_help.put(True)
+        # First the job, then this look; `_lead` is busy first and looks for jobs then: one of them sees it.
+        if self._busy:
+            self._call_for_help()
 
     def close(self) -> None:
         """Finish what was queued, then end the threads. Safe to call again."""
@@ -183,6 +183,8 @@ class Lane:
             last = self._take_more(batch)
             self._batches += 1
             self._busy = True
+            if not self._queue.empty():
+                self._call_for_help()
             self._run(runner, batch)
             self._busy = False
             first = None if last else self._queue.get()
@@ -199,7 +201,7 @@ class Lane:
                 if last:
                     self._queue.put(None)  # the end is for the thread that leads
                 if batch:
-                    self._help_is_called = False  # another one may be needed beside this one
+                    self._help_is_called = len(self._threads) == 2  # a third may be needed beside this one
                     self._run(runner, batch)
                 elif not last:
                     time.sleep(PATIENCE_SECONDS)
@@ -207,9 +209,13 @@ class Lane:
                     break
             self._help_is_called = False
             if self._busy and not self._queue.empty():
-                self._help_is_called = True
-                self._calls_for_help.put(True)
+                self._call_for_help()
         runner.close()
+
+    def _call_for_help(self) -> None:
+        if not self._help_is_called:
+            self._help_is_called = True
+            self._calls_for_help.put(True)
 
     @staticmethod
     def _run(runner: Runner, batch: list[Job]) -> None:
