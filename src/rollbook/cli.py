@@ -81,9 +81,9 @@ def serve(settings: Settings) -> None:
         try:
             database.claim()
             database.migrate()
-            if database.engine == "sqlite" and (made := database.write(accounts.create_first)):
+            if database.embedded and (made := database.write(accounts.create_first)):
                 first.append(made)
-            elif not database.read(accounts.all):  # on a server, whoever runs it decides who may use it
+            elif not database.read(accounts.all):
                 empty.append(True)
         except BaseException:
             database.close()

@@ -90,7 +90,7 @@ class Bridge:
         """Run a point read: at once on an embedded engine, else in a thread.
 
         The reads of one turn of the event loop share a snapshot, from the second one on: taking its
-        locks costs more than half of a read. All of their requests had arrived before the turn began,
+        locks costs more than a third of a read. All of their requests had arrived before the turn began,
         so none of them can miss a change that its sender knows of (docs/decisions/0010).
         """
         if not self._database.reads_inline:
@@ -158,7 +158,7 @@ class Edge:
         if route.right is not None:
             principal = await self._admit(route.right, req)
         prefer = req.get_header("Prefer")
-        rfc3339 = prefer is not None and "rfc3339" in preferences(prefer).get("dates", "")
+        rfc3339 = prefer is not None and preferences(prefer).get("dates") == "rfc3339"
         call = Call(
             self._gate,
             principal.account_id if principal else 0,

@@ -31,6 +31,9 @@ from rollbook.errors import CannotListen
 TARGET_BYTES_MAX = 512 * 1024
 """Of a request target; bulk calls put thousands of ids in the query."""
 
+PATH_BYTES_MAX = 8 * 1024
+"""Of the path in it, which the parser reads."""
+
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: more than a reverse proxy in front keeps its own (60 s)."""
 
@@ -100,7 +103,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         path, _, query = self.url.partition(b"?")
-        if len(path) > 8192:
+        if len(path) > PATH_BYTES_MAX:
             raise httptools.HttpParserError("The request path is too long.")
         self.url = path
         scope = self.scope

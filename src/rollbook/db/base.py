@@ -156,10 +156,12 @@ class Database(ABC):
     """A database of either engine. Thread-safe.
 
     Attributes:
+        embedded: it belongs to the one service that uses it; on a server, whoever runs that decides who may.
         reads_inline: a point read is so quick that an event loop may run it itself.
         statements_run: statements since the start, for tests that count them.
     """
 
+    embedded: bool
     reads_inline: bool
     engine: str
 

@@ -47,6 +47,7 @@ MIGRATION_LOCK = 7_655_661_011
 class PostgresDatabase(Database):
     """A database on a PostgreSQL server; any number of services may share it."""
 
+    embedded = False
     reads_inline = False
     engine = "postgresql"
 

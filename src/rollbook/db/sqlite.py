@@ -37,6 +37,7 @@ _UNIQUE = (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY)
 class SqliteDatabase(Database):
     """A database in one file beside the process. One service at a time, see `claim`."""
 
+    embedded = True
     reads_inline = True
     engine = "sqlite"
 
