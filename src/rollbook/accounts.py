@@ -23,7 +23,17 @@ KEY_LENGTH = 20
 NAME_LENGTH_MAX = 100
 LABEL_LENGTH_MAX = 100
 
-SANDBOX_TABLES = ("contact_list", "idempotent_answer")
+SANDBOX_TABLES = (
+    "membership",
+    "field_value",
+    "contact",
+    "stop_list",
+    "contact_field",
+    "contact_list",
+    "leftover",
+    "verification",
+    "idempotent_answer",
+)
 """Every table that holds an account's data; `wipe_sandbox` empties them."""
 
 
@@ -142,12 +152,9 @@ def named(tx: Transaction, name: str) -> Account:
 
 
 def lock(tx: Transaction, account_id: int) -> None:
-    """Hold the account's row until this transaction ends: whoever changes what is counted, or which
-    list is the default one, waits here for the others of the same account."""
-    tx.run(
-        f"SELECT account_id FROM account WHERE account_id = :account_id {tx.lock_rows()}",
-        account_id=account_id,
-    )
+    """Hold the account until this transaction ends: whoever changes what is counted, or which list is the
+    default one, waits here for the others of the same account."""
+    tx.hold("SELECT account_id FROM account WHERE account_id = :account_id", account_id=account_id)
 
 
 def wipe_sandbox(tx: Transaction, *, name: str) -> int:
@@ -160,11 +167,20 @@ def wipe_sandbox(tx: Transaction, *, name: str) -> int:
         NotFound: there is no such account.
     """
     sandbox_id = named(tx, name).sandbox_id
+    lock(tx, sandbox_id)
     lists = tx.one(
         int, "SELECT count(*) FROM contact_list WHERE account_id = :account_id", account_id=sandbox_id
     )
     for table in SANDBOX_TABLES:
         tx.run(f"DELETE FROM {table} WHERE account_id = :account_id", account_id=sandbox_id)
+    tx.run(
+        """
+        UPDATE account SET contacts = 0, stops = 0,
+                           sms_stops = 0, viber_stops = 0, rcs_stops = 0, whatsapp_stops = 0
+        WHERE account_id = :account_id
+        """,
+        account_id=sandbox_id,
+    )
     return lists or 0
 
 

@@ -3,13 +3,21 @@ documentation. A flag wins over the variable, the variable over the default."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, get_type_hints
 
 from rollbook.errors import Invalid, Problem
 
 PREFIX = "ROLLBOOK_"
+
+
+CHOICES: Mapping[str, Sequence[str]] = {
+    "contact_fields": ("auto", "object", "list"),
+    "phone_check": ("possible", "valid"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+"""Settings that are one of a few words."""
 
 
 def _setting(default: Any, help: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -48,6 +56,19 @@ class Settings:
         24.0, "How long the answer to a request with an Idempotency-Key is kept.", low=0.000001, high=8760
     )
     body_bytes_max: int = _setting(1_048_576, "Size of a request's JSON body, at most.", low=1024)
+    bulk_body_bytes_max: int = _setting(
+        16_777_216, "Size of the body of a call that takes thousands of contacts, at most.", low=1024
+    )
+    contact_fields: str = _setting(
+        "auto",
+        "Form of a contact's fields in answers: object, list, or auto (list for the vendor's generated "
+        "clients, which read nothing else, object for all others).",
+    )
+    phone_check: str = _setting(
+        "possible",
+        "Which phones the API takes: possible (country code and length are right), or valid (in a range that "
+        "the numbering plan assigns today).",
+    )
     write_queue_max: int = _setting(4096, "Writes that may wait before new ones get 503.", low=1)
     write_batch_max: int = _setting(256, "Writes that share one commit, at most.", low=1, high=10_000)
     read_queue_max: int = _setting(4096, "Reads that may wait for a thread before new ones get 503.", low=1)
@@ -73,10 +94,10 @@ class Settings:
                     "workers", "--workers needs PostgreSQL: an embedded database has exactly one service."
                 )
             )
-        if self.log_level not in ("debug", "info", "warning", "error"):
-            problems.append(
-                Problem("log_level", "--log-level must be one of debug, info, warning and error.")
-            )
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                known = f"{', '.join(choices[:-1])} and {choices[-1]}"
+                problems.append(Problem(name, f"--{name.replace('_', '-')} must be one of {known}."))
         if problems:
             raise Invalid(problems)
 

@@ -6,8 +6,17 @@ Raised where they are known, translated once: `api/app.py` turns them into statu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+NAMED_AT_MOST = 20
+"""Ids that an error message names; of more it gives the number."""
+
+
+def listed(ids: Sequence[int]) -> str:
+    """Some ids as a message has them: `1, 2, 3 and 40 more`."""
+    named = ", ".join(map(str, ids[:NAMED_AT_MOST]))
+    return named if len(ids) <= NAMED_AT_MOST else f"{named} and {len(ids) - NAMED_AT_MOST} more"
 
 
 class RollbookError(Exception):
@@ -43,6 +52,36 @@ class AlreadyExists(RollbookError):
     def __init__(self, noun: str, which: object) -> None:
         super().__init__(f"There is already {'an' if noun[0] in 'aeiou' else 'a'} {noun} {which!r}.")
         self.noun = noun
+
+
+class UnknownIds(RollbookError):
+    """A call names things that the account does not have. Nothing was changed.
+
+    Args:
+        ids: by noun, those that are unknown; in ascending order.
+    """
+
+    def __init__(self, ids: Mapping[str, Sequence[int]]) -> None:
+        super().__init__(" ".join(f"There is no {noun} {listed(some)}." for noun, some in ids.items()))
+        self.ids = dict(ids)
+
+    @classmethod
+    def among(cls, **nouns: tuple[Iterable[int], Container[int]]) -> UnknownIds | None:
+        """The error for what is unknown; `None` when all is known.
+
+        Args:
+            nouns: for each noun the ids that were named, and those that there are.
+        """
+        unknown = {
+            noun: missing
+            for noun, (named, known) in nouns.items()
+            if (missing := sorted({id for id in named if id not in known}))
+        }
+        return cls(unknown) if unknown else None
+
+
+class LimitExceeded(RollbookError):
+    """What was asked for goes beyond a limit. Nothing was changed."""
 
 
 class IdempotencyMismatch(RollbookError):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
-from rollbook import accounts, search
+from rollbook import accounts, counts, leftovers, search, texts
 from rollbook.db import Rows, SetBased, Taken, Transaction
-from rollbook.errors import AlreadyExists, Invalid, NotFound, Problem, RollbookError
+from rollbook.errors import AlreadyExists, NotFound, RollbookError
 from rollbook.search import COMPARISONS, TEXTUAL, Column
 
 NAME_LENGTH_MIN = 3
@@ -23,6 +22,19 @@ COLUMNS: Mapping[str, Column] = {
     "name": Column("text", "name", TEXTUAL),
     "items": Column("integer", "items", COMPARISONS),
     "created_at": Column("moment", "created_at", COMPARISONS, aliases=("date",)),
+    "phone": Column(
+        "phone",
+        "contact.phone",
+        ("like", "="),
+        sortable=False,
+        within="""
+            id IN (
+                SELECT membership.list_id FROM contact CROSS JOIN membership
+                WHERE contact.account_id = :account_id AND {}
+                  AND membership.account_id = :account_id AND membership.contact_id = contact.id
+            )
+        """,
+    ),
     "description": Column("text", "description", TEXTUAL),
 }
 """What lists can be searched and sorted by."""
@@ -41,6 +53,18 @@ class ContactList(msgspec.Struct, frozen=True):
     stop_list_count: int
 
 
+class Stats(msgspec.Struct, frozen=True):
+    """The counts of a list: its contacts, and those of them that are stopped on each channel."""
+
+    id: int
+    items: int
+    stop_list_count: int
+    sms_stopped: int
+    viber_stopped: int
+    rcs_stopped: int
+    whatsapp_stopped: int
+
+
 class NewList(msgspec.Struct, frozen=True):
     """A list to create.
 
@@ -53,7 +77,7 @@ class NewList(msgspec.Struct, frozen=True):
     is_default: bool = False
 
     def __post_init__(self) -> None:
-        _clean(self)
+        texts.clean(self, RULES)
 
 
 class ListChange(msgspec.Struct, frozen=True):
@@ -68,7 +92,12 @@ class ListChange(msgspec.Struct, frozen=True):
     is_default: bool | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        _clean(self)
+        texts.clean(self, RULES)
+
+
+class _Deleted(msgspec.Struct, frozen=True):
+    id: int
+    items: int
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -80,34 +109,13 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def clean_name(name: str) -> str:
-    """A list's name as it is kept and compared: Unicode NFC, trimmed.
-
-    Raises:
-        ValueError: it is too short, too long, or holds NUL.
-    """
-    name = name.strip()
-    if not name.isascii():
-        name = unicodedata.normalize("NFC", name)
-    if len(name) < NAME_LENGTH_MIN:
-        raise ValueError(f"must be at least {NAME_LENGTH_MIN} characters")
-    if len(name) > NAME_LENGTH_MAX:
-        raise ValueError(f"may not be greater than {NAME_LENGTH_MAX} characters")
-    return _storable(name)
+    """A list's name as it is kept and compared; see `texts.name`."""
+    return texts.name(name, low=NAME_LENGTH_MIN, high=NAME_LENGTH_MAX)
 
 
 def clean_description(description: str | None) -> str | None:
-    """A list's description as it is kept: Unicode NFC; an empty one is none.
-
-    Raises:
-        ValueError: it is too long, or holds NUL.
-    """
-    if not description:
-        return None
-    if not description.isascii():
-        description = unicodedata.normalize("NFC", description)
-    if len(description) > DESCRIPTION_LENGTH_MAX:
-        raise ValueError(f"may not be greater than {DESCRIPTION_LENGTH_MAX} characters")
-    return _storable(description)
+    """A list's description as it is kept; see `texts.description`."""
+    return texts.description(description, high=DESCRIPTION_LENGTH_MAX)
 
 
 RULES: Mapping[str, Callable[[str], str | None]] = {
@@ -231,6 +239,7 @@ def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -
         NotFound: the account has no list with that id.
         AlreadyExists: another list has that name.
     """
+    accounts.lock(tx, account_id)  # it changes rows that hold counts: one order for all who do
     sets: list[str] = []
     values: dict[str, object] = {}
     if change.name is not msgspec.UNSET:
@@ -243,7 +252,6 @@ def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -
             "description_folded": search.fold(change.description or ""),
         }
     if change.is_default is not msgspec.UNSET:
-        accounts.lock(tx, account_id)
         if change.is_default:
             _clear_default(tx, account_id)
         sets.append("is_default = :is_default")
@@ -270,19 +278,44 @@ def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -
 
 
 def delete(tx: Transaction, account_id: int, list_id: int) -> None:
-    """Delete a list; its contacts stay in the book.
+    """Delete a list; its contacts stay in the book. It is gone at once; see `leftovers` for its members.
 
     Raises:
         NotFound: the account has no list with that id.
     """
+    accounts.lock(tx, account_id)
     deleted = tx.one(
-        int,
-        "DELETE FROM contact_list WHERE account_id = :account_id AND id = :list_id RETURNING id",
+        _Deleted,
+        "DELETE FROM contact_list WHERE account_id = :account_id AND id = :list_id RETURNING id, items",
         account_id=account_id,
         list_id=list_id,
     )
     if deleted is None:
         raise NotFound("list", list_id)
+    if deleted.items > leftovers.CHUNK_ROWS:
+        leftovers.leave(tx, account_id, "list", [list_id])
+    elif deleted.items:
+        leftovers.remove_all(tx, account_id, "list", list_id)
+
+
+def stats(tx: Transaction, account_id: int, list_id: int) -> Stats:
+    """The exact counts of a list, which cost the same to read whatever its size.
+
+    Raises:
+        NotFound: the account has no list with that id.
+    """
+    found = tx.one(
+        Stats,
+        f"""
+        SELECT id, {", ".join(counts.LIST_COUNTS)} FROM contact_list
+        WHERE account_id = :account_id AND id = :list_id
+        """,
+        account_id=account_id,
+        list_id=list_id,
+    )
+    if found is None:
+        raise NotFound("list", list_id)
+    return found
 
 
 def find(tx: Transaction, account_id: int, wanted: search.Search) -> Found:
@@ -312,7 +345,7 @@ def find(tx: Transaction, account_id: int, wanted: search.Search) -> Found:
     if not rows and after is not None and wanted.sort != "id":
         [found] = get_many(tx, account_id, [after])
         if isinstance(found, NotFound):
-            raise Invalid([Problem("page[after]", "The page[after] is not the id of a list.")])
+            raise search.unknown_place()
     total = tx.one(
         int,
         f"SELECT count(*) FROM contact_list WHERE account_id = :account_id {matching}",
@@ -336,28 +369,3 @@ def _clear_default(tx: Transaction, account_id: int) -> None:
         "UPDATE contact_list SET is_default = FALSE WHERE account_id = :account_id AND is_default",
         account_id=account_id,
     )
-
-
-def _clean(change: NewList | ListChange) -> None:
-    """Bring the texts of `change` into the form in which they are kept."""
-    problems = []
-    for name, rule in RULES.items():
-        value = getattr(change, name)
-        if value is msgspec.UNSET or value is None:
-            continue
-        try:
-            kept = rule(value)
-        except ValueError as error:
-            problems.append(Problem(name, f"The {name} {error}."))
-        else:
-            if kept is not value:
-                msgspec.structs.force_setattr(change, name, kept)
-    if problems:
-        raise Invalid(problems)
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL has no NUL in text, so no engine takes one."""
-    if "\0" in text:
-        raise ValueError("may not hold the character NUL")
-    return text

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from rollbook.channels import CHANNELS, stopped
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 
@@ -30,27 +31,39 @@ class Column:
     """A field that can be searched or sorted by.
 
     Args:
-        kind: how a value is read: a whole number, text, or a moment.
-        sql: the column; a text column also has `<sql>_folded`.
+        kind: how a value is read: a whole number, text, a moment, a phone, a channel of the stop list, or
+            as `key` says.
+        sql: the column; of the mask for a channel.
         operators: what it may be compared with.
         sortable: whether a search may be sorted by it.
         aliases: other names for it.
+        within: SQL with `{}` for the condition, where the column is of another table.
+        folded: the column with the folded form of a text, when it is not `<sql>_folded`; it has an index.
+        key: turns a value into what the column holds; raises ValueError.
     """
 
-    kind: Literal["integer", "text", "moment"]
+    kind: Literal["integer", "text", "moment", "phone", "channel", "key"]
     sql: str
     operators: tuple[str, ...]
     sortable: bool = True
     aliases: tuple[str, ...] = ()
+    within: str | None = None
+    folded: str | None = None
+    key: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One condition: `field operator value`, `value` as the caller wrote it."""
+    """One condition: `field operator value`, `value` as the caller wrote it.
+
+    Args:
+        origin: what the caller calls this criterion, for messages.
+    """
 
     field: str
     operator: str
     value: str
+    origin: str = "search"
 
 
 @dataclass(frozen=True)
@@ -122,22 +135,25 @@ def where(
     Raises:
         Invalid: naming every criterion whose field, operator or value is not one of `columns`.
     """
-    wrong = [(criterion, error) for criterion in criteria if (error := problem(columns, criterion))]
+    wrong = [
+        named(criterion, *error) for criterion in criteria if (error := problem(columns, criterion))
+    ]  # fmt: skip
     if wrong:
-        raise Invalid(
-            [Problem(criterion.field, f"The search {part} {what}.") for criterion, (part, what) in wrong]
-        )
+        raise Invalid(wrong)
     parts: list[str] = []
     params: dict[str, Any] = {}
     for number, criterion in enumerate(criteria):
         column = columns[canonical(columns, criterion.field) or ""]
-        parameter = f"criterion_{number}"
-        if criterion.operator == "like":
-            parts.append(f"AND {tx.contains(f'{column.sql}_folded', parameter)}")
-        else:
-            parts.append(f"AND {column.sql} {criterion.operator} :{parameter}")
-        params[parameter] = _value(column, criterion)
+        condition, values = _condition(tx, column, criterion, f"criterion_{number}")
+        parts.append("AND " + (column.within or "{}").replace("{}", condition))
+        params |= values
     return " ".join(parts), params
+
+
+def named(criterion: Criterion, part: str, what: str) -> Problem:
+    """What is wrong with a criterion, in the caller's terms; see `problem`."""
+    name = f"{criterion.origin}[{part}]"
+    return Problem(name, f"The {name} {what}.")
 
 
 def order(columns: Mapping[str, Column], search: Search) -> str:
@@ -146,9 +162,9 @@ def order(columns: Mapping[str, Column], search: Search) -> str:
     Raises:
         Invalid: the field cannot be sorted by.
     """
-    column = _sorted_by(columns, search)
+    column, id = _sorted_by(columns, search), columns["id"].sql
     way = "DESC" if search.descending else "ASC"
-    return f"id {way}" if column.sql == "id" else f"{_sort_key(column)} {way}, id {way}"
+    return f"{id} {way}" if column.sql == id else f"{_sort_key(column)} {way}, {id} {way}"
 
 
 def after(table: str, columns: Mapping[str, Column], search: Search) -> tuple[str, dict[str, Any]]:
@@ -159,17 +175,22 @@ def after(table: str, columns: Mapping[str, Column], search: Search) -> tuple[st
     """
     if search.page.after is None:
         return "", {}
-    column = _sorted_by(columns, search)
+    column, id = _sorted_by(columns, search), columns["id"].sql
     comparison = "<" if search.descending else ">"
     params = {"after": search.page.after}
-    if column.sql == "id":
-        return f"AND id {comparison} :after", params
+    if column.sql == id:
+        return f"AND {id} {comparison} :after", params
     key = _sort_key(column)
     return (
-        f"AND ({key}, id) {comparison} "
-        f"(SELECT {key}, id FROM {table} WHERE account_id = :account_id AND id = :after)",
+        f"AND ({key}, {id}) {comparison} "
+        f"(SELECT {key}, {id} FROM {table} WHERE {table}.account_id = :account_id AND {id} = :after)",
         params,
     )
+
+
+def unknown_place() -> Invalid:
+    """The error for a `page.after` whose row is needed and not there."""
+    return Invalid([Problem("page[after]", "The page[after] is not the id of a row.")])
 
 
 def moment(text: str) -> datetime:
@@ -202,16 +223,57 @@ def _sort_key(column: Column) -> str:
     return f"coalesce({column.sql}, '')" if column.kind == "text" else column.sql
 
 
+def _condition(
+    tx: Transaction, column: Column, criterion: Criterion, name: str
+) -> tuple[str, dict[str, Any]]:
+    """SQL for one criterion, and its parameters, which begin with `name`."""
+    value, like = _value(column, criterion), criterion.operator == "like"
+    if column.kind == "channel":
+        return stopped(str(value), column.sql), {}
+    if column.kind == "phone" and like:
+        return tx.contains(f"CAST({column.sql} AS TEXT)", name), {name: value}
+    if column.kind == "text" and like:
+        return tx.contains(column.folded or f"{column.sql}_folded", name), {name: value}
+    condition = f"{column.sql} {criterion.operator} :{name}"
+    if column.folded:
+        folded = f"{name}_folded"
+        return f"{column.folded} = :{folded} AND {condition}", {name: value, folded: fold(str(value))}
+    return condition, {name: value}
+
+
 def _value(column: Column, criterion: Criterion) -> int | str | datetime:
     text = criterion.value
     if "\0" in text:
         raise ValueError("may not hold the character NUL")
     if column.kind == "integer":
-        if not re.fullmatch(r"[+-]?\d{1,40}", text.strip(), re.ASCII):
-            raise ValueError("must be a whole number")
-        return max(-_INT64_MAX, min(_INT64_MAX, int(text)))
+        return whole(text.strip())
     if column.kind == "moment":
         return moment(text.strip())
+    if column.kind == "phone":
+        digits = re.sub(r"[\s().+-]", "", text)
+        if criterion.operator != "like":
+            return whole(digits)
+        if not re.fullmatch(r"\d*", digits, re.ASCII):
+            raise ValueError("must be digits")
+        return digits
+    if column.kind == "channel":
+        channel = text.strip().lower()
+        if channel not in CHANNELS:
+            raise ValueError(f"must be one of {', '.join(CHANNELS)}")
+        return channel
+    if column.key is not None:
+        return column.key(text)
     if criterion.operator == "like":
         return fold(text)
     return unicodedata.normalize("NFC", text)
+
+
+def whole(text: str) -> int:
+    """Read a whole number; one that no column can hold becomes the nearest that it can.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"[+-]?\d{1,40}", text, re.ASCII):
+        raise ValueError("must be a whole number")
+    return max(-_INT64_MAX, min(_INT64_MAX, int(text)))

@@ -124,6 +124,8 @@ def test_every_route_with_its_statuses_is_in_the_document_and_nothing_else() -> 
         ("/metrics", "get"): {200},
     }
     for route in ROUTES:
+        if route.alias:
+            continue
         statuses = {route.status, 401, 503}
         if route.right:
             statuses.add(403)
@@ -203,32 +205,59 @@ def test_the_service_serves_this_document(live: Live) -> None:
     assert answer.json() == DOCUMENT
 
 
-def test_every_example_of_a_request_gets_the_answer_that_stands_beside_it(
-    live: Live, api: httpx.Client
-) -> None:
+def test_every_example_of_a_request_gets_the_answer_that_stands_beside_it(live: Live) -> None:
     """The same members in the same order, with values of the same type."""
-    key = str(api.headers["Authorization"]).removeprefix("Bearer ")
-    order = ["post", "get", "put", "delete"]
-    created = 0
-    for path, method, operation in sorted(operations(), key=lambda each: order.index(each[1])):
-        status, response = next(iter(operation["responses"].items()))
-        body = None
-        for media in operation.get("requestBody", {}).get("content", {}).values():
-            body = media["example"]
-        if operation["operationId"] == "login":
-            body = {"api_key": key}
-        answer = api.request(method, path.format(id=created), **({"json": body} if body else {}))
-        assert answer.status_code == int(status), (method, path, answer.text)
-        for name, media in response.get("content", {}).items():
-            assert answer.headers["content-type"].startswith(name)
-            if name == "application/json":
-                assert shape(answer.json()) == shape(media["example"]), (method, path)
-        if operation["operationId"] == "createContactList":
-            created = answer.json()["data"]["id"]
-            assert answer.json()["data"] == media["example"]["data"] | {
-                "id": created,
-                "created_at": answer.json()["data"]["created_at"],
-            }
+    for path, method, operation in operations():
+        key = live.new_key()
+        with live.client(key) as api:
+            ids = book(api, taken="38" not in json.dumps(operation.get("requestBody", "")))
+            status, response = next(iter(operation["responses"].items()))
+            body = None
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                body = with_ids(media["example"], ids)
+            if operation["operationId"] == "login":
+                body = {"api_key": key}
+            id = ids["field" if "/fields/" in path else "contact" if "/contacts/" in path else "list"]
+            id = ids["list"] if path.startswith("/api/groups") else id
+            answer = api.request(method, path.format(id=id), **({"json": body} if body else {}))
+            assert answer.status_code == int(status), (method, path, answer.text)
+            for name, media in response.get("content", {}).items():
+                assert answer.headers["content-type"].startswith(name)
+                if name == "application/json":
+                    assert shape(answer.json()) == shape(media["example"]), (method, path, answer.text)
+            if operation["operationId"] == "createContactList":
+                made = answer.json()["data"]
+                own = {"id": made["id"], "created_at": made["created_at"]}
+                assert made == media["example"]["data"] | own
+
+
+def book(api: httpx.Client, *, taken: bool) -> dict[str, int]:
+    """Ids of what the examples speak of. If `taken`, the phone of the examples is a contact's."""
+    made = {}
+    made["list"] = api.post("/api/groups", json={"name": "Those", "description": "Of the examples"}).json()[
+        "data"
+    ]["id"]
+    field = {"name": "Home", "type": "text", "description": "Where the contact lives"}
+    made["field"] = api.post("/api/contacts/fields", json=field).json()["data"]["id"]
+    contact = {
+        "phone": 380000000001 if taken else 380000000009,
+        "groups": [made["list"]],
+        "fields": [{"id": made["field"], "value": "Kyiv"}],
+    }
+    made["contact"] = api.post("/api/contacts", json=contact).json()["data"]["id"]
+    stop = {"phones": [contact["phone"]], "types": ["sms"]}
+    made["stop"] = api.post("/api/stoplist/attach", json=stop).json()["data"][0]["id"]
+    return made
+
+
+def with_ids(example: Any, ids: dict[str, int]) -> Any:
+    """An example with the ids of a book in place of its own."""
+    known = {1: ids["list"], 7: ids["contact"], 8: ids["contact"], 3: ids["field"], 5: ids["stop"]}
+    if isinstance(example, dict):
+        return {name: with_ids(value, ids) for name, value in example.items()}
+    if isinstance(example, list):
+        return [with_ids(value, ids) for value in example]
+    return known.get(example, example) if type(example) is int else example
 
 
 def test_a_refusal_reads_as_documented(live: Live, api: httpx.Client) -> None:
@@ -258,7 +287,8 @@ def test_a_refusal_reads_as_documented(live: Live, api: httpx.Client) -> None:
 def shape(value: Any) -> Any:
     """What of a value does not depend on what happens to be stored."""
     if isinstance(value, dict):
-        return [(name, shape(member)) for name, member in value.items() if name != "search"]
+        named = {"a field's id" if name.isdigit() else name: member for name, member in value.items()}
+        return [(name, shape(member)) for name, member in named.items() if name != "search"]
     if isinstance(value, list):
         return [shape(value[0])] if value else []
     return type(value).__name__

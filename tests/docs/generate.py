@@ -194,6 +194,10 @@ def _sentence(route: Route) -> str:
 def _values(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " ".join(map(_code, schema["enum"]))
+    if "anyOf" in schema:
+        return f"{_values(schema['anyOf'][0])}, or a field's id"
+    if schema["type"] == "array":
+        return "ids"
     kind = {"integer": "whole number", "string": "text"}[schema["type"]]
     high = schema.get("maximum")
     bounds = _range(schema.get("minimum"), None if high == search.ID_MAX else high)

@@ -11,34 +11,54 @@ import falcon.asgi
 from falcon.asgi import Request, Response
 
 from rollbook import accounts
-from rollbook.api import auth, lists, operations
+from rollbook.api import auth, contacts, fields, lists, members, operations, stop_list, wire
 from rollbook.api.body import Body
 from rollbook.api.edge import Bridge, Edge, Route, refuse
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, Observed
-from rollbook.api.wire import ApiError
+from rollbook.api.wire import ApiError, Options
 from rollbook.config import Settings
+from rollbook.contact_search import COLUMNS as CONTACT_COLUMNS
 from rollbook.db import Database
 from rollbook.errors import (
     AlreadyExists,
     IdempotencyMismatch,
     Invalid,
+    LimitExceeded,
     NotFound,
     RollbookError,
     Unavailable,
+    UnknownIds,
 )
+from rollbook.fields import RULES as FIELD_RULES
 from rollbook.lists import COLUMNS as LIST_COLUMNS
 from rollbook.lists import RULES as LIST_RULES
+from rollbook.stop_list import COLUMNS as STOP_COLUMNS
 
 NO_LIST = "Contact group is not found"
 LIST_TAKEN = "Contact group is already exists"
+NO_CONTACT = "Invalid contact id"
+CONTACT_TAKEN = "Phone number is already exist in contact book"
+NO_FIELD = "Contact field is not found"
+FIELD_TAKEN = "Contact field is already exists"
 PAGE = ("page[offset]", "page[limit]", "page[after]")
 SEARCH = (*PAGE, "sort", "way", "search", "search_fields")
 
 LOGIN = Body(auth.LoginBody)
 NEW_LIST = Body(lists.ListCreate, LIST_RULES)
 LIST_CHANGE = Body(lists.ListUpdate, LIST_RULES)
+MEMBERS = Body(members.Members)
+PHONES = Body(members.Phones)
+NEW_CONTACT = Body(contacts.ContactCreate)
+CONTACT_CHANGE = Body(contacts.ContactUpdate)
+CONTACT_IDS = Body(contacts.ContactsDelete)
+UPSERT = Body(contacts.ContactsUpsert)
+NEW_FIELD = Body(fields.FieldCreate, FIELD_RULES)
+FIELD_CHANGE = Body(fields.FieldUpdate, FIELD_RULES)
+FIELD_IDS = Body(fields.FieldsDelete)
+STOPS = Body(stop_list.StopsAdd)
+STOP_IDS = Body(stop_list.StopsRemove)
 
 # fmt: off
 ROUTES: tuple[Route, ...] = (
@@ -50,26 +70,66 @@ ROUTES: tuple[Route, ...] = (
     Route("GET",    "/api/groups",        lists.index,  "read",  None, lists.ListIndex, query=PAGE),
     Route("GET",    "/api/groups/search", lists.search, "read",  None, lists.ListSearch,
           query=SEARCH, columns=LIST_COLUMNS),
+    Route("POST",   "/api/groups/attach", members.attach, "write", MEMBERS, wire.Nothing, guarded=True),
+    Route("POST",   "/api/groups/detach", members.detach, "write", MEMBERS, wire.Nothing, guarded=True),
     Route("GET",    "/api/groups/{id}",   lists.get,    "read",  None, lists.OneList, refusals=(NO_LIST,)),
     Route("PUT",    "/api/groups/{id}",   lists.update, "write", LIST_CHANGE, lists.OneList,
           refusals=(NO_LIST, LIST_TAKEN)),
     Route("DELETE", "/api/groups/{id}",   lists.delete, "write", status=204, refusals=(NO_LIST,)),
+    Route("GET",    "/api/groups/{id}/stats", lists.stats, "read", None, lists.OneStats,
+          refusals=(NO_LIST,)),
+    Route("POST",   "/api/groups/{id}/contacts", members.add, "write", PHONES, wire.Batch,
+          bulk=True, refusals=(NO_LIST,)),
+
+    Route("POST",   "/api/contacts",        contacts.create, "write", NEW_CONTACT, contacts.OneContact, 201,
+          guarded=True, shows_fields=True, refusals=(CONTACT_TAKEN, wire.BAD_PHONE)),
+    Route("GET",    "/api/contacts",        contacts.index,  "read", None, contacts.ContactIndex,
+          query=(*PAGE, "groups"), shows_fields=True),
+    Route("GET",    "/api/contacts/search", contacts.search, "read", None, contacts.ContactSearch,
+          query=SEARCH, columns=CONTACT_COLUMNS, shows_fields=True),
+    Route("POST",   "/api/contacts/upsert", contacts.upsert, "write", UPSERT, wire.Batch, bulk=True),
+    Route("POST",   "/api/contacts/delete", contacts.delete_many, "write", CONTACT_IDS, status=204,
+          query=("contact_ids", "group_ids"), empty_for_php=True),
+    Route("GET",    "/api/contacts/fields", fields.index,  "read", None, fields.FieldIndex),
+    Route("POST",   "/api/contacts/fields", fields.create, "write", NEW_FIELD, fields.OneField, 201,
+          guarded=True, refusals=(FIELD_TAKEN,)),
+    Route("PATCH",  "/api/contacts/fields/{id}", fields.update, "write", FIELD_CHANGE, fields.OneField,
+          refusals=(NO_FIELD, FIELD_TAKEN)),
+    Route("POST",   "/api/contacts/fields/delete", fields.delete_many, "write", FIELD_IDS, status=204,
+          empty_for_php=True),
+    Route("GET",    "/api/contacts/{id}",   contacts.get,    "read", None, contacts.OneContact,
+          shows_fields=True, refusals=(NO_CONTACT,)),
+    Route("PUT",    "/api/contacts/{id}",   contacts.update, "write", CONTACT_CHANGE, contacts.OneContact,
+          shows_fields=True, refusals=(NO_CONTACT, CONTACT_TAKEN, wire.BAD_PHONE)),
+    Route("DELETE", "/api/contacts/{id}",   contacts.delete, "write", status=204,
+          empty_for_php=True, refusals=(NO_CONTACT,)),
+
+    Route("POST",   "/api/stoplist/attach", stop_list.add, "write", STOPS, stop_list.StopRows, guarded=True),
+    Route("POST",   "/api/stoplist/detach", stop_list.remove, "write", STOP_IDS, wire.Nothing, guarded=True),
+    Route("GET",    "/api/stoplist",        stop_list.index, "read", None, stop_list.StopIndex,
+          query=(*PAGE, "type")),
+    Route("GET",    "/api/stoplist/search", stop_list.search, "read", None, stop_list.StopSearch,
+          query=(*SEARCH, "contact_group_id"), columns=STOP_COLUMNS),
+    Route("GET",    "/api/stoplists/search", stop_list.search, "read", None, stop_list.StopSearch,
+          query=(*SEARCH, "contact_group_id"), columns=STOP_COLUMNS, alias=True),
 )
 # fmt: on
 
-NOT_FOUND = {"list": NO_LIST}
-TAKEN = {"list": LIST_TAKEN}
+NOT_FOUND = {"list": NO_LIST, "contact": NO_CONTACT, "field": NO_FIELD}
+TAKEN = {"list": LIST_TAKEN, "contact": CONTACT_TAKEN, "field": FIELD_TAKEN}
 
 
 def refusal(error: RollbookError) -> ApiError:
     """The one place where an error of the core becomes status and wire text."""
     if isinstance(error, Invalid):
         return ApiError(422, "The given data was invalid.", problems=error.problems)
+    if isinstance(error, UnknownIds):
+        return ApiError(422, "The given data was invalid.", problems=wire.unknown(error))
     if isinstance(error, NotFound):
         return ApiError(422, NOT_FOUND.get(error.noun, str(error)))
     if isinstance(error, AlreadyExists):
         return ApiError(422, TAKEN.get(error.noun, str(error)))
-    if isinstance(error, IdempotencyMismatch):
+    if isinstance(error, (IdempotencyMismatch, LimitExceeded)):
         return ApiError(422, str(error))
     if isinstance(error, Unavailable):
         return ApiError(503, str(error), headers={"Retry-After": str(error.retry_after_seconds)})
@@ -100,8 +160,10 @@ def build(
         bridge,
         gate,
         DuplicateGuard(settings.duplicate_window_seconds, settings.duplicate_repeats),
+        options=Options(settings.contact_fields, settings.phone_check),
         answers_kept_for=timedelta(hours=settings.idempotency_hours),
         body_bytes_max=settings.body_bytes_max,
+        bulk_body_bytes_max=settings.bulk_body_bytes_max,
         refusal=refusal,
     )
     app = falcon.asgi.App(middleware=[Observed(metrics, log)])

@@ -68,7 +68,7 @@ class Body:
             try:
                 msgspec.convert(value, field.type)
             except msgspec.ValidationError:
-                problems.append(Problem(name, f"The {name} must be {self._expected[name]}."))
+                problems.append(_misfit(name, value, field.type, self._expected[name]))
                 continue
             if name in self._rules and value is not None:
                 try:
@@ -76,6 +76,20 @@ class Body:
                 except ValueError as error:
                     problems.append(Problem(name, f"The {name} {error}."))
         return problems
+
+
+def _misfit(name: str, value: Any, kind: Any, expected: str) -> Problem:
+    """What is wrong with a value that does not fit its field: of a list, the first item that is wrong."""
+    schema = msgspec.json.schema(kind)
+    if isinstance(value, list) and "a list" in expected:
+        for number, item in enumerate(value):
+            try:
+                msgspec.convert([item], kind)
+            except msgspec.ValidationError:
+                found = next((s for s in (schema, *schema.get("anyOf", ())) if "items" in s), schema)
+                words = _words(found.get("items", {})) or "an object with an id"
+                return Problem(f"{name}[{number}]", f"The {name}[{number}] must be {words}.")
+    return Problem(name, f"The {name} must be {expected}.")
 
 
 def _plain(data: bytes) -> Any:
@@ -97,8 +111,12 @@ def _malformed(error: Exception, data: bytes) -> ApiError:
 
 
 def _expected(kind: Any) -> str:
-    """Words for a field's type, from its JSON schema: "a string or null"."""
-    schema = msgspec.json.schema(kind)
+    """Words for a field's type: "a string or null"."""
+    return _words(msgspec.json.schema(kind))
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    """Words for a JSON schema; "" for what only a reference describes."""
     kinds = [schema.get("type"), *(option.get("type") for option in schema.get("anyOf", ()))]
     if "boolean" in kinds:
         return EXPECTED["boolean"]

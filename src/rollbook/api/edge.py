@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -19,12 +20,13 @@ from rollbook.api import wire
 from rollbook.api.auth import Gate, Principal
 from rollbook.api.body import Body
 from rollbook.api.guard import DuplicateGuard
-from rollbook.api.wire import ApiError, Call, Read, Write
+from rollbook.api.wire import ApiError, Call, Options, Read, Write
 from rollbook.db import Database, Job, Snapshot
 from rollbook.errors import Problem, RollbookError
 from rollbook.search import Column
 
 JSON = "application/json"
+_PHP = re.compile(r"OpenAPI-Generator/.*/PHP")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class Route:
         guarded: the duplicate guard watches it.
         query: names of the query parameters, described in `openapi.py`.
         columns: what a search endpoint searches and sorts by.
+        shows_fields: contacts go out, with their fields in the form that suits the caller.
+        bulk: the body may have `bulk_body_bytes_max`.
+        empty_for_php: the vendor's PHP client fails on 204 here, and gets 200 with an empty object.
+        alias: another path of a route that the OpenAPI document has already.
         refusals: texts of the 422 answers that the vendor's clients know.
     """
 
@@ -53,12 +59,21 @@ class Route:
     guarded: bool = False
     query: tuple[str, ...] = ()
     columns: Mapping[str, Column] | None = None
+    shows_fields: bool = False
+    bulk: bool = False
+    empty_for_php: bool = False
+    alias: bool = False
     refusals: tuple[str, ...] = ()
 
     @property
     def shows_dates(self) -> bool:
         """Whether dates go out, so that `Prefer: dates=rfc3339` matters."""
-        return self.answer is not None and bool(self.right)
+        return self.answer is not None and _has_dates(self.answer)
+
+
+@cache
+def _has_dates(answer: type[msgspec.Struct]) -> bool:
+    return b'"created_at"' in msgspec.json.encode(msgspec.json.schema(answer))
 
 
 class Bridge:
@@ -122,15 +137,19 @@ class Edge:
         gate: Gate,
         guard: DuplicateGuard,
         *,
+        options: Options,
         answers_kept_for: timedelta,
         body_bytes_max: int,
+        bulk_body_bytes_max: int,
         refusal: Callable[[RollbookError], ApiError],
     ) -> None:
         self._bridge = bridge
         self._gate = gate
         self._guard = guard
         self._answers_kept_for = answers_kept_for
+        self._options = options
         self._body_bytes_max = body_bytes_max
+        self._bulk_body_bytes_max = bulk_body_bytes_max
         self._refusal = refusal
         self._encode = msgspec.json.Encoder().encode
 
@@ -148,7 +167,9 @@ class Edge:
                 if refused.status >= 500:
                     req.context.error = str(error)
                 refuse(resp, refused)
-            if shows_dates:
+            if route.shows_fields:
+                resp.set_header("Vary", "User-Agent, Prefer")
+            elif shows_dates:
                 resp.set_header("Vary", "Prefer")
 
         return respond
@@ -158,27 +179,30 @@ class Edge:
         if route.right is not None:
             principal = await self._admit(route.right, req)
         prefer = req.get_header("Prefer")
-        rfc3339 = prefer is not None and preferences(prefer).get("dates") == "rfc3339"
+        wanted = preferences(prefer) if prefer is not None else {}
+        rfc3339 = wanted.get("dates") == "rfc3339"
         call = Call(
             self._gate,
+            self._options,
             principal.account_id if principal else 0,
             principal.key_id if principal else 0,
             wire.id_in_path(id),
             req.params,
             rfc3339,
+            route.shows_fields and self._fields_as_list(req, wanted),
         )
         key = None
         data = b""
         if route.method != "GET":
-            data = await self._body(req)
+            data = await self._body(req, self._bulk_body_bytes_max if route.bulk else self._body_bytes_max)
             if principal:
                 key = req.get_header("Idempotency-Key")
         if route.guarded and key is None:
             self._guard.check((call.account_id, route.method, req.path, hash(data)), time.monotonic())
         work = route.handler(call, route.body.read(data)) if route.body else route.handler(call)
         args = (call.account_id, *work.args) if principal else work.args
-        if rfc3339 and route.shows_dates:
-            resp.set_header("Preference-Applied", "dates=rfc3339")
+        if wanted and (applied := _applied(route, wanted)):
+            resp.set_header("Preference-Applied", applied)
         if isinstance(work, Read):
             read = self._bridge.read_quickly if work.quick else self._bridge.read
             body = work.show(await read(work.fn, *args))
@@ -188,9 +212,19 @@ class Edge:
             await self._answer_once(route, req, resp, work, args, key, data)
             return
         resp.status = route.status
+        if body is None and route.empty_for_php and _PHP.fullmatch(req.get_header("User-Agent") or ""):
+            resp.status, body = 200, {}
         if body is not None:
             resp.content_type = JSON
             resp.data = self._encode(body)
+
+    def _fields_as_list(self, req: Request, wanted: Mapping[str, str]) -> bool:
+        form = wanted.get("fields")
+        if form not in ("list", "object"):
+            form = self._options.contact_fields
+        if form == "auto":
+            return (req.get_header("User-Agent") or "").startswith("OpenAPI-Generator/")
+        return form == "list"
 
     async def _admit(self, right: str, req: Request) -> Principal:
         authorization = req.get_header("Authorization") or _bearer_header(req)
@@ -200,8 +234,7 @@ class Edge:
             raise ApiError(403, f"This key does not have the right {right!r}.")
         return principal
 
-    async def _body(self, req: Request) -> bytes:
-        most = self._body_bytes_max
+    async def _body(self, req: Request, most: int) -> bytes:
         if (req.content_length or 0) > most:
             raise ApiError(413, f"The body is larger than {most} bytes.")
         data: bytes = await req.stream.read(most + 1)
@@ -246,7 +279,7 @@ class Edge:
                 if refused.status >= 500:
                     raise
                 return idempotency.Answer(refused.status, self._encode(refused.body).decode())
-            return idempotency.Answer(route.status, self._encode(body).decode() if body else "")
+            return idempotency.Answer(route.status, self._encode(body).decode() if body is not None else "")
 
         def once(tx: Any, account_id: int) -> idempotency.Answer:
             return idempotency.once(
@@ -260,6 +293,12 @@ class Edge:
 
         answer: idempotency.Answer = await self._bridge.write(once, args[0])
         resp.status = answer.status
+        if (
+            answer.status == 204
+            and route.empty_for_php
+            and _PHP.fullmatch(req.get_header("User-Agent") or "")
+        ):
+            resp.status, resp.content_type, resp.data = 200, JSON, b"{}"
         if answer.body:
             resp.content_type = JSON
             resp.data = answer.body.encode()
@@ -284,6 +323,16 @@ def preferences(prefer: str) -> Mapping[str, str]:
         name, _, value = part.partition(";")[0].partition("=")
         found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
     return found
+
+
+def _applied(route: Route, wanted: Mapping[str, str]) -> str:
+    """The preferences that an answer of `route` follows, as Preference-Applied has them."""
+    applied = []
+    if route.shows_dates and wanted.get("dates") == "rfc3339":
+        applied.append("dates=rfc3339")
+    if route.shows_fields and wanted.get("fields") in ("list", "object"):
+        applied.append(f"fields={wanted['fields']}")
+    return ", ".join(applied)
 
 
 def _bearer_header(req: Request) -> str | None:

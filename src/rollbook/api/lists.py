@@ -9,6 +9,7 @@ import msgspec
 from rollbook import lists
 from rollbook.api import wire
 from rollbook.api.wire import Call, Read, Write
+from rollbook.channels import CHANNELS
 from rollbook.search import Search
 
 LIMIT = 50
@@ -81,6 +82,28 @@ class ContactList(msgspec.Struct):
     ]
 
 
+class ChannelStats(msgspec.Struct):
+    """The contacts of a list on one channel."""
+
+    stopped: Annotated[int, msgspec.Meta(description="On the channel's stop list.", examples=[37])]
+    reachable: Annotated[int, msgspec.Meta(description="All others.", examples=[1243])]
+
+
+class ListStats(msgspec.Struct):
+    """The counts of a contact list, all exact."""
+
+    id: int
+    items: int
+    stop_list_count: int
+    channels: dict[str, ChannelStats]
+
+
+class OneStats(msgspec.Struct):
+    """The counts of one contact list."""
+
+    data: ListStats
+
+
 class FoundList(msgspec.Struct):
     """A contact list as a search shows it."""
 
@@ -103,9 +126,7 @@ class ListIndex(msgspec.Struct):
 
     data: list[ContactList]
     total: int
-    next: Annotated[
-        int | None, msgspec.Meta(description="Send it as `page[after]` for the next page; null on the last.")
-    ]
+    next: wire.Next
 
 
 class ListSearch(msgspec.Struct):
@@ -118,12 +139,23 @@ class ListSearch(msgspec.Struct):
 def create(call: Call, body: ListCreate) -> Write:
     """Create a contact list."""
     new = lists.NewList(body.name, body.description, wire.flag(body.default))
-    return Write(lists.create, new, show=lambda created: OneList(_shown(call, created)))
+    return Write(lists.create, new, show=lambda created: OneList(shown(call, created)))
 
 
 def get(call: Call) -> Read:
     """Show one contact list with its exact counts."""
-    return Read(lists.get, call.id, show=lambda found: OneList(_shown(call, found)), quick=True)
+    return Read(lists.get, call.id, show=lambda found: OneList(shown(call, found)), quick=True)
+
+
+def stats(call: Call) -> Read:
+    """Show how many contacts of a list are stopped and reachable on each channel."""
+
+    def show(found: lists.Stats) -> OneStats:
+        stopped = {channel: getattr(found, f"{channel}_stopped") for channel in CHANNELS}
+        channels = {name: ChannelStats(count, found.items - count) for name, count in stopped.items()}
+        return OneStats(ListStats(found.id, found.items, found.stop_list_count, channels))
+
+    return Read(lists.stats, call.id, show=show, quick=True)
 
 
 def index(call: Call) -> Read:
@@ -131,7 +163,7 @@ def index(call: Call) -> Read:
     wanted = Search(page=wire.page_of(call.params, limit=LIMIT))
 
     def show(found: lists.Found) -> ListIndex:
-        return ListIndex([_shown(call, row) for row in found.lists], found.total, _next(found))
+        return ListIndex([shown(call, row) for row in found.lists], found.total, _next(found))
 
     return Read(lists.find, wanted, show=show)
 
@@ -143,7 +175,7 @@ def update(call: Call, body: ListUpdate) -> Write:
         body.description,
         msgspec.UNSET if body.default is msgspec.UNSET else wire.flag(body.default),
     )
-    return Write(lists.update, call.id, change, show=lambda changed: OneList(_shown(call, changed)))
+    return Write(lists.update, call.id, change, show=lambda changed: OneList(shown(call, changed)))
 
 
 def delete(call: Call) -> Write:
@@ -165,7 +197,8 @@ def search(call: Call) -> Read:
     return Read(lists.find, wanted, show=show)
 
 
-def _shown(call: Call, row: Any) -> ContactList:
+def shown(call: Call, row: Any) -> ContactList:
+    """A list as the wire has it."""
     return ContactList(
         row.id,
         row.name,

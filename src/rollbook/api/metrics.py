@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from rollbook.db import Database, Observer
+from rollbook.verify import Verified
 
 LATENCY_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -27,6 +28,8 @@ METRICS = {
     "rollbook_write_batch_size": "Writes that shared one commit.",
     "rollbook_commit_seconds": "How long a commit took; a batch of one statement is its own commit.",
     "rollbook_queue_depth": "Work waiting for the database: queue is write or read.",
+    "rollbook_verified_drift": "Counts that were wrong when `rollbook verify` last looked; must be 0.",
+    "rollbook_verified_timestamp_seconds": "When that was, of all accounts the longest ago; 0 for never.",
 }
 """Every metric and what it says."""
 
@@ -86,6 +89,11 @@ class Metrics(Observer, Collector):
         self._requests: dict[tuple[str, str, int], tuple[list[int], Counts]] = {}
         self._batch = _nothing(BATCH_SIZES)
         self._commit = _nothing(COMMIT_SECONDS)
+        self._verified = Verified(0, None)
+
+    def verified(self, found: Verified) -> None:
+        """Report what the last recounts found."""
+        self._verified = found
 
     def watch(self, database: Database) -> None:
         """Report the depth of the database's queues."""
@@ -120,6 +128,12 @@ class Metrics(Observer, Collector):
                 other = msgspec.json.decode(file.read_bytes(), type=Totals)
                 totals.merge(other, alive=_is_alive(int(file.stem)))
         yield from _families(totals)
+        at = self._verified.verified_at
+        for name, value in (
+            ("rollbook_verified_drift", self._verified.drift),
+            ("rollbook_verified_timestamp_seconds", at.timestamp() if at else 0),
+        ):
+            yield GaugeMetricFamily(name, METRICS[name], value=value)
 
     def _totals(self) -> Totals:
         requests = {

@@ -16,14 +16,17 @@ import msgspec
 
 import rollbook
 from rollbook import idempotency, search
-from rollbook.api import auth, lists, wire
+from rollbook.api import auth, contacts, fields, lists, members, stop_list, wire
 from rollbook.api.body import Body
 from rollbook.api.edge import JSON, Route
 from rollbook.api.wire import ApiError, ErrorBody, FieldError
+from rollbook.channels import CHANNELS
 from rollbook.config import Settings
 from rollbook.errors import IdempotencyMismatch, Invalid
+from rollbook.search import COMPARISONS, TEXTUAL
 
-DESCRIPTION = f"""The book of record for who may be messaged: contact lists with counts that are always exact.
+DESCRIPTION = f"""The book of record for who may be messaged: contacts, contact lists
+and stop lists, with counts that are always exact.
 
 **Errors.** Every error has the same body: `message`, a text, and `errors`, a list of `field` and `message`
 that names every bad field and is empty when no single field is to blame. A path that does not exist is 404,
@@ -71,7 +74,31 @@ NOUNS: Mapping[str, Noun] = {
         "ContactLists",
         lists.LIMIT,
     ),
+    "members": Noun("Members of lists", "Who is in which list.", "Contacts"),
+    "contacts": Noun(
+        "Contacts",
+        "A phone with values in the account's fields, in up to 100 lists.",
+        "Contact",
+        "Contacts",
+        contacts.LIMIT,
+    ),
+    "fields": Noun(
+        "Contact fields", "What an account keeps of its contacts.", "ContactField", "ContactFields"
+    ),
+    "stop_list": Noun(
+        "Stop list",
+        "Phones that must not be messaged, for each channel; contacts or not.",
+        "Stops",
+        "Stops",
+        stop_list.LIMIT,
+    ),
 }
+LIMITS: Mapping[Callable[..., Any], int] = {
+    contacts.index: contacts.LIMIT_OF_INDEX,
+    stop_list.index: stop_list.LIMIT_OF_INDEX,
+}
+"""`page[limit]` of handlers whose default is not that of their noun."""
+
 OPERATIONS = Noun("Operations", "For whoever runs the service; none of them needs a token.")
 
 _METRIC = 'rollbook_queue_depth{queue="write"} 0.0\n'
@@ -82,10 +109,10 @@ OPEN = (
 )
 """Those of `operations.py`: path, operationId, summary, media type and example of the answer."""
 
-VERBS: Mapping[str, str] = {"index": "list"}
+VERBS: Mapping[str, str] = {"index": "list", "delete_many": "deleteMany", "stats": "count"}
 """Words for handlers whose own name is not the caller's verb."""
 
-MANY = ("index", "search")
+MANY = ("index", "search", "delete_many", "upsert")
 
 _TOKEN = auth.Token("eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2lnbmF0dXJl")
 _ABOUT = "Everyone who ordered this year"
@@ -94,10 +121,42 @@ _LIST = msgspec.structs.replace(_NEW, items=1280, stop_list_count=37)
 _FOUND = lists.FoundList(1, "Customers", _ABOUT, False, 1280, "2022-04-28 14:21:16")
 _META = wire.Meta(wire.MetaPage(1, lists.LIMIT, 0, None), wire.MetaSearch("name", "like", "cust"))
 
+_CONTACT = contacts.Contact(
+    7, 380000000001, {"3": "Kyiv"}, [_LIST], contacts.HLR_STATUS, None, "2022-04-28 14:21:16"
+)
+_CONTACT_META = wire.Meta(
+    wire.MetaPage(1, contacts.LIMIT, 0, None), wire.MetaSearch("phone", "like", "38000")
+)
+_FIELD = fields.Field(3, "City", "text", "Where the contact lives", True)
+_STOP = stop_list.StopRow(5, 380000000001, "2022-04-28 14:21:16", True, True, False, False)
+_STOP_META = wire.Meta(wire.MetaPage(1, stop_list.LIMIT, 0, None), wire.MetaSearch("type", "=", "sms"))
+_ITEMS = [
+    wire.Item(0, "created", 7, 380000000001, None, None),
+    wire.Item(1, "invalid", None, None, None, "The phone is too short."),
+]
+_STATS = {
+    channel: lists.ChannelStats(stopped, 1280 - stopped)
+    for channel, stopped in {"sms": 30, "viber": 12, "rcs": 0, "whatsapp": 4}.items()
+}
+
 BODIES: Mapping[Callable[..., Any], msgspec.Struct] = {
     auth.login: auth.LoginBody("live_0123456789abcdefghij"),
     lists.create: lists.ListCreate("Customers", _ABOUT, False),
     lists.update: lists.ListUpdate("Regular customers", None),
+    members.attach: members.Members([7, 8], [1]),
+    members.detach: members.Members([7, 8], [1]),
+    members.add: members.Phones([380000000001, "+380 00 000 00 02"]),
+    contacts.create: contacts.ContactCreate(380000000001, [1], [contacts.FieldValue(3, "Kyiv")]),
+    contacts.update: contacts.ContactUpdate(380000000002, [1], [contacts.FieldValue(3, None)]),
+    contacts.delete_many: contacts.ContactsDelete([7, 8]),
+    contacts.upsert: contacts.ContactsUpsert(
+        [msgspec.Raw(b'{"phone": 380000000001, "groups": [1], "reference": "row 1"}')]
+    ),
+    fields.create: fields.FieldCreate("City", "text", "Where the contact lives"),
+    fields.update: fields.FieldUpdate("Town"),
+    fields.delete_many: fields.FieldsDelete([3]),
+    stop_list.add: stop_list.StopsAdd([380000000001], ["sms", "viber"]),
+    stop_list.remove: stop_list.StopsRemove([5], ["viber"]),
 }
 """An example of what each handler takes."""
 
@@ -109,6 +168,23 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
     lists.search: lists.ListSearch([_FOUND], _META),
     lists.get: lists.OneList(_LIST),
     lists.update: lists.OneList(msgspec.structs.replace(_LIST, name="Regular customers", description=None)),
+    lists.stats: lists.OneStats(lists.ListStats(1, 1280, 37, _STATS)),
+    members.attach: wire.Nothing(),
+    members.detach: wire.Nothing(),
+    members.add: wire.batch_of(_ITEMS),
+    contacts.create: contacts.OneContact(_CONTACT),
+    contacts.index: contacts.ContactIndex([_CONTACT], 1, None),
+    contacts.search: contacts.ContactSearch([_CONTACT], _CONTACT_META),
+    contacts.get: contacts.OneContact(_CONTACT),
+    contacts.update: contacts.OneContact(msgspec.structs.replace(_CONTACT, phone=380000000002, fields=[])),
+    contacts.upsert: wire.batch_of([msgspec.structs.replace(_ITEMS[0], reference="row 1")]),
+    fields.create: fields.OneField(_FIELD),
+    fields.index: fields.FieldIndex([_FIELD]),
+    fields.update: fields.OneField(msgspec.structs.replace(_FIELD, name="Town")),
+    stop_list.add: stop_list.StopRows([_STOP]),
+    stop_list.remove: wire.Nothing(),
+    stop_list.index: stop_list.StopIndex([_STOP], 1, None),
+    stop_list.search: stop_list.StopSearch([_STOP], _STOP_META),
 }
 """An example of what each handler answers."""
 
@@ -118,7 +194,10 @@ HEADERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "WWW-Authenticate": ("How to authenticate.", {"type": "string", "const": 'Bearer realm="rollbook"'}),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
     "Idempotent-Replayed": ("It is the answer to an earlier request.", {"type": "string", "const": "true"}),
-    "Preference-Applied": ("What this answer follows.", {"type": "string", "const": "dates=rfc3339"}),
+    "Preference-Applied": (
+        "What this answer follows.",
+        {"type": "string", "pattern": r"^(dates=rfc3339|fields=(list|object)|, )+$"},
+    ),
 }
 HEADERS_SOMETIMES = ("Idempotent-Replayed", "Preference-Applied")
 
@@ -148,6 +227,13 @@ ID = _parameter(
 PREFER = _parameter(
     "header", "Prefer", "`dates=rfc3339` makes the dates of this answer RFC 3339.", type="string"
 )
+PREFER_OF_CONTACTS = _parameter(
+    "header",
+    "Prefer",
+    "`dates=rfc3339` makes the dates of this answer RFC 3339; `fields=object` or `fields=list` chooses the "
+    "form of a contact's fields.",
+    type="string",
+)
 IDEMPOTENCY_KEY = _parameter(
     "header",
     "Idempotency-Key",
@@ -157,11 +243,20 @@ IDEMPOTENCY_KEY = _parameter(
 )
 
 
+ARRAYS = {
+    "groups": "Contacts of any of these lists only.",
+    "contact_ids": "Contacts to delete.",
+    "group_ids": "Lists whose contacts are deleted.",
+}
+"""Query parameters that are lists of ids, and what they say."""
+
+
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of `routes` and of the operations that need no token.
 
     The same table always makes the same document, to the byte.
     """
+    routes = [route for route in routes if not route.alias]
     paths: dict[str, Any] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -226,11 +321,17 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
     if "{id}" in route.path:
         yield ID
     for name in route.query:
-        yield from _query(name, route.columns or {}, _noun(route).limit)
-    if route.shows_dates:
+        yield from _query(name, route.columns or {}, _limit(route), takes_fields=route.shows_fields)
+    if route.shows_fields:
+        yield PREFER_OF_CONTACTS
+    elif route.shows_dates:
         yield PREFER
     if _takes_key(route):
         yield IDEMPOTENCY_KEY
+
+
+def _limit(route: Route) -> int:
+    return LIMITS.get(route.handler, _noun(route).limit)
 
 
 def _takes_key(route: Route) -> bool:
@@ -238,7 +339,9 @@ def _takes_key(route: Route) -> bool:
     return route.method != "GET" and bool(route.right)
 
 
-def _query(name: str, columns: Mapping[str, search.Column], limit: int) -> Iterator[dict[str, Any]]:
+def _query(
+    name: str, columns: Mapping[str, search.Column], limit: int, *, takes_fields: bool
+) -> Iterator[dict[str, Any]]:
     whole: dict[str, Any] = {"type": "integer", "maximum": search.ID_MAX}
     if name == "page[offset]":
         yield _parameter("query", name, "Items to leave out first.", minimum=0, default=0, **whole)
@@ -256,18 +359,37 @@ def _query(name: str, columns: Mapping[str, search.Column], limit: int) -> Itera
         what = "Up or down; up when only `sort` is given."
         yield _parameter("query", name, what, type="string", enum=["asc", "desc"])
     elif name == "search":
-        yield from _criterion("search", "", columns)
+        yield from _criterion("search", "", columns, takes_fields)
     elif name == "search_fields":
-        yield from _criterion("search_fields[0]", " More as [1], [2] and so on: all must hold.", columns)
+        more = " More as [1], [2] and so on: all must hold."
+        yield from _criterion("search_fields[0]", more, columns, takes_fields)
+    elif name in ARRAYS:
+        ids = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": search.ID_MAX}}
+        yield _parameter("query", f"{name}[]", ARRAYS[name], **ids)
+    elif name == "type":
+        yield _parameter("query", name, "Rows of one channel only.", type="string", enum=[*CHANNELS])
+    elif name == "contact_group_id":
+        what = "Only phones of contacts in that list."
+        yield _parameter("query", name, what, minimum=1, **whole)
     else:
         raise ValueError(f"The query parameter {name} has no description.")
 
 
-def _criterion(name: str, more: str, columns: Mapping[str, search.Column]) -> Iterator[dict[str, Any]]:
+def _criterion(
+    name: str, more: str, columns: Mapping[str, search.Column], takes_fields: bool
+) -> Iterator[dict[str, Any]]:
     operators = list(dict.fromkeys(operator for column in columns.values() for operator in column.operators))
     known = "; ".join(f"{field}: {' '.join(column.operators)}" for field, column in columns.items())
     what = f"The field of a criterion.{_aliases(columns)}{more}"
-    yield _parameter("query", f"{name}[field]", what, type="string", enum=_names(columns))
+    if takes_fields:
+        known += (
+            f"; id of a text field: {' '.join(TEXTUAL)}; of a number or date field: {' '.join(COMPARISONS)}"
+        )
+        fields = [{"enum": _names(columns)}, {"pattern": r"^[0-9]{1,16}$"}]
+        what += " The id of a contact field is one too."
+        yield _parameter("query", f"{name}[field]", what, type="string", anyOf=fields)
+    else:
+        yield _parameter("query", f"{name}[field]", what, type="string", enum=_names(columns))
     what = f"How it compares, also as `{name}[operation]`; `like` finds part of a text in any case. {known}."
     # No schema default: a page to try the API would send it, and an operator without a field is 422.
     yield _parameter("query", f"{name}[operator]", f"{what} Without it `=`.", type="string", enum=operators)
@@ -329,9 +451,9 @@ def _unacceptable(route: Route) -> list[ErrorBody]:
             fields = msgspec.structs.fields(route.body.kind)
             route.body.read(msgspec.json.encode({field.encode_name: {} for field in fields}))
         elif route.columns:
-            wire.search_of({"page[limit]": "1", "sort": "phase"}, route.columns, limit=_noun(route).limit)
+            wire.search_of({"page[limit]": "1", "sort": "phase"}, route.columns, limit=_limit(route))
         elif route.query:
-            wire.page_of({"page[limit]": "1", "page[offset]": "-1"}, limit=_noun(route).limit)
+            wire.page_of({"page[limit]": "1", "page[offset]": "-1"}, limit=_limit(route))
     except Invalid as error:
         problems = [FieldError(*problem) for problem in error.problems]
         found.append(ErrorBody("The given data was invalid.", problems))
@@ -368,7 +490,9 @@ def _headers(names: Sequence[str]) -> dict[str, Any]:
 
 def _content(kind: type[msgspec.Struct], *examples: msgspec.Struct | None) -> dict[str, Any]:
     media: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}
-    values = [msgspec.to_builtins(example) for example in examples if example is not None]
+    values = [
+        msgspec.json.decode(msgspec.json.encode(example)) for example in examples if example is not None
+    ]
     if len(values) == 1:
         media["example"] = values[0]
     elif values:

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rollbook.api import app as application
 from rollbook.api import workers
+from rollbook.api.housekeeping import Housekeeper
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, set_up_logging
 from rollbook.api.wire import ErrorBody
@@ -203,8 +204,10 @@ def _serve_here(
         if lifeline is not None:
             asyncio.get_running_loop().add_reader(lifeline, lambda: setattr(server, "should_exit", True))
         beside = asyncio.create_task(_beside(server, metrics, started))
+        housekeeper = Housekeeper(database, metrics)
         await server.serve([address])
         beside.cancel()
+        housekeeper.close()
 
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from rollbook import search
-from rollbook.errors import Invalid, Problem
+from rollbook import phones, search
+from rollbook.errors import Invalid, Problem, RollbookError, UnknownIds, listed
+from rollbook.upserts import Outcome
 
 if TYPE_CHECKING:
     from rollbook.api.auth import Gate
@@ -23,6 +26,20 @@ Flag = Annotated[
     bool | Literal[0, 1, "true", "false"] | None,
     msgspec.Meta(description="A boolean; 0, 1, `true` and `false` as text are read too, null is false."),
 ]
+
+
+Id = Annotated[int | str, msgspec.Meta(description="An id; digits as text are read too.", examples=[1])]
+
+Phone = Annotated[
+    int | str,
+    msgspec.Meta(
+        description="The digits of E.164, 9 to 15 of them with the country code: a number, or text with an "
+        "optional +, spaces, dots, dashes and brackets.",
+        examples=[380000000001],
+    ),
+]
+
+BAD_PHONE = "Invalid phone number format"
 
 
 class FieldError(msgspec.Struct):
@@ -56,15 +73,18 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
+Next = Annotated[
+    int | None, msgspec.Meta(description="Send it as `page[after]` for the next page; null on the last.")
+]
+
+
 class MetaPage(msgspec.Struct):
     """Where a page of search results stands."""
 
     total: int
     limit: int
     offset: int
-    next: Annotated[
-        int | None, msgspec.Meta(description="Send it as `page[after]` for the next page; null on the last.")
-    ]
+    next: Next
 
 
 class MetaSearch(msgspec.Struct):
@@ -82,35 +102,100 @@ class Meta(msgspec.Struct, omit_defaults=True):
     search: MetaSearch | msgspec.UnsetType = msgspec.UNSET
 
 
+class Nothing(msgspec.Struct):
+    """It is done: an empty object."""
+
+
+class Item(msgspec.Struct):
+    """What became of one item of a batch."""
+
+    index: Annotated[int, msgspec.Meta(description="Its place in the request, from 0.", examples=[0])]
+    result: Literal["created", "updated", "unchanged", "invalid"]
+    id: Annotated[int | None, msgspec.Meta(description="Of the contact; null when invalid.", examples=[1])]
+    phone: Annotated[
+        int | None,
+        msgspec.Meta(description="As it is kept; null when it is none.", examples=[380000000001]),
+    ]
+    reference: Annotated[
+        str | None, msgspec.Meta(description="Yours, when you sent one.", examples=["row 1"])
+    ]
+    reason: Annotated[str | None, msgspec.Meta(description="Why it is invalid, else null.")]
+
+
+class Summary(msgspec.Struct):
+    """How many items came out how, and each of them in the order of the request."""
+
+    created: int
+    updated: int
+    unchanged: int
+    invalid: int
+    results: list[Item]
+
+
+class Batch(msgspec.Struct):
+    """What became of a batch: what is invalid was left out, all else is stored."""
+
+    data: Summary
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the service was told about the wire.
+
+    Args:
+        contact_fields: the form of a contact's fields, `object`, `list`, or `auto` by the caller.
+        phone_check: which phones are taken: `possible` or only `valid` ones.
+    """
+
+    contact_fields: str = "auto"
+    phone_check: str = "possible"
+
+
 class Call:
     """A request as a handler sees it: who asks, for what, and how the answer is to look.
 
     Args:
         gate: makes tokens.
+        options: of the service.
         account_id: whose data it is about; 0 before login.
         key_id: the key that the caller came with; 0 before login.
         id: the id in the path; 0 (which nothing has) when the path names none or no number.
         params: the query, percent-decoded; a repeated name has a list.
         rfc3339: dates go out as RFC 3339.
+        fields_as_list: a contact's fields go out as a list of one-entry maps.
     """
 
-    __slots__ = ("account_id", "gate", "id", "key_id", "params", "rfc3339")
+    __slots__ = ("account_id", "fields_as_list", "gate", "id", "key_id", "options", "params", "rfc3339")
 
     def __init__(
         self,
         gate: Gate,
+        options: Options,
         account_id: int,
         key_id: int,
         id: int,
         params: Mapping[str, Any],
         rfc3339: bool,
+        fields_as_list: bool = False,
     ) -> None:
         self.gate = gate
+        self.options = options
         self.account_id = account_id
         self.key_id = key_id
         self.id = id
         self.params = params
         self.rfc3339 = rfc3339
+        self.fields_as_list = fields_as_list
+
+    def phone(self, value: int | str) -> int:
+        """A phone that came in, as E.164 digits.
+
+        Raises:
+            BadPhone: it is none, or none that this service takes.
+        """
+        phone = phones.parse(value)
+        if self.options.phone_check == "valid" and not phones.is_valid(phone):
+            raise phones.BadPhone("is in no range that its numbering plan assigns")
+        return phone
 
     def date(self, moment: datetime) -> str:
         """A moment (UTC, whole seconds) as this caller wants it: `2022-04-28 14:21:16`, or RFC 3339."""
@@ -166,6 +251,37 @@ def id_in_path(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 17 else 0
 
 
+def id_of(value: int | str) -> int | None:
+    """The id that an `Id` means; `None` when it is none at all."""
+    if isinstance(value, str):
+        value = id_in_path(value.strip())
+    return value if 0 < value <= search.ID_MAX else None
+
+
+def ids_of(values: Sequence[int | str], name: str, low: int, high: int, problems: list[Problem]) -> list[int]:
+    """The ids in a list of a body or a query, without repetitions; what is wrong goes to `problems`.
+
+    Args:
+        low, high: how many there may be.
+    """
+    if problem := too_many(values, name, low, high, "ids"):
+        problems.append(problem)
+        return []
+    found = [id_of(value) for value in values]
+    bad = [number for number, id in enumerate(found) if id is None]
+    problems += [Problem(f"{name}[{number}]", f"The {name}[{number}] must be an id.") for number in bad[:20]]
+    return list(dict.fromkeys(id for id in found if id is not None))
+
+
+def array_of(params: Mapping[str, Any], name: str) -> list[str]:
+    """The values of a query array: `name[]=1&name[]=2`, `name[0]=1&name[1]=2`, `name=1`."""
+    found: list[str] = []
+    for key, value in params.items():
+        if key in (name, f"{name}[]") or re.fullmatch(rf"{name}\[\d+\]", key):
+            found += value if isinstance(value, list) else [value]
+    return [text for text in found if text.strip()]
+
+
 def page_of(params: Mapping[str, Any], *, limit: int) -> search.Page:
     """Read `page[offset]`, `page[limit]` and `page[after]`.
 
@@ -187,9 +303,16 @@ def page_of(params: Mapping[str, Any], *, limit: int) -> search.Page:
 
 
 def search_of(
-    params: Mapping[str, Any], columns: Mapping[str, search.Column], *, limit: int
+    params: Mapping[str, Any],
+    columns: Mapping[str, search.Column],
+    *,
+    limit: int,
+    takes_fields: bool = False,
 ) -> search.Search:
     """Read everything a search endpoint takes; see `page_of`.
+
+    Args:
+        takes_fields: ids of the account's fields are searched by too; the core knows those.
 
     Raises:
         Invalid: naming every parameter that cannot be read.
@@ -199,9 +322,9 @@ def search_of(
         page = page_of(params, limit=limit)
     except Invalid as error:
         problems += error.problems
-    criteria = _criteria(params, columns, problems)
-    sort = _text(params, "sort")
-    way = (_text(params, "way") or ("asc" if sort else "desc")).lower()
+    criteria = _criteria(params, columns, problems, takes_fields)
+    sort = text_of(params, "sort")
+    way = (text_of(params, "way") or ("asc" if sort else "desc")).lower()
     if way not in ("asc", "desc"):
         problems.append(Problem("way", "The way must be asc or desc."))
     sorting = search.canonical(columns, sort or "id")
@@ -222,15 +345,61 @@ def meta_of(wanted: search.Search, total: int, next_id: int | None) -> Meta:
     return Meta(page, MetaSearch(first.field, first.operator, first.value))
 
 
+def batch_of(results: list[Item]) -> Batch:
+    """The answer to a batch."""
+    count = Counter(item.result for item in results)
+    return Batch(Summary(count["created"], count["updated"], count["unchanged"], count["invalid"], results))
+
+
+UNKNOWN = {
+    "list": ("groups", "contact list"),
+    "contact": ("contacts", "contact"),
+    "field": ("fields", "contact field"),
+}
+"""For a noun of the core the member of a body that names it, and what it is called there."""
+
+
+def unknown(error: UnknownIds) -> list[Problem]:
+    """What a caller is told of ids that the account does not have."""
+    return [
+        Problem(UNKNOWN[noun][0], f"There is no {UNKNOWN[noun][1]} {listed(ids)}.")
+        for noun, ids in error.ids.items()
+    ]
+
+
+def item_of(index: int, phone: int, reference: str | None, outcome: Outcome | RollbookError) -> Item:
+    """What a caller is told of one item of a batch."""
+    if isinstance(outcome, Outcome):
+        return Item(index, outcome.result, outcome.id, phone, reference, None)
+    problems = unknown(outcome) if isinstance(outcome, UnknownIds) else []
+    reason = " ".join(problem.message for problem in problems) or str(outcome)
+    return Item(index, "invalid", None, phone, reference, reason)
+
+
+def too_many(values: Sequence[Any], name: str, low: int, high: int, what: str = "items") -> Problem | None:
+    """What is wrong with how many values a list has; `None` when nothing is."""
+    if low <= len(values) <= high:
+        return None
+    return Problem(name, f"The {name} must have {low} to {high} {what}, not {len(values)}.")
+
+
+def plain(value: str | int | float) -> str:
+    """A value that came as text or as a JSON number, as text without an exponent."""
+    return format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
+
+
 def _criteria(
-    params: Mapping[str, Any], columns: Mapping[str, search.Column], problems: list[Problem]
+    params: Mapping[str, Any],
+    columns: Mapping[str, search.Column],
+    problems: list[Problem],
+    takes_fields: bool,
 ) -> list[search.Criterion]:
     found: dict[str, dict[str, str]] = {}
     for name in params:
         match = re.fullmatch(r"(search|search_fields\[(\d+)\])\[(field|operator|operation|value)\]", name)
         if match:
             part = "operator" if match[3] == "operation" else match[3]
-            found.setdefault(match[1], {})[part] = _text(params, name)
+            found.setdefault(match[1], {})[part] = text_of(params, name)
     criteria = []
     for name in sorted(found, key=lambda name: (len(name), name)):
         parts = found[name]
@@ -244,16 +413,17 @@ def _criteria(
             continue
         known = search.canonical(columns, parts["field"])
         criterion = search.Criterion(
-            known or parts["field"], (parts.get("operator") or "=").lower(), parts["value"]
+            known or parts["field"], (parts.get("operator") or "=").lower(), parts["value"], name
         )
-        if error := search.problem(columns, criterion):
-            part, message = error
-            problems.append(Problem(f"{name}[{part}]", f"The {name}[{part}] {message}."))
+        is_field = takes_fields and known is None and id_in_path(criterion.field)
+        if not is_field and (error := search.problem(columns, criterion)):
+            problems.append(search.named(criterion, *error))
         criteria.append(criterion)
     return criteria
 
 
-def _text(params: Mapping[str, Any], name: str) -> str:
+def text_of(params: Mapping[str, Any], name: str) -> str:
+    """A query parameter; the last one when it is repeated, "" when it is not there."""
     value = params.get(name, "")
     return str(value[-1] if isinstance(value, list) else value)
 
@@ -261,7 +431,7 @@ def _text(params: Mapping[str, Any], name: str) -> str:
 def _number(
     params: Mapping[str, Any], name: str, default: int, low: int, high: int, problems: list[Problem]
 ) -> int:
-    text = _text(params, name).strip()
+    text = text_of(params, name).strip()
     if not text:
         return default
     if not re.fullmatch(r"[+-]?\d{1,30}", text, re.ASCII):

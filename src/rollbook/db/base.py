@@ -57,6 +57,7 @@ class Transaction(ABC):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._now: datetime | None = None
+        self._held: set[tuple[Any, ...]] = set()
 
     @property
     def now(self) -> datetime:
@@ -115,6 +116,7 @@ class Transaction(ABC):
             yield
         except BaseException:
             self.run("ROLLBACK TO SAVEPOINT part")
+            self.forget_held()
             self.run("RELEASE SAVEPOINT part")
             raise
         self.run("RELEASE SAVEPOINT part")
@@ -144,8 +146,12 @@ class Transaction(ABC):
         """Wait until no other transaction holds `name`, then hold it until this one ends."""
 
     @abstractmethod
-    def lock_rows(self) -> str:
-        """SQL: what to put behind a SELECT so that its rows stay locked until this transaction ends."""
+    def hold(self, sql: str, /, **params: Any) -> None:
+        """Lock the rows that a plain SELECT names until this transaction ends; once is enough."""
+
+    def forget_held(self) -> None:
+        """Going back to a savepoint let go of what was locked since."""
+        self._held.clear()
 
     @abstractmethod
     def new_ids(self, kind: str, count: int) -> range:
@@ -305,7 +311,7 @@ class BatchRunner(ABC):
 
     @abstractmethod
     def back_to_savepoint(self) -> None:
-        """Undo what came since the savepoint, and forget it."""
+        """Undo what came since the savepoint, and forget it; the caller tells the transaction."""
 
     def run_batch(self, jobs: list[Job], observer: Observer) -> None:
         """Run every call in a savepoint of its own and COMMIT once for all of them.
@@ -353,6 +359,7 @@ class BatchRunner(ABC):
                     self.release()
                 else:
                     self.back_to_savepoint()
+                    tx.forget_held()
                 continue
             try:
                 run_many(group, tx)
@@ -360,6 +367,7 @@ class BatchRunner(ABC):
                 raise
             except Exception:
                 self.back_to_savepoint()
+                tx.forget_held()
                 self._run_groups([[job] for job in group], tx)
             else:
                 self.release()

@@ -57,7 +57,11 @@ class PostgresDatabase(Database):
         self._ids = _IdBlocks(self)
         self._reachable = True
         milliseconds = int(limits.statement_timeout_seconds * 1000)
-        self._options = f"-c plan_cache_mode=force_custom_plan -c statement_timeout={milliseconds}"
+        # Whoever waited for a lock must then see what its holder did, whatever the server's default is.
+        self._options = (
+            f"-c plan_cache_mode=force_custom_plan -c statement_timeout={milliseconds} "
+            "-c default_transaction_isolation=read\\ committed"
+        )
 
     def claim(self) -> None:
         """Any number of services may share a server: nothing to hold."""
@@ -190,8 +194,11 @@ class PostgresTransaction(Transaction):
     def exclusively(self, name: str) -> None:
         self.run("SELECT pg_advisory_xact_lock(hashtext(:name))", name=name)
 
-    def lock_rows(self) -> str:
-        return "FOR UPDATE"
+    def hold(self, sql: str, /, **params: Any) -> None:
+        key = (sql, *params.values())
+        if key not in self._held:
+            self.run(f"{sql} FOR UPDATE", **params)
+            self._held.add(key)
 
     def new_ids(self, kind: str, count: int) -> range:
         return self._take_ids(kind, count)

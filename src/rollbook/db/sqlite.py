@@ -224,8 +224,8 @@ class SqliteTransaction(Transaction):
     def exclusively(self, name: str) -> None:
         """The single writer is the lock."""
 
-    def lock_rows(self) -> str:
-        return ""
+    def hold(self, sql: str, /, **params: Any) -> None:
+        """The single writer is the lock."""
 
     def new_ids(self, kind: str, count: int) -> range:
         last = self.one(int, migrations.TAKE_IDS, kind=kind, count=count)

@@ -252,7 +252,8 @@ def deliver(jobs: Iterable[Job]) -> None:
 def calls(jobs: Sequence[Job]) -> list[list[Job]]:
     """Group the jobs of a batch into calls: those that one `SetBased.many` can answer together.
 
-    All of them wait at the same time, so any order among them is a true one.
+    All of them wait at the same time, so any order among them is a true one: by account, so that two
+    batches never hold accounts that the other one waits for.
     """
     together: dict[tuple[Any, Any], list[Job]] = {}
     grouped: list[list[Job]] = []
@@ -264,7 +265,15 @@ def calls(jobs: Sequence[Job]) -> list[list[Job]]:
             group.append(job)
         else:
             grouped.append([job])
+    if len(grouped) > 1:
+        grouped.sort(key=_account)
     return grouped
+
+
+def _account(group: Sequence[Job]) -> int:
+    """The account that a call is about, which comes first in its arguments; 0 for a call about none."""
+    args = group[0].args
+    return args[0] if args and isinstance(args[0], int) else 0
 
 
 def run_one(job: Job, tx: Any) -> None:

@@ -1,0 +1,349 @@
+"""Contacts on the wire: `/api/contacts`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from rollbook import contact_search, contacts, phones, upserts
+from rollbook.api import lists, wire
+from rollbook.api.body import Body
+from rollbook.api.wire import ApiError, Call, Item, Read, Write
+from rollbook.contacts import ContactChange, NewContact
+from rollbook.db import Transaction
+from rollbook.errors import Invalid, Problem, RollbookError
+from rollbook.members import LISTS_MAX
+from rollbook.search import Search
+from rollbook.upserts import Outcome
+
+LIMIT_OF_INDEX = 20
+LIMIT = 50
+"""Contacts on a page when the caller does not say: of the index, of a search."""
+
+HLR_STATUS = "unknown"
+"""Of a phone that was never checked: rollbook does not check yet."""
+
+REFERENCE_LENGTH_MAX = 255
+
+
+class ListRef(msgspec.Struct):
+    """A contact list; only its id matters. Some SDKs can send only objects."""
+
+    id: wire.Id
+
+
+class FieldValue(msgspec.Struct):
+    """A value in a contact field; null or an empty text clears it."""
+
+    id: wire.Id
+    value: str | int | float | None = None
+
+
+_Groups = Annotated[
+    list[int | str | ListRef] | None,
+    msgspec.Meta(
+        description="Contact lists to join: ids, or objects with an id.",
+        examples=[[1, {"id": 2}]],
+        extra_json_schema={"maxItems": LISTS_MAX},
+    ),
+]
+_Fields = Annotated[
+    list[FieldValue] | None,
+    msgspec.Meta(
+        description="Values in contact fields. A number or a date is kept in its canonical form.",
+        examples=[[{"id": 1, "value": "Kyiv"}]],
+    ),
+]
+
+
+class ContactCreate(msgspec.Struct):
+    """A contact to create."""
+
+    phone: wire.Phone
+    groups: _Groups = None
+    fields: _Fields = None
+
+
+class ContactUpdate(msgspec.Struct):
+    """What to change in a contact. Lists are added, values set; nothing is removed but values."""
+
+    phone: wire.Phone | msgspec.UnsetType = msgspec.UNSET
+    groups: _Groups = None
+    fields: _Fields = None
+
+
+class ContactsDelete(msgspec.Struct):
+    """Contacts to delete, beside those that the query names."""
+
+    contact_ids: Annotated[
+        list[wire.Id] | None, msgspec.Meta(description="Ids of contacts.", examples=[[1]])
+    ] = None
+    group_ids: Annotated[
+        list[wire.Id] | None,
+        msgspec.Meta(description="Ids of lists whose CONTACTS are deleted.", examples=[[1]]),
+    ] = None
+
+
+class UpsertItem(msgspec.Struct):
+    """A contact to create, or to change when its phone is in the book."""
+
+    phone: wire.Phone
+    groups: _Groups = None
+    fields: _Fields = None
+    reference: str | int | None = None
+
+
+_UPSERT_ITEM = {
+    "type": "object",
+    "properties": {
+        "phone": {"type": ["integer", "string"]},
+        "groups": {"type": ["array", "null"], "maxItems": LISTS_MAX},
+        "fields": {"type": ["array", "null"]},
+        "reference": {"type": ["string", "integer", "null"]},
+    },
+    "required": ["phone"],
+}
+
+
+class ContactsUpsert(msgspec.Struct):
+    """Contacts to create or change."""
+
+    contacts: Annotated[
+        list[msgspec.Raw],
+        msgspec.Meta(
+            description="`phone`, `groups` and `fields` as a single contact has them; `reference` is any "
+            "text of yours, that comes back with the result.",
+            examples=[[{"phone": 380000000001, "groups": [1], "reference": "row 1"}]],
+            extra_json_schema={"minItems": 1, "maxItems": upserts.CONTACTS_MAX, "items": _UPSERT_ITEM},
+        ),
+    ]
+
+
+class Contact(msgspec.Struct):
+    """A contact with its fields and lists."""
+
+    id: Annotated[int, msgspec.Meta(examples=[1])]
+    phone: Annotated[int, msgspec.Meta(description="E.164 digits.", examples=[380000000001])]
+    fields: Annotated[
+        dict[str, str] | list[dict[str, str]],
+        msgspec.Meta(
+            description="Values by field id, always as text: an object, which is [] when it is empty, or a "
+            "list of objects with one member each. `Prefer: fields=object` or `fields=list` decides; else "
+            "the service's setting and the client.",
+            examples=[{"1": "Kyiv"}],
+        ),
+    ]
+    groups: Annotated[list[lists.ContactList], msgspec.Meta(description="Its lists, newest first.")]
+    hlr_status: Annotated[
+        str, msgspec.Meta(description="`unknown` until the phone was checked.", examples=[HLR_STATUS])
+    ]
+    hlr_last_check: str | None
+    created_at: Annotated[
+        str, msgspec.Meta(description="UTC; RFC 3339 on request.", examples=["2022-04-28 14:21:16"])
+    ]
+
+
+class OneContact(msgspec.Struct):
+    """One contact."""
+
+    data: Contact
+
+
+class ContactIndex(msgspec.Struct):
+    """A page of contacts, newest first."""
+
+    data: list[Contact]
+    total: int
+    next: wire.Next
+
+
+class ContactSearch(msgspec.Struct):
+    """A page of search results."""
+
+    data: list[Contact]
+    meta: wire.Meta
+
+
+def create(call: Call, body: ContactCreate) -> Write:
+    """Create a contact. A phone that is on the stop list stays stopped."""
+    problems: list[Problem] = []
+    list_ids = _list_ids(body.groups, problems)
+    values = _values(body.fields, problems)
+    if problems:
+        raise Invalid(problems)
+    new = NewContact(_phone(call, body.phone), list_ids, values)
+    return Write(contacts.create, new, show=lambda made: OneContact(_shown(call, made)))
+
+
+def index(call: Call) -> Read:
+    """Show the contacts, or those of some lists, newest first."""
+    problems: list[Problem] = []
+    page = None
+    try:
+        page = wire.page_of(call.params, limit=LIMIT_OF_INDEX)
+    except Invalid as error:
+        problems += error.problems
+    named = wire.array_of(call.params, "groups")
+    list_ids = wire.ids_of(named, "groups", 0, contact_search.LISTS_MAX, problems)
+    if problems or page is None:
+        raise Invalid(problems)
+
+    def show(found: contact_search.Found) -> ContactIndex:
+        return ContactIndex([_shown(call, row) for row in found.contacts], found.total, _next(found))
+
+    if named:
+        return Read(contact_search.of_lists, list_ids, page, show=show)
+    return Read(contact_search.find, Search(page=page), show=show)
+
+
+def get(call: Call) -> Read:
+    """Show one contact."""
+    return Read(contacts.get, call.id, show=lambda found: OneContact(_shown(call, found)), quick=True)
+
+
+def update(call: Call, body: ContactUpdate) -> Write:
+    """Change a contact: another phone, more lists, other values.
+
+    Lists are added and given values set; null or an empty text clears a value, nothing else is removed. A
+    changed phone takes its lists along.
+    """
+    problems: list[Problem] = []
+    list_ids = _list_ids(body.groups, problems)
+    values = _values(body.fields, problems)
+    if problems:
+        raise Invalid(problems)
+    phone = msgspec.UNSET if body.phone is msgspec.UNSET else _phone(call, body.phone)
+    change = ContactChange(phone, list_ids, values)
+    return Write(contacts.update, call.id, change, show=lambda changed: OneContact(_shown(call, changed)))
+
+
+def delete(call: Call) -> Write:
+    """Delete a contact; it leaves all lists. The stop list keeps its phone."""
+    return Write(contacts.delete, call.id, show=lambda _: None)
+
+
+def delete_many(call: Call, body: ContactsDelete) -> Write:
+    """Delete contacts by their ids, or all contacts of some lists.
+
+    Name them in the query or in the body. The lists stay. Unknown ids are ignored; more than 5,000 contacts
+    are refused.
+    """
+    problems: list[Problem] = []
+    named = [*wire.array_of(call.params, "contact_ids"), *(body.contact_ids or ())]
+    contact_ids = wire.ids_of(named, "contact_ids", 0, contacts.DELETED_AT_ONCE_MAX, problems)
+    lists_named = [*wire.array_of(call.params, "group_ids"), *(body.group_ids or ())]
+    list_ids = wire.ids_of(lists_named, "group_ids", 0, contacts.DELETED_AT_ONCE_MAX, problems)
+    if not named and not lists_named:
+        required = "The contact_ids or the group_ids are required."
+        problems += [Problem(name, required) for name in ("contact_ids", "group_ids")]
+    if problems:
+        raise Invalid(problems)
+    return Write(_delete_many, contact_ids, list_ids, show=lambda _: None)
+
+
+def search(call: Call) -> Read:
+    """Search contacts: all criteria must hold. The id of a contact field is a field too."""
+    wanted = wire.search_of(call.params, contact_search.COLUMNS, limit=LIMIT, takes_fields=True)
+
+    def show(found: contact_search.Found) -> ContactSearch:
+        rows = [_shown(call, row) for row in found.contacts]
+        return ContactSearch(rows, wire.meta_of(wanted, found.total, _next(found)))
+
+    return Read(contact_search.find, wanted, show=show)
+
+
+def upsert(call: Call, body: ContactsUpsert) -> Write:
+    """Create contacts, or add lists and values to those that are in the book.
+
+    One transaction, up to 10,000 contacts. What is wrong with one is told in its result; it is left out, and
+    all others are stored.
+    """
+    if problem := wire.too_many(body.contacts, "contacts", 1, upserts.CONTACTS_MAX):
+        raise Invalid([problem])
+    news: list[NewContact] = []
+    places: list[tuple[int, str | None]] = []
+    results: list[Item | None] = [None] * len(body.contacts)
+    for index, raw in enumerate(body.contacts):
+        reference = None
+        try:
+            item = _ITEM.read(bytes(raw))
+            assert isinstance(item, UpsertItem)
+            reference = None if item.reference is None else str(item.reference)[:REFERENCE_LENGTH_MAX]
+            problems: list[Problem] = []
+            list_ids = _list_ids(item.groups, problems)
+            values = _values(item.fields, problems)
+            if problems:
+                raise Invalid(problems)
+            news.append(NewContact(call.phone(item.phone), list_ids, values))
+            places.append((index, reference))
+        except Invalid as error:
+            results[index] = Item(index, "invalid", None, None, _reference_of(raw), str(error))
+        except phones.BadPhone as error:
+            results[index] = Item(index, "invalid", None, None, reference, f"The phone {error}.")
+
+    def show(outcomes: list[Outcome | RollbookError]) -> wire.Batch:
+        for (index, reference), new, outcome in zip(places, news, outcomes, strict=True):
+            results[index] = wire.item_of(index, new.phone, reference, outcome)
+        return wire.batch_of([item for item in results if item is not None])
+
+    return Write(upserts.upsert_many, news, show=show)
+
+
+_ITEM = Body(UpsertItem)
+
+
+def _reference_of(raw: msgspec.Raw) -> str | None:
+    """The reference of an item that may be wrong in itself."""
+    found = msgspec.json.decode(raw)
+    reference = found.get("reference") if isinstance(found, dict) else None
+    return str(reference)[:REFERENCE_LENGTH_MAX] if isinstance(reference, (str, int)) else None
+
+
+def _delete_many(tx: Transaction, account_id: int, contact_ids: list[int], list_ids: list[int]) -> int:
+    return contacts.delete_many(tx, account_id, contact_ids=contact_ids, list_ids=list_ids)
+
+
+def _phone(call: Call, value: int | str) -> int:
+    try:
+        return call.phone(value)
+    except phones.BadPhone:
+        raise ApiError(422, wire.BAD_PHONE) from None
+
+
+def _list_ids(groups: Sequence[int | str | ListRef] | None, problems: list[Problem]) -> tuple[int, ...]:
+    named = [group.id if isinstance(group, ListRef) else group for group in groups or ()]
+    return tuple(wire.ids_of(named, "groups", 0, LISTS_MAX, problems))
+
+
+def _values(named: Sequence[FieldValue] | None, problems: list[Problem]) -> dict[int, str | None]:
+    values: dict[int, str | None] = {}
+    for number, each in enumerate(named or ()):
+        id = wire.id_of(each.id)
+        if id is None:
+            problems.append(Problem(f"fields[{number}]", f"The fields[{number}] must have an id."))
+        else:
+            values[id] = None if each.value is None else wire.plain(each.value)
+    return values
+
+
+def _shown(call: Call, row: contacts.Contact) -> Contact:
+    shown: Any
+    if call.fields_as_list:
+        shown = [{str(id): value} for id, value in row.values.items()]
+    else:
+        shown = {str(id): value for id, value in row.values.items()} or []
+    return Contact(
+        row.id,
+        row.phone,
+        shown,
+        [lists.shown(call, each) for each in row.lists],
+        HLR_STATUS,
+        None,
+        call.date(row.created_at),
+    )
+
+
+def _next(found: contact_search.Found) -> int | None:
+    return found.contacts[-1].id if found.more else None

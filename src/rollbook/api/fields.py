@@ -1,0 +1,134 @@
+"""Contact fields on the wire: `/api/contacts/fields`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from rollbook import fields
+from rollbook.api import wire
+from rollbook.api.wire import Call, Read, Write
+from rollbook.errors import Invalid, Problem
+from rollbook.fields import Type
+
+TYPES: dict[str, Type] = {
+    "text": "text", "number": "number", "date": "date",
+    "string": "text", "integer": "number", "datetime": "date",
+}  # fmt: skip
+"""Names of types that come in, and what goes out."""
+
+_Name = Annotated[
+    str,
+    msgspec.Meta(
+        description="1 to 30 characters after trimming and Unicode NFC; unique in the account, "
+        "case-sensitively.",
+        examples=["City"],
+        extra_json_schema={"maxLength": fields.NAME_LENGTH_MAX, "pattern": r"^[^\x00]*\S[^\x00]*$"},
+    ),
+]
+_Description = Annotated[
+    str | None,
+    msgspec.Meta(
+        description="1 to 255 characters, or null; an empty text is null.",
+        examples=["Where the contact lives"],
+        extra_json_schema={"maxLength": fields.DESCRIPTION_LENGTH_MAX, "pattern": r"^[^\x00]*$"},
+    ),
+]
+_Visible = Annotated[
+    wire.Flag, msgspec.Meta(description="Whether a user interface shows it.", examples=[True])
+]
+
+
+class FieldCreate(msgspec.Struct):
+    """A field to create."""
+
+    name: _Name
+    type: Annotated[
+        Literal["text", "number", "date", "string", "integer", "datetime"],
+        msgspec.Meta(
+            description="`string` means `text`, `integer` means `number`, `datetime` means `date`.",
+            examples=["text"],
+        ),
+    ]
+    description: _Description = None
+    is_visible: _Visible = True
+
+
+class FieldUpdate(msgspec.Struct):
+    """What to change in a field; an absent member stays as it is. The type never changes."""
+
+    name: _Name | msgspec.UnsetType = msgspec.UNSET
+    description: _Description | msgspec.UnsetType = msgspec.UNSET
+    is_visible: _Visible | msgspec.UnsetType = msgspec.UNSET
+    is_visiable: Annotated[
+        wire.Flag | msgspec.UnsetType, msgspec.Meta(description="The same as `is_visible`.", examples=[True])
+    ] = msgspec.UNSET
+
+
+class FieldsDelete(msgspec.Struct):
+    """Fields to delete."""
+
+    ids: Annotated[
+        list[wire.Id],
+        msgspec.Meta(
+            description="Unknown ids are ignored.",
+            examples=[[1]],
+            extra_json_schema={"minItems": 1, "maxItems": fields.DELETED_AT_ONCE_MAX},
+        ),
+    ]
+
+
+class Field(msgspec.Struct):
+    """A field that contacts can have a value in."""
+
+    id: Annotated[int, msgspec.Meta(examples=[1])]
+    name: str
+    type: Type
+    description: str | None
+    is_visible: bool
+
+
+class OneField(msgspec.Struct):
+    """One field."""
+
+    data: Field
+
+
+class FieldIndex(msgspec.Struct):
+    """All fields of the account, oldest first."""
+
+    data: list[Field]
+
+
+def create(call: Call, body: FieldCreate) -> Write:
+    """Create a contact field."""
+    new = fields.NewField(body.name, TYPES[body.type], body.description, wire.flag(body.is_visible))
+    return Write(fields.create, new, show=lambda made: OneField(_shown(made)))
+
+
+def index(call: Call) -> Read:
+    """Show the contact fields, oldest first."""
+    return Read(fields.all, show=lambda found: FieldIndex([_shown(row) for row in found]))
+
+
+def update(call: Call, body: FieldUpdate) -> Write:
+    """Change a contact field; what is absent stays as it is."""
+    visible = body.is_visible if body.is_visible is not msgspec.UNSET else body.is_visiable
+    change = fields.FieldChange(
+        body.name, body.description, msgspec.UNSET if visible is msgspec.UNSET else wire.flag(visible)
+    )
+    return Write(fields.update, call.id, change, show=lambda changed: OneField(_shown(changed)))
+
+
+def delete_many(call: Call, body: FieldsDelete) -> Write:
+    """Delete contact fields, and what contacts have in them."""
+    problems: list[Problem] = []
+    ids = wire.ids_of(body.ids, "ids", 1, fields.DELETED_AT_ONCE_MAX, problems)
+    if problems:
+        raise Invalid(problems)
+    return Write(fields.delete, ids, show=lambda _: None)
+
+
+def _shown(row: Any) -> Field:
+    return Field(row.id, row.name, row.type, row.description, row.is_visible)

@@ -1,0 +1,104 @@
+"""Who is in which list, on the wire: `/api/groups/attach`, `/detach`, `/{id}/contacts`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from rollbook import members, phones, upserts
+from rollbook.api import wire
+from rollbook.api.wire import Call, Item, Nothing, Write
+from rollbook.db import Transaction
+from rollbook.errors import Invalid, Problem, RollbookError
+from rollbook.upserts import Outcome
+
+
+class Members(msgspec.Struct):
+    """Contacts and lists: every contact, every list."""
+
+    contacts: Annotated[
+        list[wire.Id],
+        msgspec.Meta(
+            description="Ids of contacts.",
+            examples=[[1, 2]],
+            extra_json_schema={"minItems": 1, "maxItems": members.CONTACTS_AT_ONCE_MAX},
+        ),
+    ]
+    groups: Annotated[
+        list[wire.Id],
+        msgspec.Meta(
+            description="Ids of contact lists.",
+            examples=[[1]],
+            extra_json_schema={"minItems": 1, "maxItems": members.LISTS_AT_ONCE_MAX},
+        ),
+    ]
+
+
+class Phones(msgspec.Struct):
+    """Phones to put into a list."""
+
+    phones: Annotated[
+        list[wire.Phone],
+        msgspec.Meta(
+            description="Those that are in the book already are found, the others become contacts.",
+            examples=[[380000000001, "+380 00 000 00 02"]],
+            extra_json_schema={"minItems": 1, "maxItems": upserts.CONTACTS_MAX},
+        ),
+    ]
+
+
+def attach(call: Call, body: Members) -> Write:
+    """Put every contact into every list; who is in already stays."""
+    contact_ids, list_ids = _ids(body)
+    return Write(_attach, contact_ids, list_ids, show=lambda _: Nothing())
+
+
+def detach(call: Call, body: Members) -> Write:
+    """Take every contact out of every list; who is not in stays out."""
+    contact_ids, list_ids = _ids(body)
+    return Write(_detach, contact_ids, list_ids, show=lambda _: Nothing())
+
+
+def add(call: Call, body: Phones) -> Write:
+    """Put phones into a contact list, creating contacts as needed.
+
+    One transaction. A phone that is none, or that came before in the same call, is `invalid` and left out;
+    all others are stored. `updated` means that the contact was there and joined the list.
+    """
+    problem = wire.too_many(body.phones, "phones", 1, upserts.CONTACTS_MAX)
+    if problem:
+        raise Invalid([problem])
+    taken: list[int] = []
+    places: list[int] = []
+    results: list[Item | None] = [None] * len(body.phones)
+    for index, value in enumerate(body.phones):
+        try:
+            taken.append(call.phone(value))
+            places.append(index)
+        except phones.BadPhone as error:
+            results[index] = Item(index, "invalid", None, None, None, f"The phone {error}.")
+
+    def show(outcomes: list[Outcome | RollbookError]) -> wire.Batch:
+        for index, phone, outcome in zip(places, taken, outcomes, strict=True):
+            results[index] = wire.item_of(index, phone, None, outcome)
+        return wire.batch_of([item for item in results if item is not None])
+
+    return Write(upserts.add_phones, call.id, taken, show=show)
+
+
+def _attach(tx: Transaction, account_id: int, contact_ids: list[int], list_ids: list[int]) -> None:
+    members.attach(tx, account_id, contact_ids=contact_ids, list_ids=list_ids)
+
+
+def _detach(tx: Transaction, account_id: int, contact_ids: list[int], list_ids: list[int]) -> None:
+    members.detach(tx, account_id, contact_ids=contact_ids, list_ids=list_ids)
+
+
+def _ids(body: Members) -> tuple[list[int], list[int]]:
+    problems: list[Problem] = []
+    contact_ids = wire.ids_of(body.contacts, "contacts", 1, members.CONTACTS_AT_ONCE_MAX, problems)
+    list_ids = wire.ids_of(body.groups, "groups", 1, members.LISTS_AT_ONCE_MAX, problems)
+    if problems:
+        raise Invalid(problems)
+    return contact_ids, list_ids

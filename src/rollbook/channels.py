@@ -1,0 +1,38 @@
+"""The channels that a phone can be stopped on, and the masks in which several of them are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+CHANNELS = {"sms": 1, "viber": 2, "rcs": 4, "whatsapp": 8}
+"""Every channel and its bit. Bits are stored: never give one a new meaning."""
+
+COUNTED = CHANNELS["sms"] | CHANNELS["viber"]
+"""A phone stopped on any of these counts, once, in a list's `stop_list_count`."""
+
+
+def mask_of(names: Iterable[str]) -> int:
+    """The mask of some channels.
+
+    Raises:
+        KeyError: one of `names` is no channel.
+    """
+    mask = 0
+    for name in names:
+        mask |= CHANNELS[name]
+    return mask
+
+
+def stopped(channel: str, column: str) -> str:
+    """SQL: the mask in `column` has the channel. As the partial indexes of `stop_list` have it."""
+    return f"{column} & {CHANNELS[channel]} <> 0"
+
+
+def bit(channel: str, column: str) -> str:
+    """SQL: 1 where the mask in `column` has the channel, else 0."""
+    return f"(({column} >> {CHANNELS[channel].bit_length() - 1}) & 1)"
+
+
+def counted_bit(column: str) -> str:
+    """SQL: 1 where the mask in `column` has one of the `COUNTED` channels, else 0."""
+    return f"(({column} | ({column} >> 1)) & 1)"

@@ -1,0 +1,187 @@
+"""Finding contacts: by criteria, by list, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from rollbook import contacts, fields, members, search
+from rollbook.contacts import Contact
+from rollbook.db import Transaction
+from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
+
+LISTS_MAX = 100
+"""Lists whose contacts one call shows."""
+
+COLUMNS: Mapping[str, Column] = {
+    "id": Column("integer", "contact.id", COMPARISONS),
+    "phone": Column("phone", "contact.phone", ("like", "=")),
+    "group_id": Column(
+        "integer",
+        "membership.list_id",
+        ("=",),
+        sortable=False,
+        within="""
+            EXISTS (
+                SELECT 1 FROM membership CROSS JOIN contact_list
+                WHERE membership.account_id = :account_id AND {} AND membership.contact_id = contact.id
+                  AND contact_list.account_id = :account_id AND contact_list.id = membership.list_id
+            )
+        """,
+    ),
+    "created_at": Column("moment", "contact.created_at", COMPARISONS, sortable=False, aliases=("date",)),
+}
+"""What contacts can be searched and sorted by, besides the account's fields; see `fields.columns`."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A page of contacts, and how many there are on all pages."""
+
+    contacts: list[Contact]
+    total: int
+    more: bool
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    """A list's items beside the contacts of its account."""
+
+    items: int
+    contacts: int
+
+
+def find(tx: Transaction, account_id: int, wanted: Search) -> Found:
+    """One page of the contacts that meet all criteria.
+
+    Raises:
+        Invalid: a field, operator, value or sort that contacts do not have, or an unknown `page.after` in
+            an order that needs the row itself.
+    """
+    columns = dict(COLUMNS)
+    if any(search.canonical(columns, criterion.field) is None for criterion in wanted.criteria):
+        columns |= fields.columns(fields.all(tx, account_id))
+    search.where(tx, columns, wanted.criteria)
+    source, criteria, kept = "contact WHERE contact.account_id = :account_id", wanted.criteria, None
+    params: dict[str, object] = {"account_id": account_id}
+    in_list = next((criterion for criterion in criteria if criterion.field == "group_id"), None)
+    if in_list is not None:
+        counted = _counted(tx, account_id, in_list)
+        rest = tuple(criterion for criterion in criteria if criterion is not in_list)
+        if counted is None:
+            return Found([], 0, False)
+        kept = counted.items if not rest else None
+        # By phone, a list that holds much of the book is met soon enough on the way through the book.
+        if wanted.sort == "id" or counted.items**2 < wanted.page.limit * counted.contacts:
+            criteria = rest
+            source = """
+                membership CROSS JOIN contact
+                WHERE membership.account_id = :account_id AND membership.list_id = :in_list
+                  AND contact.account_id = :account_id AND contact.id = membership.contact_id
+            """
+            params["in_list"] = search.whole(in_list.value.strip())
+            if wanted.sort == "id":  # in the order in which the list is stored
+                columns["id"] = replace(columns["id"], sql="membership.contact_id")
+    elif not criteria:
+        sql = "SELECT contacts FROM account WHERE account_id = :account_id"
+        kept = tx.one(int, sql, account_id=account_id)
+    matching, values = search.where(tx, columns, criteria)
+    return _page(tx, account_id, columns, wanted, f"{source} {matching}", params | values, kept)
+
+
+def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Page) -> Found:
+    """One page of the contacts that are in any of some lists, newest first.
+
+    Args:
+        list_ids: `LISTS_MAX` at most; unknown ones have no contacts.
+    """
+    known = sorted(members.known_lists(tx, account_id, list_ids))
+    if not known:
+        return Found([], 0, False)
+    if len(known) == 1:
+        return find(tx, account_id, Search((Criterion("group_id", "=", str(known[0])),), page=page))
+    # The newest of each list, then of all: no more is read of any list than a page may need of it.
+    behind = "AND contact_id < :after" if page.after is not None else ""
+    newest = " UNION ".join(
+        f"""
+        SELECT contact_id FROM (
+            SELECT contact_id FROM membership
+            WHERE account_id = :account_id AND list_id = {list_id} {behind}
+            ORDER BY contact_id DESC LIMIT :most
+        ) AS newest_{list_id}
+        """
+        for list_id in known
+    )
+    place = {"after": page.after} if page.after is not None else {}
+    ids = tx.all(
+        int,
+        f"{newest} ORDER BY contact_id DESC LIMIT :limit OFFSET :offset",
+        account_id=account_id,
+        most=page.offset + page.limit + 1,
+        limit=page.limit + 1,
+        offset=page.offset,
+        **place,
+    )
+    total = tx.one(
+        int,
+        f"""
+        SELECT count(DISTINCT contact_id) FROM membership
+        WHERE account_id = :account_id AND list_id IN ({", ".join(map(str, known))})
+        """,
+        account_id=account_id,
+    )
+    found = contacts.get_many(tx, account_id, ids[: page.limit])
+    return Found(found, total or 0, len(ids) > page.limit)
+
+
+def _page(
+    tx: Transaction,
+    account_id: int,
+    columns: Mapping[str, Column],
+    wanted: Search,
+    source: str,
+    params: Mapping[str, object],
+    kept: int | None,
+) -> Found:
+    """A page of what `source` gives.
+
+    Args:
+        source: what stands behind FROM, with its WHERE.
+        kept: how many rows there are, where that is known.
+    """
+    ordered = search.order(columns, wanted)
+    behind, place = search.after("contact", columns, wanted)
+    ids = tx.all(
+        int,
+        f"""
+        SELECT {columns["id"].sql} FROM {source} {behind}
+        ORDER BY {ordered} LIMIT :limit OFFSET :offset
+        """,
+        limit=wanted.page.limit + 1,
+        offset=wanted.page.offset,
+        **params,
+        **place,
+    )
+    if (
+        not ids
+        and wanted.page.after is not None
+        and wanted.sort != "id"
+        and not contacts.get_many(tx, account_id, [wanted.page.after])
+    ):
+        raise search.unknown_place()
+    total = kept if kept is not None else tx.one(int, f"SELECT count(*) FROM {source}", **params)
+    found = contacts.get_many(tx, account_id, ids[: wanted.page.limit])
+    return Found(found, total or 0, len(ids) > wanted.page.limit)
+
+
+def _counted(tx: Transaction, account_id: int, in_list: Criterion) -> _Counted | None:
+    return tx.one(
+        _Counted,
+        """
+        SELECT contact_list.items, account.contacts FROM contact_list CROSS JOIN account
+        WHERE contact_list.account_id = :account_id AND contact_list.id = :list_id
+          AND account.account_id = :account_id
+        """,
+        account_id=account_id,
+        list_id=search.whole(in_list.value.strip()),
+    )

@@ -1,0 +1,410 @@
+"""Contacts: a phone, unique in its account, with the lists it is in and values in the account's fields.
+
+Every change of contacts goes through `insert`, `extend` and `_remove`, for one or for thousands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from rollbook import accounts, counts, fields, lists, members
+from rollbook.db import Rows, SetBased, Taken, Transaction
+from rollbook.errors import (
+    AlreadyExists,
+    Invalid,
+    LimitExceeded,
+    NotFound,
+    Problem,
+    RollbookError,
+    UnknownIds,
+)
+from rollbook.fields import Canonical, Field
+from rollbook.lists import ContactList
+from rollbook.members import LISTS_MAX, Membership
+
+DELETED_AT_ONCE_MAX = 5_000
+"""Contacts that one call deletes, at most."""
+
+Values = Mapping[int, str | None]
+"""What a caller sets: for each field its value as text; `None` and an empty text clear it."""
+
+
+class Contact(msgspec.Struct, frozen=True):
+    """A contact with its lists, newest first, and its values by field id."""
+
+    id: int
+    phone: int
+    created_at: datetime
+    lists: Sequence[ContactList] = ()
+    values: Mapping[int, str] = {}
+
+
+class NewContact(msgspec.Struct, frozen=True):
+    """A contact to create.
+
+    Args:
+        phone: E.164 digits, see `phones.parse`.
+        list_ids: `LISTS_MAX` at most.
+        values: by field id.
+    """
+
+    phone: int
+    list_ids: tuple[int, ...] = ()
+    values: Values = {}
+
+
+class ContactChange(msgspec.Struct, frozen=True):
+    """A change to a contact: another phone, more lists, other values. Nothing is removed but values."""
+
+    phone: int | msgspec.UnsetType = msgspec.UNSET
+    list_ids: tuple[int, ...] = ()
+    values: Values = {}
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A contact without what hangs on it."""
+
+    id: int
+    phone: int
+    stop_mask: int
+    created_at: datetime
+
+
+class Known:
+    """The lists and fields of an account, as far as some contacts name them."""
+
+    def __init__(
+        self, tx: Transaction, account_id: int, wanted: Iterable[NewContact | ContactChange]
+    ) -> None:
+        list_ids = {id for each in wanted for id in each.list_ids}
+        self.lists = members.known_lists(tx, account_id, list_ids) if list_ids else set()
+        self.fields: dict[int, Field] = {}
+        if any(each.values for each in wanted):
+            self.fields = {field.id: field for field in fields.all(tx, account_id)}
+
+    def problem(self, wanted: NewContact | ContactChange) -> RollbookError | None:
+        """What is wrong with the lists of a contact, or with the fields that it names."""
+        if len(set(wanted.list_ids)) > LISTS_MAX:
+            return LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
+        return UnknownIds.among(list=(wanted.list_ids, self.lists), field=(wanted.values, self.fields))
+
+    def canonical(self, values: Values) -> dict[int, Canonical | None]:
+        """Values as they are kept.
+
+        Raises:
+            Invalid: naming each one that its field's type does not have.
+        """
+        kept: dict[int, Canonical | None] = {}
+        problems = []
+        for field_id, text in values.items():
+            field = self.fields[field_id]
+            try:
+                kept[field_id] = fields.canonical(field.type, text) if text and text.strip() else None
+            except ValueError as error:
+                problems.append(Problem("fields", f"The value of field {field_id} ({field.name}) {error}."))
+        if problems:
+            raise Invalid(problems)
+        return kept
+
+
+def create_many(
+    tx: Transaction, account_id: int, news: Sequence[NewContact]
+) -> list[Contact | RollbookError]:
+    """Create contacts with a fixed number of statements.
+
+    Returns:
+        For each of `news` the contact, or why it was not created: `AlreadyExists` when its phone is in the
+        book, also by an earlier one; `UnknownIds` for lists or fields; `Invalid` for values.
+    """
+    accounts.lock(tx, account_id)
+    known = Known(tx, account_id, news)
+    outcomes: list[Contact | RollbookError | None] = [known.problem(new) for new in news]
+    values: dict[int, dict[int, Canonical | None]] = {}
+    for number, new in enumerate(news):
+        if outcomes[number] is None and new.values:
+            try:
+                values[number] = known.canonical(new.values)
+            except Invalid as error:
+                outcomes[number] = error
+    first: dict[int, int] = {}
+    for number, new in enumerate(news):
+        if outcomes[number] is None and first.setdefault(new.phone, number) != number:
+            outcomes[number] = AlreadyExists("contact", new.phone)
+    ids = dict(zip(first.values(), insert(tx, account_id, list(first)), strict=True))
+    pairs = []
+    stored: dict[tuple[int, int], Canonical | None] = {}
+    for number, id in ids.items():
+        new = news[number]
+        if id is None:
+            outcomes[number] = AlreadyExists("contact", new.phone)
+            continue
+        outcomes[number] = Contact(id, new.phone, tx.now)
+        pairs += [Membership(list_id, id) for list_id in dict.fromkeys(new.list_ids)]
+        stored |= {(id, field_id): value for field_id, value in values.get(number, {}).items()}
+    extend(tx, account_id, pairs, stored)
+    made = {pair.contact_id for pair in pairs} | {contact_id for contact_id, _ in stored}
+    shown = {each.id: each for each in get_many(tx, account_id, sorted(made))} if made else {}
+    return [
+        shown.get(outcome.id, outcome) if isinstance(outcome, Contact) else outcome
+        for outcome in outcomes
+        if outcome is not None
+    ]
+
+
+def _create(tx: Transaction, account_id: int, new: NewContact) -> Contact:
+    """Create a contact. A phone that is on the stop list stays stopped.
+
+    Raises:
+        AlreadyExists: the phone is in the book.
+        UnknownIds: of lists or fields.
+        Invalid: a value that its field's type does not have.
+        LimitExceeded: too many lists.
+    """
+    [outcome] = create_many(tx, account_id, [new])
+    if isinstance(outcome, RollbookError):
+        raise outcome
+    return outcome
+
+
+create = SetBased(_create, create_many)
+
+
+def update(tx: Transaction, account_id: int, contact_id: int, change: ContactChange) -> Contact:
+    """Change a contact. A changed phone takes the lists along, and every count follows.
+
+    Raises:
+        NotFound: the account has no contact with that id.
+        AlreadyExists: another contact has that phone.
+        UnknownIds: of lists or fields.
+        Invalid: a value that its field's type does not have.
+        LimitExceeded: it would be in too many lists.
+    """
+    accounts.lock(tx, account_id)
+    rows = rows_of(tx, account_id, [contact_id])
+    if not rows:
+        raise NotFound("contact", contact_id)
+    row = rows[0]
+    known = Known(tx, account_id, [change])
+    if error := known.problem(change):
+        raise error
+    values = known.canonical(change.values)
+    if change.phone is not msgspec.UNSET and change.phone != row.phone:
+        _change_phone(tx, account_id, row, change.phone)
+    pairs: list[Membership] = []
+    if change.list_ids:
+        there = {pair.list_id for pair in members.of_contacts(tx, account_id, [contact_id])}
+        if len(there | set(change.list_ids)) > LISTS_MAX:
+            raise LimitExceeded(f"Contact {contact_id} would be in more than {LISTS_MAX} lists.")
+        pairs = [Membership(id, contact_id) for id in dict.fromkeys(change.list_ids) if id not in there]
+    extend(tx, account_id, pairs, {(contact_id, field_id): value for field_id, value in values.items()})
+    return get(tx, account_id, contact_id)
+
+
+def delete(tx: Transaction, account_id: int, contact_id: int) -> None:
+    """Delete a contact; it leaves all lists. The stop list keeps its phone.
+
+    Raises:
+        NotFound: the account has no contact with that id.
+    """
+    accounts.lock(tx, account_id)
+    if not _remove(tx, account_id, [contact_id]):
+        raise NotFound("contact", contact_id)
+
+
+def delete_many(
+    tx: Transaction, account_id: int, *, contact_ids: Sequence[int] = (), list_ids: Sequence[int] = ()
+) -> int:
+    """Delete contacts, and the contacts of lists (not the lists). Unknown ids are ignored.
+
+    Returns:
+        How many were deleted.
+
+    Raises:
+        LimitExceeded: they are more than `DELETED_AT_ONCE_MAX`; nothing was deleted.
+    """
+    accounts.lock(tx, account_id)
+    wanted = set(contact_ids)
+    if list_ids:
+        known = members.known_lists(tx, account_id, list_ids)
+        wanted |= set(
+            tx.all(
+                int,
+                f"""
+                SELECT DISTINCT membership.contact_id
+                FROM {tx.rows("wanted", id="bigint")} CROSS JOIN membership
+                WHERE membership.account_id = :account_id AND membership.list_id = wanted.id LIMIT :most
+                """,
+                account_id=account_id,
+                wanted=Rows(id=sorted(known)),
+                most=DELETED_AT_ONCE_MAX + 1,
+            )
+        )
+    if len(wanted) > DELETED_AT_ONCE_MAX:
+        raise LimitExceeded(f"One call deletes at most {DELETED_AT_ONCE_MAX} contacts.")
+    return _remove(tx, account_id, sorted(wanted))
+
+
+def get_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> list[Contact]:
+    """Contacts with their lists and values, in the order of `contact_ids`; unknown ids are left out.
+
+    Four statements, however many there are.
+    """
+    rows = {row.id: row for row in rows_of(tx, account_id, contact_ids)}
+    if not rows:
+        return []
+    pairs = members.of_contacts(tx, account_id, list(rows))
+    shown = {}
+    if pairs:
+        list_ids = sorted({pair.list_id for pair in pairs})
+        found = lists.get_many(tx, account_id, list_ids)
+        shown = {each.id: each for each in found if isinstance(each, ContactList)}
+    lists_of: dict[int, list[ContactList]] = {}
+    for pair in pairs:
+        lists_of.setdefault(pair.contact_id, []).append(shown[pair.list_id])
+    values_of: dict[int, dict[int, str]] = {}
+    for value in fields.values_of(tx, account_id, list(rows)):
+        values_of.setdefault(value.contact_id, {})[value.field_id] = value.value
+    return [
+        Contact(row.id, row.phone, row.created_at, lists_of.get(row.id, ()), values_of.get(row.id, {}))
+        for row in (rows.get(id) for id in contact_ids)
+        if row is not None
+    ]
+
+
+def get(tx: Transaction, account_id: int, contact_id: int) -> Contact:
+    """One contact.
+
+    Raises:
+        NotFound: the account has no contact with that id.
+    """
+    found = get_many(tx, account_id, [contact_id])
+    if not found:
+        raise NotFound("contact", contact_id)
+    return found[0]
+
+
+def rows_of(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> list[Row]:
+    """Look contacts up, in no particular order; unknown ids are left out."""
+    return tx.all(
+        Row,
+        f"""
+        SELECT contact.id, contact.phone, contact.stop_mask, contact.created_at
+        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN contact
+        WHERE contact.account_id = :account_id AND contact.id = wanted.id
+        """,
+        account_id=account_id,
+        wanted=Rows(id=list(dict.fromkeys(contact_ids))),
+    )
+
+
+def insert(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[int | None]:
+    """Insert contacts; each takes its mask from the stop list. The caller holds the account.
+
+    Args:
+        phones: no two alike.
+
+    Returns:
+        For each phone the id of the new contact, or `None` when it is in the book.
+    """
+    if not phones:
+        return []
+    ids = tx.new_ids("contact", len(phones))
+    rows = sorted(zip(phones, ids, strict=True))
+    created = tx.insert_new(
+        "contact",
+        ids,
+        f"""
+        INSERT INTO contact (account_id, id, phone, stop_mask, created_at)
+        SELECT :account_id, new.id, new.phone, coalesce(stop_list.mask, 0), :now
+        FROM {tx.rows("new", id="bigint", phone="bigint")}
+        LEFT JOIN stop_list ON stop_list.account_id = :account_id AND stop_list.phone = new.phone
+        WHERE TRUE
+        ON CONFLICT (account_id, phone) DO NOTHING
+        """,
+        account_id=account_id,
+        now=tx.now,
+        new=Rows(id=[id for _, id in rows], phone=[phone for phone, _ in rows]),
+    )
+    counts.change_account(tx, account_id, contacts=len(created))
+    return [id if id in created else None for id in ids]
+
+
+def extend(
+    tx: Transaction,
+    account_id: int,
+    pairs: Sequence[Membership],
+    values: Mapping[tuple[int, int], Canonical | None],
+) -> None:
+    """Put contacts into lists and set their values. The caller holds the account.
+
+    Args:
+        pairs: of contacts and lists that exist, none of them there already.
+        values: by contact and field.
+    """
+    if pairs:
+        contact_ids = sorted({pair.contact_id for pair in pairs})
+        masks = {row.id: row.stop_mask for row in rows_of(tx, account_id, contact_ids)}
+        members.add(tx, account_id, pairs, masks)
+    if values:
+        fields.store(tx, account_id, values)
+
+
+def _remove(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> int:
+    """Remove contacts with all that hangs on them. The caller holds the account.
+
+    Returns:
+        How many there were.
+    """
+    there = [row.id for row in rows_of(tx, account_id, contact_ids)]
+    if there:
+        members.remove_contacts(tx, account_id, there)
+        fields.forget(tx, account_id, there)
+        tx.run(
+            f"""
+            DELETE FROM contact WHERE account_id = :account_id AND id IN (
+                SELECT gone.id FROM {tx.rows("gone", id="bigint")}
+            )
+            """,
+            account_id=account_id,
+            gone=Rows(id=there),
+        )
+        counts.change_account(tx, account_id, contacts=-len(there))
+    return len(there)
+
+
+def _change_phone(tx: Transaction, account_id: int, row: Row, phone: int) -> None:
+    """Give a contact another phone, and with it that phone's stops."""
+    mask = tx.one(
+        int,
+        "SELECT mask FROM stop_list WHERE account_id = :account_id AND phone = :phone",
+        account_id=account_id,
+        phone=phone,
+    )
+    try:
+        tx.run(
+            """
+            UPDATE contact SET phone = :phone, stop_mask = :mask
+            WHERE account_id = :account_id AND id = :contact_id
+            """,
+            account_id=account_id,
+            contact_id=row.id,
+            phone=phone,
+            mask=mask or 0,
+        )
+    except Taken as error:
+        raise AlreadyExists("contact", phone) from error
+    if mask or row.stop_mask:
+        counts.change(
+            tx,
+            account_id,
+            """
+            SELECT list_id, 1 AS contacts, 0 AS joined, :before AS before, :after AS after
+            FROM membership WHERE account_id = :account_id AND contact_id = :contact_id
+            """,
+            contact_id=row.id,
+            before=row.stop_mask,
+            after=mask or 0,
+        )

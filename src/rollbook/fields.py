@@ -1,0 +1,326 @@
+"""Contact fields of a user's own: their definitions, and the values that contacts have in them.
+
+A value is kept as text in the one canonical form of its type, beside a key whose order as text is the order
+of the values, so that one index serves every type (docs/decisions/0013).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
+from functools import partial
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from rollbook import accounts, leftovers, search, texts
+from rollbook.db import Rows, Taken, Transaction
+from rollbook.errors import AlreadyExists, NotFound
+from rollbook.search import COMPARISONS, TEXTUAL, Column
+
+NAME_LENGTH_MAX = 30
+DESCRIPTION_LENGTH_MAX = 255
+VALUE_LENGTH_MAX = 255
+"""Characters (code points) after normalization. A value's search key must fit into an index entry, which
+on PostgreSQL has less than 2,700 bytes."""
+
+NUMBER_DIGITS_MAX = 30
+"""Of a number, before and behind the point together."""
+
+DELETED_AT_ONCE_MAX = 30
+"""Fields that one call deletes."""
+
+Type = Literal["text", "number", "date"]
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A field that contacts of an account can have a value in."""
+
+    id: int
+    name: str
+    type: Type
+    description: str | None
+    is_visible: bool
+
+
+def clean_name(name: str) -> str:
+    """A field's name as it is kept and compared; see `texts.name`."""
+    return texts.name(name, low=1, high=NAME_LENGTH_MAX)
+
+
+def clean_description(description: str | None) -> str | None:
+    """A field's description as it is kept; see `texts.description`."""
+    return texts.description(description, high=DESCRIPTION_LENGTH_MAX)
+
+
+RULES: Mapping[str, Callable[[str], str | None]] = {"name": clean_name, "description": clean_description}
+
+
+class NewField(msgspec.Struct, frozen=True):
+    """A field to create.
+
+    Raises:
+        Invalid: naming every value that breaks a rule.
+    """
+
+    name: str
+    type: Type
+    description: str | None = None
+    is_visible: bool = True
+
+    def __post_init__(self) -> None:
+        texts.clean(self, RULES)
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """A change to a field; what is absent stays as it is. The type never changes.
+
+    Raises:
+        Invalid: naming every value that breaks a rule.
+    """
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    is_visible: bool | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        texts.clean(self, RULES)
+
+
+class Canonical(NamedTuple):
+    """A value as it is kept, and the key that it is compared and searched by."""
+
+    value: str
+    key: str
+
+
+class Value(msgspec.Struct, frozen=True):
+    """What a contact has in a field."""
+
+    contact_id: int
+    field_id: int
+    value: str
+
+
+_COLUMNS = "id, name, type, description, is_visible"
+
+
+def create(tx: Transaction, account_id: int, new: NewField) -> Field:
+    """Create a field.
+
+    Raises:
+        AlreadyExists: the name is taken.
+    """
+    made = tx.one(
+        Field,
+        f"""
+        INSERT INTO contact_field (account_id, id, name, type, description, is_visible)
+        VALUES (:account_id, :id, :name, :type, :description, :is_visible)
+        ON CONFLICT (account_id, name) DO NOTHING
+        RETURNING {_COLUMNS}
+        """,
+        account_id=account_id,
+        id=tx.new_ids("contact_field", 1)[0],
+        name=new.name,
+        type=new.type,
+        description=new.description,
+        is_visible=new.is_visible,
+    )
+    if made is None:
+        raise AlreadyExists("field", new.name)
+    return made
+
+
+def all(tx: Transaction, account_id: int) -> list[Field]:
+    """Every field of the account, oldest first."""
+    return tx.all(
+        Field, f"SELECT {_COLUMNS} FROM contact_field WHERE account_id = :account_id ORDER BY id",
+        account_id=account_id,
+    )  # fmt: skip
+
+
+def update(tx: Transaction, account_id: int, field_id: int, change: FieldChange) -> Field:
+    """Change what `change` names.
+
+    Raises:
+        NotFound: the account has no field with that id.
+        AlreadyExists: another field has that name.
+    """
+    values = {
+        name: value
+        for name in ("name", "description", "is_visible")
+        if (value := getattr(change, name)) is not msgspec.UNSET
+    }
+    # A change of nothing still says whether there is such a field.
+    sets = ", ".join(f"{name} = :{name}" for name in values) or "id = id"
+    try:
+        changed = tx.one(
+            Field,
+            f"""
+            UPDATE contact_field SET {sets} WHERE account_id = :account_id AND id = :field_id
+            RETURNING {_COLUMNS}
+            """,
+            account_id=account_id,
+            field_id=field_id,
+            **values,
+        )
+    except Taken as error:
+        raise AlreadyExists("field", change.name) from error
+    if changed is None:
+        raise NotFound("field", field_id)
+    return changed
+
+
+def delete(tx: Transaction, account_id: int, field_ids: Sequence[int]) -> None:
+    """Delete fields and what contacts have in them. Unknown ids are ignored.
+
+    The values are gone for every reader at once; their rows are removed in chunks afterwards.
+    """
+    accounts.lock(tx, account_id)
+    deleted = tx.all(
+        int,
+        f"DELETE FROM contact_field WHERE account_id = :account_id AND {tx.any_of('id', 'ids')} RETURNING id",
+        account_id=account_id,
+        ids=list(field_ids),
+    )
+    leftovers.leave(tx, account_id, "field", deleted)
+
+
+def canonical(type: Type, text: str) -> Canonical:
+    """The canonical form of a value.
+
+    - text: Unicode NFC, as it came.
+    - number: decimal digits without a superfluous zero or sign: `-12.5`, `0`.
+    - date: `2022-04-28`, or with a time other than midnight `2022-04-28 14:21:16`, UTC, in whole seconds.
+
+    Raises:
+        ValueError: it is no value of that type.
+    """
+    if type == "number":
+        return _number(text.strip())
+    if type == "date":
+        found = search.moment(text.strip()).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S").zfill(19)
+        return Canonical(found.removesuffix(" 00:00:00"), found)
+    kept = texts.bounded(texts.normal(text), VALUE_LENGTH_MAX)
+    return Canonical(kept, search.fold(kept))
+
+
+def _number(text: str) -> Canonical:
+    """A decimal number, and a key in whose order as text numbers stand in theirs, exactly.
+
+    The key of a positive number is `2`, how many digits stand before the point (as three digits, so that
+    longer is larger; less than 500 for zeros behind the point), and the digits. For a negative number it
+    is `0` and the same with every digit taken from 9, and `~`, which is behind all digits: more digits are
+    then smaller. Zero is `1`.
+    """
+    match = re.fullmatch(r"([+-]?)(\d*)(?:\.(\d+))?", text, re.ASCII)
+    if match is None or not (match[2] or match[3]):
+        raise ValueError("must be a number, such as 12 or -0.5")
+    whole, fraction = match[2].lstrip("0"), (match[3] or "").rstrip("0")
+    if len(whole) + len(fraction) > NUMBER_DIGITS_MAX:
+        raise ValueError(f"may not have more than {NUMBER_DIGITS_MAX} digits")
+    digits = (whole + fraction).lstrip("0").rstrip("0")
+    if not digits:
+        return Canonical("0", "1")
+    point = len(whole) if whole else -(len(fraction) - len(fraction.lstrip("0")))
+    plain = f"{500 + point:03}{digits}"
+    value = (whole or "0") + (f".{fraction}" if fraction else "")
+    if match[1] == "-":
+        return Canonical(f"-{value}", f"0{plain.translate(_NINES)}~")
+    return Canonical(value, f"2{plain}")
+
+
+_NINES = str.maketrans("0123456789", "9876543210")
+
+
+def columns(known: Sequence[Field]) -> dict[str, Column]:
+    """What contacts can be searched by in their fields: each field under its id."""
+    return {str(field.id): _column(field) for field in known}
+
+
+def _column(field: Field) -> Column:
+    within = f"""
+        contact.id IN (
+            SELECT field_value.contact_id FROM field_value
+            WHERE field_value.account_id = :account_id AND field_value.field_id = {field.id} AND {{}}
+        )
+    """
+    key = "field_value.search_key"
+    if field.type == "text":
+        return Column("text", "field_value.value", TEXTUAL, sortable=False, within=within, folded=key)
+    read = partial(_key, field.type)
+    return Column("key", key, COMPARISONS, sortable=False, within=within, key=read)
+
+
+def _key(type: Type, text: str) -> str:
+    return canonical(type, text).key
+
+
+def values_of(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> list[Value]:
+    """What contacts have in their fields, in the order of the fields' ids."""
+    return tx.all(
+        Value,
+        f"""
+        SELECT field_value.contact_id, field_value.field_id, field_value.value
+        FROM {tx.rows("wanted", id="bigint")}
+        CROSS JOIN field_value CROSS JOIN contact_field
+        WHERE field_value.account_id = :account_id AND field_value.contact_id = wanted.id
+          AND contact_field.account_id = :account_id AND contact_field.id = field_value.field_id
+        ORDER BY field_value.contact_id, field_value.field_id
+        """,
+        account_id=account_id,
+        wanted=Rows(id=list(contact_ids)),
+    )
+
+
+def store(tx: Transaction, account_id: int, values: Mapping[tuple[int, int], Canonical | None]) -> None:
+    """Set values, or clear them.
+
+    Args:
+        values: by contact and field; `None` clears.
+    """
+    kept = sorted((key, value) for key, value in values.items() if value is not None)
+    if kept:
+        tx.run(
+            f"""
+            INSERT INTO field_value (account_id, contact_id, field_id, value, search_key)
+            SELECT :account_id, new.contact_id, new.field_id, new.value, new.search_key
+            FROM {tx.rows("new", contact_id="bigint", field_id="bigint", value="text", search_key="text")}
+            WHERE TRUE
+            ON CONFLICT (account_id, contact_id, field_id)
+            DO UPDATE SET value = excluded.value, search_key = excluded.search_key
+            """,
+            account_id=account_id,
+            new=Rows(
+                contact_id=[key[0] for key, _ in kept],
+                field_id=[key[1] for key, _ in kept],
+                value=[value.value for _, value in kept],
+                search_key=[value.key for _, value in kept],
+            ),
+        )
+    cleared = sorted(key for key, value in values.items() if value is None)
+    if cleared:
+        tx.run(
+            f"""
+            DELETE FROM field_value WHERE account_id = :account_id AND (contact_id, field_id) IN (
+                SELECT gone.contact_id, gone.field_id
+                FROM {tx.rows("gone", contact_id="bigint", field_id="bigint")}
+            )
+            """,
+            account_id=account_id,
+            gone=Rows(contact_id=[key[0] for key in cleared], field_id=[key[1] for key in cleared]),
+        )
+
+
+def forget(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> None:
+    """Remove everything that contacts have in their fields."""
+    tx.run(
+        f"""
+        DELETE FROM field_value WHERE account_id = :account_id AND contact_id IN (
+            SELECT gone.id FROM {tx.rows("gone", id="bigint")}
+        )
+        """,
+        account_id=account_id,
+        gone=Rows(id=list(contact_ids)),
+    )

@@ -1,0 +1,242 @@
+"""Who is in which list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from rollbook import accounts, counts
+from rollbook.counts import Mask
+from rollbook.db import Rows, Transaction
+from rollbook.errors import LimitExceeded, UnknownIds
+
+LISTS_MAX = 100
+"""Lists that a contact is in, at most: strict clients refuse a contact with more."""
+
+CONTACTS_AT_ONCE_MAX = 200
+LISTS_AT_ONCE_MAX = 100
+"""What one call of `attach` or `detach` takes."""
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """A contact is in a list."""
+
+    list_id: int
+    contact_id: int
+
+
+class _Masked(msgspec.Struct, frozen=True):
+    id: int
+    stop_mask: int
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    id: int
+    lists: int
+
+
+def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list_ids: Sequence[int]) -> None:
+    """Put every contact into every list; who is in already stays.
+
+    Args:
+        contact_ids: `CONTACTS_AT_ONCE_MAX` at most.
+        list_ids: `LISTS_AT_ONCE_MAX` at most.
+
+    Raises:
+        UnknownIds: naming all that the account does not have; nothing was changed.
+        LimitExceeded: a contact would be in more than `LISTS_MAX` lists; nothing was changed.
+    """
+    accounts.lock(tx, account_id)
+    masks = _known(tx, account_id, contact_ids, list_ids)
+    chosen = sorted(set(list_ids))
+    before = of_contacts(tx, account_id, list(masks))
+    lists_of = Counter(row.contact_id for row in before)
+    there = {(row.list_id, row.contact_id) for row in before if row.list_id in set(list_ids)}
+    already = Counter(contact_id for _, contact_id in there)
+    for contact_id, count in lists_of.items():
+        if count - already[contact_id] + len(chosen) > LISTS_MAX:
+            raise LimitExceeded(f"Contact {contact_id} would be in more than {LISTS_MAX} lists.")
+    if len(there) == len(chosen) * len(masks):
+        return
+    tx.run(
+        f"""
+        INSERT INTO membership (account_id, list_id, contact_id)
+        SELECT :account_id, list.id, contact.id
+        FROM {tx.rows("list", id="bigint")} CROSS JOIN {tx.rows("contact", id="bigint")} WHERE TRUE
+        ON CONFLICT (account_id, list_id, contact_id) DO NOTHING
+        """,
+        account_id=account_id,
+        list=Rows(id=chosen),
+        contact=Rows(id=sorted(masks)),
+    )
+    of_mask = Counter(masks.values())
+    joined = Counter({Mask(list_id, mask): n for list_id in chosen for mask, n in of_mask.items()})
+    joined.subtract(Mask(list_id, masks[contact_id]) for list_id, contact_id in there)
+    counts.joined(tx, account_id, +joined)
+
+
+def detach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list_ids: Sequence[int]) -> None:
+    """Take every contact out of every list; who is not in stays out.
+
+    Args:
+        contact_ids: `CONTACTS_AT_ONCE_MAX` at most.
+        list_ids: `LISTS_AT_ONCE_MAX` at most.
+
+    Raises:
+        UnknownIds: naming all that the account does not have; nothing was changed.
+    """
+    accounts.lock(tx, account_id)
+    masks = _known(tx, account_id, contact_ids, list_ids)
+    chosen = set(list_ids)
+    there = [row for row in of_contacts(tx, account_id, list(masks)) if row.list_id in chosen]
+    if not there:
+        return
+    counts.left(tx, account_id, Counter(Mask(row.list_id, masks[row.contact_id]) for row in there))
+    tx.run(
+        f"""
+        DELETE FROM membership WHERE account_id = :account_id AND (list_id, contact_id) IN (
+            SELECT gone.list_id, gone.contact_id
+            FROM {tx.rows("gone", list_id="bigint", contact_id="bigint")}
+        )
+        """,
+        account_id=account_id,
+        gone=Rows(list_id=[row.list_id for row in there], contact_id=[row.contact_id for row in there]),
+    )
+
+
+def add(tx: Transaction, account_id: int, pairs: Iterable[Membership], masks: Mapping[int, int]) -> None:
+    """Put contacts into lists. The caller holds the account and knows that they exist.
+
+    Args:
+        pairs: none of which is there already.
+        masks: the stop mask of each contact.
+    """
+    ordered = sorted(set(pairs), key=lambda pair: (pair.list_id, pair.contact_id))
+    if not ordered:
+        return
+    tx.run(
+        f"""
+        INSERT INTO membership (account_id, list_id, contact_id)
+        SELECT :account_id, new.list_id, new.contact_id
+        FROM {tx.rows("new", list_id="bigint", contact_id="bigint")}
+        """,
+        account_id=account_id,
+        new=Rows(list_id=[row.list_id for row in ordered], contact_id=[row.contact_id for row in ordered]),
+    )
+    counts.joined(tx, account_id, Counter(Mask(row.list_id, masks[row.contact_id]) for row in ordered))
+
+
+def remove_contacts(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> None:
+    """Take contacts out of all lists. The caller holds the account."""
+    gone = Rows(id=sorted(contact_ids))
+    counts.change(
+        tx,
+        account_id,
+        f"""
+        SELECT membership.list_id, 1 AS contacts, -1 AS joined, contact.stop_mask AS before, 0 AS after
+        FROM {tx.rows("gone", id="bigint")} CROSS JOIN contact CROSS JOIN membership
+        WHERE contact.account_id = :account_id AND contact.id = gone.id
+          AND membership.account_id = :account_id AND membership.contact_id = gone.id
+        """,
+        gone=gone,
+    )
+    tx.run(
+        f"""
+        DELETE FROM membership WHERE account_id = :account_id AND contact_id IN (
+            SELECT gone.id FROM {tx.rows("gone", id="bigint")}
+        )
+        """,
+        account_id=account_id,
+        gone=gone,
+    )
+
+
+def of_contacts(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> list[Membership]:
+    """The lists that contacts are in, newest list first."""
+    return tx.all(
+        Membership,
+        f"""
+        SELECT membership.list_id, membership.contact_id
+        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN membership CROSS JOIN contact_list
+        WHERE membership.account_id = :account_id AND membership.contact_id = wanted.id
+          AND contact_list.account_id = :account_id AND contact_list.id = membership.list_id
+        ORDER BY membership.contact_id, membership.list_id DESC
+        """,
+        account_id=account_id,
+        wanted=Rows(id=list(contact_ids)),
+    )
+
+
+def there(tx: Transaction, account_id: int, pairs: Sequence[Membership]) -> set[Membership]:
+    """Those of `pairs` that are so already."""
+    return set(
+        tx.all(
+            Membership,
+            f"""
+            SELECT membership.list_id, membership.contact_id
+            FROM {tx.rows("pair", list_id="bigint", contact_id="bigint")} CROSS JOIN membership
+            WHERE membership.account_id = :account_id AND membership.list_id = pair.list_id
+              AND membership.contact_id = pair.contact_id
+            """,
+            account_id=account_id,
+            pair=Rows(
+                list_id=[pair.list_id for pair in pairs], contact_id=[pair.contact_id for pair in pairs]
+            ),
+        )
+    )
+
+
+def how_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> dict[int, int]:
+    """In how many lists contacts are; who is in none is left out."""
+    rows = tx.all(
+        _Counted,
+        f"""
+        SELECT wanted.id, count(*) AS lists
+        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN membership CROSS JOIN contact_list
+        WHERE membership.account_id = :account_id AND membership.contact_id = wanted.id
+          AND contact_list.account_id = :account_id AND contact_list.id = membership.list_id
+        GROUP BY wanted.id
+        """,
+        account_id=account_id,
+        wanted=Rows(id=list(contact_ids)),
+    )
+    return {row.id: row.lists for row in rows}
+
+
+def _known(
+    tx: Transaction, account_id: int, contact_ids: Sequence[int], list_ids: Sequence[int]
+) -> dict[int, int]:
+    """The stop mask of each contact, once contacts and lists were found."""
+    contacts = tx.all(
+        _Masked,
+        f"""
+        SELECT contact.id, contact.stop_mask FROM {tx.rows("wanted", id="bigint")} CROSS JOIN contact
+        WHERE contact.account_id = :account_id AND contact.id = wanted.id
+        """,
+        account_id=account_id,
+        wanted=Rows(id=sorted(set(contact_ids))),
+    )
+    masks = {row.id: row.stop_mask for row in contacts}
+    unknown = UnknownIds.among(
+        contact=(contact_ids, masks), list=(list_ids, known_lists(tx, account_id, list_ids))
+    )
+    if unknown is not None:
+        raise unknown
+    return masks
+
+
+def known_lists(tx: Transaction, account_id: int, list_ids: Iterable[int]) -> set[int]:
+    """Those of `list_ids` that are lists of the account."""
+    return set(
+        tx.all(
+            int,
+            f"""
+            SELECT contact_list.id FROM {tx.rows("wanted", id="bigint")} CROSS JOIN contact_list
+            WHERE contact_list.account_id = :account_id AND contact_list.id = wanted.id
+            """,
+            account_id=account_id,
+            wanted=Rows(id=sorted(set(list_ids))),
+        )
+    )

@@ -1,0 +1,274 @@
+"""The stop list: which phones must not be messaged, on which channels. It knows phones, not contacts, so
+nothing that happens to a contact brings a stopped phone back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from rollbook import accounts, counts, lists, search
+from rollbook.channels import mask_of
+from rollbook.db import Rows, Transaction
+from rollbook.errors import RollbookError
+from rollbook.search import COMPARISONS, Column, Criterion, Search
+
+PHONES_MAX = 1_000
+"""Phones that one call adds."""
+
+REMOVED_AT_ONCE_MAX = 200
+"""Rows that one call removes channels from."""
+
+COLUMNS: Mapping[str, Column] = {
+    "id": Column("integer", "stop_list.id", COMPARISONS),
+    "phone": Column("phone", "stop_list.phone", ("like", "=")),
+    "created_at": Column("moment", "stop_list.created_at", COMPARISONS, sortable=False, aliases=("date",)),
+    "type": Column("channel", "stop_list.mask", ("=",), sortable=False, aliases=("types",)),
+}
+"""What the stop list can be searched and sorted by."""
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """A phone that is stopped on the channels of `mask` (see `channels`); never none of them."""
+
+    id: int
+    phone: int
+    mask: int
+    created_at: datetime
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A page of the stop list, and how many rows there are on all pages."""
+
+    stops: list[Stop]
+    total: int
+    more: bool
+
+
+class _Change(msgspec.Struct, frozen=True):
+    """A phone's mask before and after; 0 is not stopped at all."""
+
+    phone: int
+    before: int
+    after: int
+
+
+_COLUMNS = "stop_list.id, stop_list.phone, stop_list.mask, stop_list.created_at"
+
+
+def add(tx: Transaction, account_id: int, *, phones: Sequence[int], channels: Sequence[str]) -> list[Stop]:
+    """Stop phones on channels; contacts or not. Doing so again is fine.
+
+    Args:
+        phones: E.164 digits, `PHONES_MAX` at most.
+        channels: keys of `channels.CHANNELS`.
+
+    Returns:
+        The row of each phone, in the order of `phones`, a repeated one once.
+    """
+    accounts.lock(tx, account_id)
+    wanted = list(dict.fromkeys(phones))
+    added = mask_of(channels)
+    rows = {row.phone: row for row in _of_phones(tx, account_id, wanted)}
+    new = [phone for phone in wanted if phone not in rows]
+    changes = [_Change(phone, 0, added) for phone in new]
+    changes += [_Change(row.phone, row.mask, row.mask | added) for row in rows.values() if added & ~row.mask]
+    if new:
+        ids = tx.new_ids("stop_list", len(new))
+        rows |= {
+            phone: Stop(id, phone, added, tx.now) for id, phone in zip(ids, new, strict=True)
+        }  # fmt: skip
+        ordered = sorted(new)
+        tx.run(
+            f"""
+            INSERT INTO stop_list (account_id, phone, id, mask, created_at)
+            SELECT :account_id, new.phone, new.id, :mask, :now
+            FROM {tx.rows("new", phone="bigint", id="bigint")}
+            """,
+            account_id=account_id,
+            mask=added,
+            now=tx.now,
+            new=Rows(phone=ordered, id=[rows[phone].id for phone in ordered]),
+        )
+    _apply(tx, account_id, changes)
+    masks = {change.phone: change.after for change in changes}
+    return [msgspec.structs.replace(rows[phone], mask=masks.get(phone, rows[phone].mask)) for phone in wanted]
+
+
+def remove(tx: Transaction, account_id: int, *, ids: Sequence[int], channels: Sequence[str]) -> None:
+    """Let rows of the stop list be messaged again on channels. A row without channels is gone.
+
+    Args:
+        ids: of rows, `REMOVED_AT_ONCE_MAX` at most; unknown ones are ignored.
+        channels: keys of `channels.CHANNELS`.
+    """
+    accounts.lock(tx, account_id)
+    removed = mask_of(channels)
+    rows = tx.all(
+        Stop,
+        f"""
+        SELECT {_COLUMNS} FROM {tx.rows("wanted", id="bigint")} CROSS JOIN stop_list
+        WHERE stop_list.account_id = :account_id AND stop_list.id = wanted.id
+        """,
+        account_id=account_id,
+        wanted=Rows(id=sorted(set(ids))),
+    )
+    _apply(
+        tx,
+        account_id,
+        [_Change(row.phone, row.mask, row.mask & ~removed) for row in rows if row.mask & removed],
+    )
+
+
+def find(tx: Transaction, account_id: int, wanted: Search, *, list_id: int | None = None) -> Found:
+    """One page of the stop list.
+
+    Args:
+        list_id: only phones of that list's contacts; an unknown list has none.
+
+    Raises:
+        Invalid: a field, operator, value or sort that the stop list does not have, or an unknown
+            `page.after` in an order that needs the row itself.
+    """
+    matching, values = search.where(tx, COLUMNS, wanted.criteria)
+    ordered = search.order(COLUMNS, wanted)
+    behind, place = search.after("stop_list", COLUMNS, wanted)
+    if list_id is not None:
+        matching += _of_list(tx, account_id, list_id)
+        values["list_id"] = list_id
+    rows = tx.all(
+        Stop,
+        f"""
+        SELECT {_COLUMNS} FROM stop_list
+        WHERE stop_list.account_id = :account_id {matching} {behind}
+        ORDER BY {ordered} LIMIT :limit OFFSET :offset
+        """,
+        account_id=account_id,
+        limit=wanted.page.limit + 1,
+        offset=wanted.page.offset,
+        **values,
+        **place,
+    )
+    after = wanted.page.after
+    if not rows and after is not None and wanted.sort != "id" and not _exists(tx, account_id, after):
+        raise search.unknown_place()
+    total = None
+    if list_id is None:
+        total = _kept_total(tx, account_id, wanted.criteria)
+    if total is None:
+        total = tx.one(
+            int,
+            f"SELECT count(*) FROM stop_list WHERE stop_list.account_id = :account_id {matching}",
+            account_id=account_id,
+            **values,
+        )
+    return Found(rows[: wanted.page.limit], total or 0, len(rows) > wanted.page.limit)
+
+
+def _exists(tx: Transaction, account_id: int, stop_id: int) -> bool:
+    sql = "SELECT id FROM stop_list WHERE account_id = :account_id AND id = :id"
+    return tx.one(int, sql, account_id=account_id, id=stop_id) is not None
+
+
+def _kept_total(tx: Transaction, account_id: int, criteria: Sequence[Criterion]) -> int | None:
+    """How many rows there are, where a count is kept of just these."""
+    column = "stops"
+    if len(criteria) == 1 and COLUMNS.get(criteria[0].field) is COLUMNS["type"]:
+        column = f"{criteria[0].value.strip().lower()}_stops"
+    elif criteria:
+        return None
+    return tx.one(int, f"SELECT {column} FROM account WHERE account_id = :account_id", account_id=account_id)
+
+
+def _of_list(tx: Transaction, account_id: int, list_id: int) -> str:
+    """SQL: the phone is of a contact in the list `:list_id`; read from where there is less to read."""
+    try:
+        items = lists.get(tx, account_id, list_id).items
+    except RollbookError:
+        return "AND FALSE"
+    stops = _kept_total(tx, account_id, ()) or 0
+    if items < stops:
+        return """
+            AND stop_list.phone IN (
+                SELECT contact.phone FROM membership CROSS JOIN contact
+                WHERE membership.account_id = :account_id AND membership.list_id = :list_id
+                  AND contact.account_id = :account_id AND contact.id = membership.contact_id
+                  AND contact.stop_mask <> 0
+            )
+        """
+    return """
+        AND EXISTS (
+            SELECT 1 FROM contact CROSS JOIN membership
+            WHERE contact.account_id = :account_id AND contact.phone = stop_list.phone
+              AND membership.account_id = :account_id AND membership.list_id = :list_id
+              AND membership.contact_id = contact.id
+        )
+    """
+
+
+def _of_phones(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[Stop]:
+    return tx.all(
+        Stop,
+        f"""
+        SELECT {_COLUMNS} FROM {tx.rows("wanted", phone="bigint")} CROSS JOIN stop_list
+        WHERE stop_list.account_id = :account_id AND stop_list.phone = wanted.phone
+        """,
+        account_id=account_id,
+        wanted=Rows(phone=list(phones)),
+    )
+
+
+def _apply(tx: Transaction, account_id: int, changes: Sequence[_Change]) -> None:
+    """Bring masks into the stop list, the contacts and every count. New rows are in the stop list already."""
+    if not changes:
+        return
+    changes = sorted(changes, key=lambda change: change.phone)
+    changed = Rows(
+        phone=[change.phone for change in changes],
+        before=[change.before for change in changes],
+        after=[change.after for change in changes],
+    )
+    rows = tx.rows("changed", phone="bigint", before="bigint", after="bigint")
+    if any(change.before and change.after for change in changes):
+        tx.run(
+            f"""
+            UPDATE stop_list SET mask = changed.after FROM {rows}
+            WHERE stop_list.account_id = :account_id AND stop_list.phone = changed.phone
+              AND changed.before <> 0 AND changed.after <> 0
+            """,
+            account_id=account_id,
+            changed=changed,
+        )
+    if any(not change.after for change in changes):
+        tx.run(
+            f"""
+            DELETE FROM stop_list WHERE stop_list.account_id = :account_id AND stop_list.phone IN (
+                SELECT changed.phone FROM {rows} WHERE changed.after = 0
+            )
+            """,
+            account_id=account_id,
+            changed=changed,
+        )
+    counts.change(
+        tx,
+        account_id,
+        f"""
+        SELECT membership.list_id, 1 AS contacts, 0 AS joined,
+               changed.before AS before, changed.after AS after
+        FROM {rows} CROSS JOIN contact CROSS JOIN membership
+        WHERE contact.account_id = :account_id AND contact.phone = changed.phone
+          AND membership.account_id = :account_id AND membership.contact_id = contact.id
+        """,
+        changed=changed,
+    )
+    tx.run(
+        f"""
+        UPDATE contact SET stop_mask = changed.after FROM {rows}
+        WHERE contact.account_id = :account_id AND contact.phone = changed.phone
+        """,
+        account_id=account_id,
+        changed=changed,
+    )
+    counts.change_stops(tx, account_id, Counter((change.before, change.after) for change in changes))

@@ -1,0 +1,176 @@
+"""Many contacts in one transaction, created where they are not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from rollbook import accounts, contacts, fields, lists, members
+from rollbook.contacts import Known, NewContact
+from rollbook.db import Rows, Transaction
+from rollbook.errors import Invalid, LimitExceeded, Problem, RollbookError
+from rollbook.fields import Canonical
+from rollbook.members import LISTS_MAX, Membership
+
+CONTACTS_MAX = 10_000
+"""Contacts that one call takes."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a contact."""
+
+    id: int
+    result: Literal["created", "updated", "unchanged"]
+
+
+class _Item(msgspec.Struct):
+    """A contact of a call that may go in, and what is to be stored of it."""
+
+    number: int
+    new: NewContact
+    values: dict[int, Canonical | None]
+    id: int = 0
+    created: bool = False
+
+
+def upsert_many(
+    tx: Transaction, account_id: int, news: Sequence[NewContact]
+) -> list[Outcome | RollbookError]:
+    """Create contacts, or add lists and values to those that are in the book.
+
+    A fixed number of statements, however many contacts there are. What is wrong with one of them changes
+    nothing about the others.
+
+    Args:
+        news: `CONTACTS_MAX` at most.
+
+    Returns:
+        For each of `news` what became of it, or why it was left out: `Invalid` for a phone that an earlier
+        one has or a value that its field's type does not have, `UnknownIds`, `LimitExceeded`.
+    """
+    accounts.lock(tx, account_id)
+    outcomes: list[Outcome | RollbookError | None] = [None] * len(news)
+    items = _checked(tx, account_id, news, outcomes)
+    _find_or_create(tx, account_id, items)
+    _leave_out_the_full(tx, account_id, items, outcomes)
+    items = [item for item in items if outcomes[item.number] is None]
+    wanted = [Membership(list_id, item.id) for item in items for list_id in dict.fromkeys(item.new.list_ids)]
+    there = members.there(tx, account_id, wanted) if wanted else set()
+    pairs = [pair for pair in wanted if pair not in there]
+    values = _changed(tx, account_id, items)
+    contacts.extend(tx, account_id, pairs, values)
+    touched = {pair.contact_id for pair in pairs} | {contact_id for contact_id, _ in values}
+    for item in items:
+        result: Literal["created", "updated", "unchanged"] = (
+            "created" if item.created else "updated" if item.id in touched else "unchanged"
+        )
+        outcomes[item.number] = Outcome(item.id, result)
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def add_phones(
+    tx: Transaction, account_id: int, list_id: int, phones: Sequence[int]
+) -> list[Outcome | RollbookError]:
+    """Put phones into a list, as contacts that are created where they are not there yet.
+
+    Args:
+        phones: E.164 digits, `CONTACTS_MAX` at most.
+
+    Returns:
+        As `upsert_many`.
+
+    Raises:
+        NotFound: the account has no list with that id.
+    """
+    accounts.lock(tx, account_id)
+    lists.get(tx, account_id, list_id)
+    return upsert_many(tx, account_id, [NewContact(phone, (list_id,)) for phone in phones])
+
+
+def _checked(
+    tx: Transaction,
+    account_id: int,
+    news: Sequence[NewContact],
+    outcomes: list[Outcome | RollbookError | None],
+) -> list[_Item]:
+    """Those that may go in; `outcomes` of the others say why not."""
+    known = Known(tx, account_id, news)
+    items = []
+    first: dict[int, int] = {}
+    for number, new in enumerate(news):
+        error = known.problem(new)
+        values: dict[int, Canonical | None] = {}
+        if error is None and first.setdefault(new.phone, number) != number:
+            error = Invalid([Problem("phone", f"The phone is that of item {first[new.phone]} already.")])
+        if error is None and new.values:
+            try:
+                values = known.canonical(new.values)
+            except Invalid as invalid:
+                error = invalid
+        if error is None:
+            items.append(_Item(number, new, values))
+        else:
+            outcomes[number] = error
+    return items
+
+
+def _find_or_create(tx: Transaction, account_id: int, items: Sequence[_Item]) -> None:
+    if not items:
+        return
+    rows = tx.all(
+        contacts.Row,
+        f"""
+        SELECT contact.id, contact.phone, contact.stop_mask, contact.created_at
+        FROM {tx.rows("wanted", phone="bigint")} CROSS JOIN contact
+        WHERE contact.account_id = :account_id AND contact.phone = wanted.phone
+        """,
+        account_id=account_id,
+        wanted=Rows(phone=sorted(item.new.phone for item in items)),
+    )
+    ids = {row.phone: row.id for row in rows}
+    missing = [item for item in items if item.new.phone not in ids]
+    made = contacts.insert(tx, account_id, [item.new.phone for item in missing])
+    for item, id in zip(missing, made, strict=True):
+        assert id is not None  # the account is held: nobody else created it meanwhile
+        item.id, item.created = id, True
+    for item in items:
+        item.id = item.id or ids[item.new.phone]
+
+
+def _leave_out_the_full(
+    tx: Transaction,
+    account_id: int,
+    items: Sequence[_Item],
+    outcomes: list[Outcome | RollbookError | None],
+) -> None:
+    """Refuse those whose lists would become too many. A new contact has none yet."""
+    old = [item for item in items if item.new.list_ids and not item.created]
+    lists_of = members.how_many(tx, account_id, [item.id for item in old]) if old else {}
+    tight = [item for item in old if lists_of.get(item.id, 0) + len(item.new.list_ids) > LISTS_MAX]
+    if not tight:
+        return
+    wanted = [Membership(list_id, item.id) for item in tight for list_id in set(item.new.list_ids)]
+    there = members.there(tx, account_id, wanted)
+    for item in tight:
+        new = sum(Membership(list_id, item.id) not in there for list_id in set(item.new.list_ids))
+        if lists_of.get(item.id, 0) + new > LISTS_MAX:
+            outcomes[item.number] = LimitExceeded(
+                f"Contact {item.id} would be in more than {LISTS_MAX} lists."
+            )  # fmt: skip
+
+
+def _changed(
+    tx: Transaction, account_id: int, items: Sequence[_Item]
+) -> dict[tuple[int, int], Canonical | None]:
+    """Those values that are not stored so already."""
+    old = [item.id for item in items if item.values and not item.created]
+    stored = fields.values_of(tx, account_id, old) if old else []
+    now = {(value.contact_id, value.field_id): value.value for value in stored}
+    return {
+        (item.id, field_id): value
+        for item in items
+        for field_id, value in item.values.items()
+        if now.get((item.id, field_id)) != (value.value if value is not None else None)
+    }

@@ -1,0 +1,201 @@
+"""Recounting from the facts: every count that is kept, and every copy of a stop mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from rollbook import accounts
+from rollbook.channels import CHANNELS, bit, counted_bit
+from rollbook.counts import ACCOUNT_COUNTS, LIST_COUNTS
+from rollbook.db import Transaction
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A count that is not what it should be.
+
+    `about` is a list's name, or "" for what concerns the whole account; `list_id` is 0 then.
+    """
+
+    list_id: int
+    about: str
+    count: str
+    kept: int
+    actual: int
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What the last recounts found: the drift of all accounts, and when the oldest of them was."""
+
+    drift: int
+    verified_at: datetime | None
+
+
+_LIST_FACTS = {
+    "items": "count(*)",
+    "stop_list_count": f"sum({counted_bit('contact.stop_mask')})",
+    **{f"{channel}_stopped": f"sum({bit(channel, 'contact.stop_mask')})" for channel in CHANNELS},
+}
+_FACTS_OF_LISTS = f"""
+    SELECT membership.list_id AS list_id, {", ".join(f"{sql} AS {name}" for name, sql in _LIST_FACTS.items())}
+    FROM membership JOIN contact ON contact.account_id = :account_id AND contact.id = membership.contact_id
+    WHERE membership.account_id = :account_id
+    GROUP BY membership.list_id
+"""
+_STOPS = "FROM stop_list WHERE account_id = :account_id"
+_ACCOUNT_FACTS = {
+    "contacts": "SELECT count(*) FROM contact WHERE account_id = :account_id",
+    "stops": f"SELECT count(*) {_STOPS}",
+    **{
+        f"{channel}_stops": f"SELECT coalesce(sum({bit(channel, 'mask')}), 0) {_STOPS}"
+        for channel in CHANNELS
+    },
+}
+_STRAY_MASKS = """
+    FROM contact WHERE contact.account_id = :account_id AND contact.stop_mask <> coalesce(
+        (SELECT mask FROM stop_list
+         WHERE stop_list.account_id = :account_id AND stop_list.phone = contact.phone), 0)
+"""
+_ORPHANS = {
+    "members without a contact": """
+        FROM membership WHERE membership.account_id = :account_id AND NOT EXISTS (
+            SELECT 1 FROM contact
+            WHERE contact.account_id = :account_id AND contact.id = membership.contact_id)
+    """,
+    "members without a list": """
+        FROM membership WHERE membership.account_id = :account_id AND NOT EXISTS (
+            SELECT 1 FROM contact_list
+            WHERE contact_list.account_id = :account_id AND contact_list.id = membership.list_id)
+          AND NOT EXISTS (
+            SELECT 1 FROM leftover
+            WHERE leftover.account_id = :account_id AND kind = 'list' AND leftover.id = membership.list_id)
+    """,
+    "values without a contact": """
+        FROM field_value WHERE field_value.account_id = :account_id AND NOT EXISTS (
+            SELECT 1 FROM contact
+            WHERE contact.account_id = :account_id AND contact.id = field_value.contact_id)
+    """,
+    "values without a field": """
+        FROM field_value WHERE field_value.account_id = :account_id AND NOT EXISTS (
+            SELECT 1 FROM contact_field
+            WHERE contact_field.account_id = :account_id AND contact_field.id = field_value.field_id)
+          AND NOT EXISTS (
+            SELECT 1 FROM leftover
+            WHERE leftover.account_id = :account_id AND kind = 'field' AND leftover.id = field_value.field_id)
+    """,
+}
+"""Rows that hang on nothing; there must be none. Each begins with `FROM table WHERE`."""
+
+
+def recount(tx: Transaction, account_id: int) -> list[Drift]:
+    """Compare every count of an account with the facts, and every contact's stops with the stop list.
+
+    It reads the whole account, on one snapshot.
+
+    Returns:
+        What differs; nothing when all is right.
+    """
+    found = []
+    for name in LIST_COUNTS:
+        found += tx.all(
+            Drift,
+            f"""
+            SELECT contact_list.id AS list_id, contact_list.name AS about, '{name}' AS count,
+                   contact_list.{name} AS kept, CAST(coalesce(fact.{name}, 0) AS BIGINT) AS actual
+            FROM contact_list LEFT JOIN ({_FACTS_OF_LISTS}) AS fact ON fact.list_id = contact_list.id
+            WHERE contact_list.account_id = :account_id AND contact_list.{name} <> coalesce(fact.{name}, 0)
+            ORDER BY contact_list.id
+            """,
+            account_id=account_id,
+        )
+    found.sort(key=lambda drift: drift.list_id)
+    for name, fact in _ACCOUNT_FACTS.items():
+        found += tx.all(
+            Drift,
+            f"""
+            SELECT 0 AS list_id, '' AS about, '{name}' AS count, {name} AS kept,
+                   CAST(fact.actual AS BIGINT) AS actual
+            FROM account CROSS JOIN (SELECT ({fact}) AS actual) AS fact
+            WHERE account.account_id = :account_id AND {name} <> fact.actual
+            """,
+            account_id=account_id,
+        )
+    counted = {"contacts with other stops than the stop list": _STRAY_MASKS, **_ORPHANS}
+    for name, source in counted.items():
+        stray = tx.one(int, f"SELECT count(*) {source}", account_id=account_id) or 0
+        if stray:
+            found.append(Drift(0, "", name, stray, 0))
+    return found
+
+
+def fix(tx: Transaction, account_id: int) -> list[Drift]:
+    """Make every count what the facts say, and every contact's stops what the stop list says.
+
+    It holds the account while it reads all of it.
+
+    Returns:
+        What had drifted.
+    """
+    accounts.lock(tx, account_id)
+    found = recount(tx, account_id)
+    if not found:
+        return found
+    for orphans in _ORPHANS.values():
+        tx.run(f"DELETE {orphans}", account_id=account_id)
+    tx.run(
+        f"""
+        UPDATE contact SET stop_mask = coalesce(
+            (SELECT mask FROM stop_list
+             WHERE stop_list.account_id = :account_id AND stop_list.phone = contact.phone), 0)
+        WHERE contact.account_id = :account_id AND contact.id IN (SELECT contact.id {_STRAY_MASKS})
+        """,
+        account_id=account_id,
+    )
+    tx.run(
+        f"UPDATE contact_list SET {', '.join(f'{name} = 0' for name in LIST_COUNTS)} "
+        "WHERE account_id = :account_id",
+        account_id=account_id,
+    )
+    tx.run(
+        f"""
+        UPDATE contact_list SET {", ".join(f"{name} = fact.{name}" for name in LIST_COUNTS)}
+        FROM ({_FACTS_OF_LISTS}) AS fact
+        WHERE contact_list.account_id = :account_id AND contact_list.id = fact.list_id
+        """,
+        account_id=account_id,
+    )
+    assert set(_ACCOUNT_FACTS) == set(ACCOUNT_COUNTS)
+    tx.run(
+        f"UPDATE account SET {', '.join(f'{name} = ({fact})' for name, fact in _ACCOUNT_FACTS.items())} "
+        "WHERE account_id = :account_id",
+        account_id=account_id,
+    )
+    return found
+
+
+def record(tx: Transaction, account_id: int, found: Sequence[Drift]) -> None:
+    """Keep what a recount found, for the service's metrics."""
+    tx.run(
+        """
+        INSERT INTO verification (account_id, verified_at, drift) VALUES (:account_id, :now, :drift)
+        ON CONFLICT (account_id) DO UPDATE SET verified_at = excluded.verified_at, drift = excluded.drift
+        """,
+        account_id=account_id,
+        now=tx.now,
+        drift=len(found),
+    )
+
+
+def last(tx: Transaction) -> Verified:
+    """What the last recounts of all accounts found."""
+    found = tx.one(
+        Verified,
+        """
+        SELECT CAST(coalesce(sum(drift), 0) AS BIGINT) AS drift, min(verified_at) AS verified_at
+        FROM verification
+        """,
+    )
+    assert found is not None
+    return found

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import random
+
+import phonenumbers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rollbook import phones
+from rollbook.phones import BadPhone, single
+
+
+@pytest.mark.parametrize(
+    ("written", "phone"),
+    [
+        (380000000001, 380000000001),
+        ("380000000001", 380000000001),
+        ("+380000000001", 380000000001),
+        (" +380 (00) 000-00.01 ", 380000000001),
+        ("+1 (202) 555-0123", 12025550123),
+        ("+44 (0)20 7946 0018", 442079460018),
+        ("+44 7700 900123", 447700900123),
+        ("+39 06 1234 5678", 390612345678),
+        (88312345678, 88312345678),
+    ],
+)
+def test_what_people_write_is_read(written: str | int, phone: int) -> None:
+    assert phones.parse(written) == phone
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("", "must be digits"),
+        ("+", "must be digits"),
+        ("call me", "must be digits"),
+        ("+380 67 abc 00 01", "must be digits"),
+        ("380000000001;380000000002", "must be digits"),
+        ("3.8E+11", "must be digits"),
+        ("\u0663\u0668\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0661", "must be digits"),
+        ("++380000000001", "must be digits"),
+        (-380000000001, "must be"),
+        (0, "must have 9 to 15 digits"),
+        ("12345678", "must have 9 to 15 digits"),
+        ("1" * 17, "must have 9 to 15 digits"),
+        (10**30, "must have 9 to 15 digits"),
+        ("999123456789", "country code that does not exist"),
+        ("0380000000001", "country code that does not exist"),
+        ("1202555012", "too short"),
+        ("120255501234", "too long"),
+        ("1202555012345", "too long"),
+        ("0000000000000", "country code that does not exist"),
+    ],
+)
+def test_what_is_no_number_is_refused_with_the_reason(written: str | int, reason: str) -> None:
+    with pytest.raises(BadPhone, match=reason):
+        phones.parse(written)
+
+
+def test_a_region_gives_a_national_number_its_country() -> None:
+    assert phones.parse("020 7946 0018", "GB") == 442079460018
+    assert phones.parse("+1 202 555 0123", "GB") == 12025550123
+    for written in ("020", "nonsense", ""):
+        with pytest.raises(BadPhone):
+            phones.parse(written, "GB")
+
+
+def test_a_number_that_nobody_has_is_possible_but_not_valid() -> None:
+    assert phones.parse(15550100001) == 15550100001
+    assert not phones.is_valid(15550100001)
+    assert phones.is_valid(12025550123)
+    assert not phones.is_valid(999123456789)
+
+
+CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(
+    code=st.sampled_from([*CODES, 0, 999, 210]),
+    prefix=st.sampled_from(["", "0", "1", "8", "9", "00", "15", "044"]),
+    rest=st.text("0123456789", max_size=14),
+)
+def test_the_quick_way_agrees_with_phonenumbers(code: int, prefix: str, rest: str) -> None:
+    text = f"{code}{prefix}{rest}"
+    assert quick(text) == slow(text) or not 9 <= len(text) <= 16
+
+
+def test_every_country_code_agrees_with_phonenumbers() -> None:
+    """A sample of each length under each code."""
+    chosen = random.Random(7)
+    for code in CODES:
+        for length in range(4, 14):
+            for _ in range(3):
+                text = f"{code}{chosen.randrange(10**length):0{length}}"
+                if 9 <= len(text) <= 16:
+                    assert quick(text) == slow(text), text
+
+
+def quick(text: str) -> int | None:
+    try:
+        return phones.parse(text)
+    except BadPhone:
+        return None
+
+
+def slow(text: str) -> int | None:
+    try:
+        return single._by_phonenumbers(f"+{text}", None)
+    except BadPhone:
+        return None
