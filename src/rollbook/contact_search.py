@@ -68,8 +68,6 @@ def find(tx: Transaction, account_id: int, wanted: Search) -> Found:
     if in_list is not None:
         counted = _counted(tx, account_id, in_list)
         rest = tuple(criterion for criterion in criteria if criterion is not in_list)
-        if counted is None:
-            return Found([], 0, False)
         kept = counted.items if not rest else None
         # By phone, a list that holds much of the book is met soon enough on the way through the book.
         if wanted.sort == "id" or counted.items**2 < wanted.page.limit * counted.contacts:
@@ -79,6 +77,8 @@ def find(tx: Transaction, account_id: int, wanted: Search) -> Found:
                 WHERE membership.account_id = :account_id AND membership.list_id = :in_list
                   AND contact.account_id = :account_id AND contact.id = membership.contact_id
             """
+            if not counted.items:  # what a deleted list left does not show
+                source += " AND FALSE"
             params["in_list"] = search.whole(in_list.value.strip())
             if wanted.sort == "id":  # in the order in which the list is stored
                 columns["id"] = replace(columns["id"], sql="membership.contact_id")
@@ -174,8 +174,9 @@ def _page(
     return Found(found, total or 0, len(ids) > wanted.page.limit)
 
 
-def _counted(tx: Transaction, account_id: int, in_list: Criterion) -> _Counted | None:
-    return tx.one(
+def _counted(tx: Transaction, account_id: int, in_list: Criterion) -> _Counted:
+    """Zeros for an unknown list, which has no contacts."""
+    found = tx.one(
         _Counted,
         """
         SELECT contact_list.items, account.contacts FROM contact_list CROSS JOIN account
@@ -185,3 +186,4 @@ def _counted(tx: Transaction, account_id: int, in_list: Criterion) -> _Counted |
         account_id=account_id,
         list_id=search.whole(in_list.value.strip()),
     )
+    return found or _Counted(0, 0)

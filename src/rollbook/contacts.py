@@ -85,26 +85,29 @@ class Known:
         if any(each.values for each in wanted):
             self.fields = {field.id: field for field in fields.all(tx, account_id)}
 
-    def problem(self, wanted: NewContact | ContactChange) -> RollbookError | None:
-        """What is wrong with the lists of a contact, or with the fields that it names."""
-        if len(set(wanted.list_ids)) > LISTS_MAX:
-            return LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
-        return UnknownIds.among(list=(wanted.list_ids, self.lists), field=(wanted.values, self.fields))
-
-    def canonical(self, values: Values) -> dict[int, Canonical | None]:
-        """Values as they are kept.
+    def checked(self, wanted: NewContact | ContactChange) -> dict[int, Canonical | None]:
+        """The values of a contact as they are kept, once all that it names was found to be right.
 
         Raises:
-            Invalid: naming each one that its field's type does not have.
+            LimitExceeded: too many lists.
+            UnknownIds: of lists or fields; it tells of bad values too.
+            Invalid: naming each value that its field's type does not have.
         """
+        if len(set(wanted.list_ids)) > LISTS_MAX:
+            raise LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
+        unknown = UnknownIds.among(list=(wanted.list_ids, self.lists), field=(wanted.values, self.fields))
         kept: dict[int, Canonical | None] = {}
         problems = []
-        for field_id, text in values.items():
-            field = self.fields[field_id]
+        for field_id, text in wanted.values.items():
+            field = self.fields.get(field_id)
+            if field is None:
+                continue
             try:
                 kept[field_id] = fields.canonical(field.type, text) if text and text.strip() else None
             except ValueError as error:
                 problems.append(Problem("fields", f"The value of field {field_id} ({field.name}) {error}."))
+        if unknown is not None:
+            raise UnknownIds(unknown.ids, problems)
         if problems:
             raise Invalid(problems)
         return kept
@@ -121,17 +124,16 @@ def create_many(
     """
     accounts.lock(tx, account_id)
     known = Known(tx, account_id, news)
-    outcomes: list[Contact | RollbookError | None] = [known.problem(new) for new in news]
+    outcomes: list[Contact | RollbookError | None] = [None] * len(news)
     values: dict[int, dict[int, Canonical | None]] = {}
-    for number, new in enumerate(news):
-        if outcomes[number] is None and new.values:
-            try:
-                values[number] = known.canonical(new.values)
-            except Invalid as error:
-                outcomes[number] = error
     first: dict[int, int] = {}
     for number, new in enumerate(news):
-        if outcomes[number] is None and first.setdefault(new.phone, number) != number:
+        try:
+            values[number] = known.checked(new)
+        except RollbookError as error:
+            outcomes[number] = error
+            continue
+        if first.setdefault(new.phone, number) != number:
             outcomes[number] = AlreadyExists("contact", new.phone)
     ids = dict(zip(first.values(), insert(tx, account_id, list(first)), strict=True))
     pairs = []
@@ -143,7 +145,7 @@ def create_many(
             continue
         outcomes[number] = Contact(id, new.phone, tx.now)
         pairs += [Membership(list_id, id) for list_id in dict.fromkeys(new.list_ids)]
-        stored |= {(id, field_id): value for field_id, value in values.get(number, {}).items()}
+        stored |= {(id, field_id): value for field_id, value in values[number].items()}
     extend(tx, account_id, pairs, stored)
     made = {pair.contact_id for pair in pairs} | {contact_id for contact_id, _ in stored}
     shown = {each.id: each for each in get_many(tx, account_id, sorted(made))} if made else {}
@@ -188,9 +190,7 @@ def update(tx: Transaction, account_id: int, contact_id: int, change: ContactCha
         raise NotFound("contact", contact_id)
     row = rows[0]
     known = Known(tx, account_id, [change])
-    if error := known.problem(change):
-        raise error
-    values = known.canonical(change.values)
+    values = known.checked(change)
     if change.phone is not msgspec.UNSET and change.phone != row.phone:
         _change_phone(tx, account_id, row, change.phone)
     pairs: list[Membership] = []

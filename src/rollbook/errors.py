@@ -59,11 +59,14 @@ class UnknownIds(RollbookError):
 
     Args:
         ids: by noun, those that are unknown; in ascending order.
+        problems: what else is wrong with the call.
     """
 
-    def __init__(self, ids: Mapping[str, Sequence[int]]) -> None:
-        super().__init__(" ".join(f"There is no {noun} {listed(some)}." for noun, some in ids.items()))
+    def __init__(self, ids: Mapping[str, Sequence[int]], problems: Sequence[Problem] = ()) -> None:
+        told = [f"There is no {noun} {listed(some)}." for noun, some in ids.items()]
+        super().__init__(" ".join([*told, *(problem.message for problem in problems)]))
         self.ids = dict(ids)
+        self.problems = tuple(problems)
 
     @classmethod
     def among(cls, **nouns: tuple[Iterable[int], Container[int]]) -> UnknownIds | None:

@@ -187,7 +187,7 @@ def _of_list(tx: Transaction, account_id: int, list_id: int) -> str:
     try:
         items = lists.get(tx, account_id, list_id).items
     except RollbookError:
-        return "AND FALSE"
+        return " AND FALSE"
     stops = _kept_total(tx, account_id, ()) or 0
     if items < stops:
         return """

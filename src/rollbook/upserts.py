@@ -100,19 +100,16 @@ def _checked(
     items = []
     first: dict[int, int] = {}
     for number, new in enumerate(news):
-        error = known.problem(new)
-        values: dict[int, Canonical | None] = {}
-        if error is None and first.setdefault(new.phone, number) != number:
-            error = Invalid([Problem("phone", f"The phone is that of item {first[new.phone]} already.")])
-        if error is None and new.values:
-            try:
-                values = known.canonical(new.values)
-            except Invalid as invalid:
-                error = invalid
-        if error is None:
+        try:
+            values = known.checked(new)
+        except RollbookError as error:
+            outcomes[number] = error
+            continue
+        if first.setdefault(new.phone, number) == number:
             items.append(_Item(number, new, values))
         else:
-            outcomes[number] = error
+            problem = Problem("phone", f"The phone is that of item {first[new.phone]} already.")
+            outcomes[number] = Invalid([problem])
     return items
 
 

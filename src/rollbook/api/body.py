@@ -27,12 +27,18 @@ class Body:
         kind: the Struct it becomes; members that it does not have are ignored.
         rules: the core's rules for single fields, so that a value that breaks one is named beside
             a value of the wrong type.
+        called: what messages call it.
     """
 
     def __init__(
-        self, kind: type[msgspec.Struct], rules: Mapping[str, Callable[[Any], Any]] | None = None
+        self,
+        kind: type[msgspec.Struct],
+        rules: Mapping[str, Callable[[Any], Any]] | None = None,
+        *,
+        called: str = "body",
     ) -> None:
         self.kind = kind
+        self._called = called
         self._rules = dict(rules or {})
         self._decode = msgspec.json.Decoder(kind).decode
         self._fields = msgspec.structs.fields(kind)
@@ -55,7 +61,7 @@ class Body:
 
     def _problems(self, found: Any) -> list[Problem]:
         if not isinstance(found, dict):
-            return [Problem("body", "The body must be a JSON object.")]
+            return [Problem(self._called, f"The {self._called} must be a JSON object.")]
         problems = []
         for field in self._fields:
             name = field.encode_name
@@ -120,5 +126,7 @@ def _words(schema: Mapping[str, Any]) -> str:
     kinds = [schema.get("type"), *(option.get("type") for option in schema.get("anyOf", ()))]
     if "boolean" in kinds:
         return EXPECTED["boolean"]
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
     words = [EXPECTED[kind] for kind in kinds if kind in EXPECTED]
     return " or ".join([*words, "null"] if "null" in kinds else words)

@@ -27,6 +27,9 @@ HLR_STATUS = "unknown"
 
 REFERENCE_LENGTH_MAX = 255
 
+RULES = {"phone": phones.parse}
+"""For a body that has a value of the wrong type besides."""
+
 
 class ListRef(msgspec.Struct):
     """A contact list; only its id matters. Some SDKs can send only objects."""
@@ -171,9 +174,7 @@ def create(call: Call, body: ContactCreate) -> Write:
     problems: list[Problem] = []
     list_ids = _list_ids(body.groups, problems)
     values = _values(body.fields, problems)
-    if problems:
-        raise Invalid(problems)
-    new = NewContact(_phone(call, body.phone), list_ids, values)
+    new = NewContact(_phone(call, body.phone, problems), list_ids, values)
     return Write(contacts.create, new, show=lambda made: OneContact(_shown(call, made)))
 
 
@@ -212,9 +213,11 @@ def update(call: Call, body: ContactUpdate) -> Write:
     problems: list[Problem] = []
     list_ids = _list_ids(body.groups, problems)
     values = _values(body.fields, problems)
-    if problems:
+    phone: int | msgspec.UnsetType = msgspec.UNSET
+    if body.phone is not msgspec.UNSET:
+        phone = _phone(call, body.phone, problems)
+    elif problems:
         raise Invalid(problems)
-    phone = msgspec.UNSET if body.phone is msgspec.UNSET else _phone(call, body.phone)
     change = ContactChange(phone, list_ids, values)
     return Write(contacts.update, call.id, change, show=lambda changed: OneContact(_shown(call, changed)))
 
@@ -282,6 +285,9 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
             results[index] = Item(index, "invalid", None, None, _reference_of(raw), str(error))
         except phones.BadPhone as error:
             results[index] = Item(index, "invalid", None, None, reference, f"The phone {error}.")
+        except ApiError as error:  # the JSON is malformed where only this item's reader looks
+            where = f" of contacts[{index}])."
+            raise ApiError(error.status, error.body.message.replace(").", where)) from None
 
     def show(outcomes: list[Outcome | RollbookError]) -> wire.Batch:
         for (index, reference), new, outcome in zip(places, news, outcomes, strict=True):
@@ -291,25 +297,39 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
     return Write(upserts.upsert_many, news, show=show)
 
 
-_ITEM = Body(UpsertItem)
+class _Referred(msgspec.Struct):
+    reference: Any = None
+
+
+_ITEM = Body(UpsertItem, called="contact")
 
 
 def _reference_of(raw: msgspec.Raw) -> str | None:
     """The reference of an item that may be wrong in itself."""
-    found = msgspec.json.decode(raw)
-    reference = found.get("reference") if isinstance(found, dict) else None
-    return str(reference)[:REFERENCE_LENGTH_MAX] if isinstance(reference, (str, int)) else None
+    try:
+        reference = msgspec.json.decode(raw, type=_Referred).reference
+    except msgspec.DecodeError:  # it is no object
+        return None
+    if isinstance(reference, bool) or not isinstance(reference, (str, int)):
+        return None
+    return str(reference)[:REFERENCE_LENGTH_MAX]
 
 
 def _delete_many(tx: Transaction, account_id: int, contact_ids: list[int], list_ids: list[int]) -> int:
     return contacts.delete_many(tx, account_id, contact_ids=contact_ids, list_ids=list_ids)
 
 
-def _phone(call: Call, value: int | str) -> int:
+def _phone(call: Call, value: int | str, problems: list[Problem]) -> int:
+    """A contact's phone, once nothing is wrong; a phone that alone is wrong has a text of its own."""
     try:
-        return call.phone(value)
-    except phones.BadPhone:
-        raise ApiError(422, wire.BAD_PHONE) from None
+        phone = call.phone(value)
+    except phones.BadPhone as error:
+        if not problems:
+            raise ApiError(422, wire.BAD_PHONE) from None
+        raise Invalid([Problem("phone", f"The phone {error}."), *problems]) from None
+    if problems:
+        raise Invalid(problems)
+    return phone
 
 
 def _list_ids(groups: Sequence[int | str | ListRef] | None, problems: list[Problem]) -> tuple[int, ...]:

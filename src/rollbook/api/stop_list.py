@@ -175,6 +175,15 @@ def _find(tx: Transaction, account_id: int, wanted: Search, list_id: int | None)
     return stop_list.find(tx, account_id, wanted, list_id=list_id)
 
 
+def _check_types(types: list[str]) -> None:
+    if _types_problem(types):
+        raise ValueError(f"must be 1 to {len(CHANNELS)} of {', '.join(CHANNELS)}")
+
+
+RULES = {"types": _check_types}
+"""For a body that has a value of the wrong type besides."""
+
+
 def _types_problem(types: list[str]) -> list[Problem]:
     if problem := wire.too_many(types, "types", 1, len(CHANNELS), "channels"):
         return [problem]

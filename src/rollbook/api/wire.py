@@ -360,11 +360,12 @@ UNKNOWN = {
 
 
 def unknown(error: UnknownIds) -> list[Problem]:
-    """What a caller is told of ids that the account does not have."""
-    return [
+    """What a caller is told of ids that the account does not have, and of what else is wrong."""
+    ids = [
         Problem(UNKNOWN[noun][0], f"There is no {UNKNOWN[noun][1]} {listed(ids)}.")
         for noun, ids in error.ids.items()
     ]
+    return [*ids, *error.problems]
 
 
 def item_of(index: int, phone: int, reference: str | None, outcome: Outcome | RollbookError) -> Item:
