@@ -45,9 +45,11 @@ def change(tx: Transaction, account_id: int, source: str, /, **params: Any) -> N
     sums = ", ".join(f"sum(contacts * {delta}) AS {name}" for name, delta in deltas.items())
     tx.run(
         f"""
+        WITH delta AS MATERIALIZED (SELECT list_id, {sums} FROM ({source}) AS changed GROUP BY list_id)
         UPDATE contact_list SET {", ".join(f"{name} = contact_list.{name} + delta.{name}" for name in deltas)}
-        FROM (SELECT list_id, {sums} FROM ({source}) AS changed GROUP BY list_id) AS delta
+        FROM delta
         WHERE contact_list.account_id = :account_id AND contact_list.id = delta.list_id
+          AND contact_list.id IN (SELECT list_id FROM delta)
         """,
         account_id=account_id,
         **params,

@@ -20,8 +20,8 @@ Kind = Literal["list", "field"]
 CHUNK_ROWS = 5_000
 """Rows removed in one transaction, at most: some 10 to 50 ms."""
 
-# Up to the last row of the chunk, not IN the chunk: without statistics PostgreSQL takes a list to have one row
-# and reads the chunk anew for each (5,000 rows then took a minute).
+# Up to the last row of the chunk, not IN the chunk: without statistics PostgreSQL takes a list to have one
+# row and reads the chunk anew for each (5,000 rows then took a minute).
 _CHUNK = {
     "list": """
         DELETE FROM membership WHERE account_id = :account_id AND list_id = :id AND contact_id <= (

@@ -221,7 +221,11 @@ def _of_phones(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[
 
 
 def _apply(tx: Transaction, account_id: int, changes: Sequence[_Change]) -> None:
-    """Bring masks into the stop list, the contacts and every count. New rows are in the stop list already."""
+    """Bring masks into the stop list, the contacts and every count. New rows are in the stop list already.
+
+    Tables that may have millions of rows are updated where their key is IN the changes, not FROM them: SQLite
+    without statistics would read the whole account for the latter (docs/decisions/0018).
+    """
     if not changes:
         return
     changes = sorted(changes, key=lambda change: change.phone)
@@ -231,25 +235,29 @@ def _apply(tx: Transaction, account_id: int, changes: Sequence[_Change]) -> None
         after=[change.after for change in changes],
     )
     rows = tx.rows("changed", phone="bigint", before="bigint", after="bigint")
-    if any(change.before and change.after for change in changes):
+    kept: dict[int, list[int]] = {}
+    for change in changes:
+        if change.before and change.after:
+            kept.setdefault(change.after, []).append(change.phone)
+    for mask, phones in kept.items():  # at most 15 of them
         tx.run(
             f"""
-            UPDATE stop_list SET mask = changed.after FROM {rows}
-            WHERE stop_list.account_id = :account_id AND stop_list.phone = changed.phone
-              AND changed.before <> 0 AND changed.after <> 0
+            UPDATE stop_list SET mask = :mask WHERE stop_list.account_id = :account_id
+            AND stop_list.phone IN (SELECT kept.phone FROM {tx.rows("kept", phone="bigint")})
             """,
             account_id=account_id,
-            changed=changed,
+            mask=mask,
+            kept=Rows(phone=phones),
         )
-    if any(not change.after for change in changes):
+    gone = [change.phone for change in changes if not change.after]
+    if gone:
         tx.run(
             f"""
-            DELETE FROM stop_list WHERE stop_list.account_id = :account_id AND stop_list.phone IN (
-                SELECT changed.phone FROM {rows} WHERE changed.after = 0
-            )
+            DELETE FROM stop_list WHERE stop_list.account_id = :account_id
+            AND stop_list.phone IN (SELECT gone.phone FROM {tx.rows("gone", phone="bigint")})
             """,
             account_id=account_id,
-            changed=changed,
+            gone=Rows(phone=gone),
         )
     counts.change(
         tx,
@@ -265,10 +273,15 @@ def _apply(tx: Transaction, account_id: int, changes: Sequence[_Change]) -> None
     )
     tx.run(
         f"""
-        UPDATE contact SET stop_mask = changed.after FROM {rows}
-        WHERE contact.account_id = :account_id AND contact.phone = changed.phone
+        UPDATE contact SET stop_mask = coalesce(
+            (SELECT mask FROM stop_list
+             WHERE stop_list.account_id = :account_id AND stop_list.phone = contact.phone), 0)
+        WHERE contact.account_id = :account_id AND contact.id IN (
+            SELECT stopped.id FROM {tx.rows("changed", phone="bigint")} CROSS JOIN contact AS stopped
+            WHERE stopped.account_id = :account_id AND stopped.phone = changed.phone
+        )
         """,
         account_id=account_id,
-        changed=changed,
+        changed=Rows(phone=[change.phone for change in changes]),
     )
     counts.change_stops(tx, account_id, Counter((change.before, change.after) for change in changes))

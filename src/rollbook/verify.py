@@ -97,6 +97,7 @@ def recount(tx: Transaction, account_id: int) -> list[Drift]:
     Returns:
         What differs; nothing when all is right.
     """
+    tx.read_whole_tables()
     found = []
     for name in LIST_COUNTS:
         found += tx.all(

@@ -154,6 +154,10 @@ class Transaction(ABC):
         self._held.clear()
 
     @abstractmethod
+    def read_whole_tables(self) -> None:
+        """The rest of this transaction reads most of an account, not single rows of it."""
+
+    @abstractmethod
     def new_ids(self, kind: str, count: int) -> range:
         """Take `count` ids that were never given to a `kind` before, in ascending order."""
 

@@ -58,7 +58,11 @@ class PostgresDatabase(Database):
         self._reachable = True
         milliseconds = int(limits.statement_timeout_seconds * 1000)
         # Whoever waited for a lock must then see what its holder did, whatever the server's default is.
+        # An account without statistics is taken to be small, and reading all of it for a hash join to be
+        # cheap. A service looks rows up: tables are joined in the order they are written in, by index
+        # (docs/decisions/0018).
         self._options = (
+            "-c join_collapse_limit=1 -c enable_hashjoin=off -c enable_mergejoin=off "
             f"-c plan_cache_mode=force_custom_plan -c statement_timeout={milliseconds} "
             "-c default_transaction_isolation=read\\ committed"
         )
@@ -199,6 +203,10 @@ class PostgresTransaction(Transaction):
         if key not in self._held:
             self.run(f"{sql} FOR UPDATE", **params)
             self._held.add(key)
+
+    def read_whole_tables(self) -> None:
+        self.run("SET LOCAL enable_hashjoin = on")
+        self.run("SET LOCAL enable_mergejoin = on")
 
     def new_ids(self, kind: str, count: int) -> range:
         return self._take_ids(kind, count)

@@ -227,6 +227,9 @@ class SqliteTransaction(Transaction):
     def hold(self, sql: str, /, **params: Any) -> None:
         """The single writer is the lock."""
 
+    def read_whole_tables(self) -> None:
+        """It joins in the order that is written, always."""
+
     def new_ids(self, kind: str, count: int) -> range:
         last = self.one(int, migrations.TAKE_IDS, kind=kind, count=count)
         assert last is not None
