@@ -59,8 +59,10 @@ def find(tx: Transaction, account_id: int, wanted: Search) -> Found:
             an order that needs the row itself.
     """
     columns = dict(COLUMNS)
+    of_fields: dict[str, Column] = {}
     if any(search.canonical(columns, criterion.field) is None for criterion in wanted.criteria):
-        columns |= fields.columns(fields.all(tx, account_id))
+        of_fields = fields.columns(fields.all(tx, account_id))
+        columns |= of_fields
     search.where(tx, columns, wanted.criteria)
     source, criteria, kept = "contact WHERE contact.account_id = :account_id", wanted.criteria, None
     params: dict[str, object] = {"account_id": account_id}
@@ -82,6 +84,14 @@ def find(tx: Transaction, account_id: int, wanted: Search) -> Found:
             params["in_list"] = search.whole(in_list.value.strip())
             if wanted.sort == "id":  # in the order in which the list is stored
                 columns["id"] = replace(columns["id"], sql="membership.contact_id")
+    elif (field := _only_field(criteria)) in of_fields and wanted.sort == "id":
+        # Values go with their contact, so they say all that is needed (docs/decisions/0013).
+        source = f"""
+            field_value WHERE field_value.account_id = :account_id AND field_value.field_id = {int(field)}
+        """
+        columns[field] = fields.alone(columns[field])
+        # `+` keeps the engines from walking through all values in the order of the ids.
+        columns["id"] = replace(columns["id"], sql="+field_value.contact_id")
     elif not criteria:
         sql = "SELECT contacts FROM account WHERE account_id = :account_id"
         kept = tx.one(int, sql, account_id=account_id)
@@ -130,6 +140,12 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
     total = tx.one(int, f"SELECT count(*) FROM ({everyone}) AS everyone", account_id=account_id)
     found = contacts.get_many(tx, account_id, ids[: page.limit])
     return Found(found, total or 0, len(ids) > page.limit)
+
+
+def _only_field(criteria: Sequence[Criterion]) -> str:
+    """The one field that all criteria are about; "" when there is none or more."""
+    named = {criterion.field for criterion in criteria}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _page(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from functools import partial
 from typing import Literal, NamedTuple
@@ -248,9 +249,16 @@ def _column(field: Field) -> Column:
     """
     key = "field_value.search_key"
     if field.type == "text":
-        return Column("text", "field_value.value", TEXTUAL, sortable=False, within=within, folded=key)
+        return Column(
+            "text", "field_value.value", TEXTUAL, sortable=False, within=within, single=True, folded=key
+        )
     read = partial(_key, field.type)
-    return Column("key", key, COMPARISONS, sortable=False, within=within, key=read)
+    return Column("key", key, COMPARISONS, sortable=False, within=within, single=True, key=read)
+
+
+def alone(column: Column) -> Column:
+    """A column of `columns` for a statement that reads the values of that field and nothing else."""
+    return replace(column, within=None)
 
 
 def _key(type: Type, text: str) -> str:

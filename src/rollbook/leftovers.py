@@ -18,7 +18,7 @@ from rollbook.db import Rows, Transaction
 Kind = Literal["list", "field"]
 
 CHUNK_ROWS = 5_000
-"""Rows removed in one transaction, at most: some 10 to 50 ms."""
+"""Rows removed in one transaction, at most: some 10 to 100 ms."""
 
 # Up to the last row of the chunk, not IN the chunk: without statistics PostgreSQL takes a list to have one
 # row and reads the chunk anew for each (5,000 rows then took a minute).

@@ -38,6 +38,7 @@ class Column:
         sortable: whether a search may be sorted by it.
         aliases: other names for it.
         within: SQL with `{}` for the condition, where the column is of another table.
+        single: that table has at most one row for each one searched, so that several criteria are one.
         folded: the column with the folded form of a text, when it is not `<sql>_folded`; it has an index.
         key: turns a value into what the column holds; raises ValueError.
     """
@@ -48,6 +49,7 @@ class Column:
     sortable: bool = True
     aliases: tuple[str, ...] = ()
     within: str | None = None
+    single: bool = False
     folded: str | None = None
     key: Callable[[str], str] | None = None
 
@@ -142,11 +144,19 @@ def where(
         raise Invalid(wrong)
     parts: list[str] = []
     params: dict[str, Any] = {}
+    together: dict[str, list[str]] = {}
     for number, criterion in enumerate(criteria):
         column = columns[canonical(columns, criterion.field) or ""]
         condition, values = _condition(tx, column, criterion, f"criterion_{number}")
-        parts.append("AND " + (column.within or "{}").replace("{}", condition))
         params |= values
+        if column.within is None:
+            parts.append(f"AND {condition}")
+        elif column.single:
+            together.setdefault(column.within, []).append(condition)
+        else:
+            parts.append("AND " + column.within.replace("{}", condition))
+    for within, conditions in together.items():
+        parts.append("AND " + within.replace("{}", " AND ".join(conditions)))
     return " ".join(parts), params
 
 
