@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from rollbook import contacts, fields, members, search
+from rollbook import contacts, fields, leftovers, members, search
 from rollbook.contacts import Contact
 from rollbook.db import Transaction
 from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
@@ -23,11 +23,11 @@ COLUMNS: Mapping[str, Column] = {
         "membership.list_id",
         ("=",),
         sortable=False,
-        within="""
+        within=f"""
             EXISTS (
-                SELECT 1 FROM membership CROSS JOIN contact_list
-                WHERE membership.account_id = :account_id AND {} AND membership.contact_id = contact.id
-                  AND contact_list.account_id = :account_id AND contact_list.id = membership.list_id
+                SELECT 1 FROM membership
+                WHERE membership.account_id = :account_id AND {{}} AND membership.contact_id = contact.id
+                  AND {leftovers.shown("list", "membership.list_id")}
             )
         """,
     ),

@@ -271,10 +271,9 @@ def values_of(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> l
         Value,
         f"""
         SELECT field_value.contact_id, field_value.field_id, field_value.value
-        FROM {tx.rows("wanted", id="bigint")}
-        CROSS JOIN field_value CROSS JOIN contact_field
+        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN field_value
         WHERE field_value.account_id = :account_id AND field_value.contact_id = wanted.id
-          AND contact_field.account_id = :account_id AND contact_field.id = field_value.field_id
+          AND {leftovers.shown("field", "field_value.field_id")}
         ORDER BY field_value.contact_id, field_value.field_id
         """,
         account_id=account_id,

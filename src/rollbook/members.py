@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from rollbook import accounts, counts
+from rollbook import accounts, counts, leftovers
 from rollbook.counts import Mask
 from rollbook.db import Rows, Transaction
 from rollbook.errors import LimitExceeded, UnknownIds
@@ -159,9 +159,9 @@ def of_contacts(tx: Transaction, account_id: int, contact_ids: Sequence[int]) ->
         Membership,
         f"""
         SELECT membership.list_id, membership.contact_id
-        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN membership CROSS JOIN contact_list
+        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN membership
         WHERE membership.account_id = :account_id AND membership.contact_id = wanted.id
-          AND contact_list.account_id = :account_id AND contact_list.id = membership.list_id
+          AND {leftovers.shown("list", "membership.list_id")}
         ORDER BY membership.contact_id, membership.list_id DESC
         """,
         account_id=account_id,
@@ -194,9 +194,9 @@ def how_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> di
         _Counted,
         f"""
         SELECT wanted.id, count(*) AS lists
-        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN membership CROSS JOIN contact_list
+        FROM {tx.rows("wanted", id="bigint")} CROSS JOIN membership
         WHERE membership.account_id = :account_id AND membership.contact_id = wanted.id
-          AND contact_list.account_id = :account_id AND contact_list.id = membership.list_id
+          AND {leftovers.shown("list", "membership.list_id")}
         GROUP BY wanted.id
         """,
         account_id=account_id,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PAGE_LIMIT_MIN = 15
 PAGE_LIMIT_MAX = 500
 
+CRITERIA_MAX = 30
+"""Of one search. PostgreSQL plans 30 of contact fields in 60 ms, 100 in 2 s; SQLite takes less than 1,000."""
+
 Flag = Annotated[
     bool | Literal[0, 1, "true", "false"] | None,
     msgspec.Meta(description="A boolean; 0, 1, `true` and `false` as text are read too, null is false."),
@@ -420,6 +423,8 @@ def _criteria(
         if not is_field and (error := search.problem(columns, criterion)):
             problems.append(search.named(criterion, *error))
         criteria.append(criterion)
+    if len(criteria) > CRITERIA_MAX:
+        problems.append(Problem("search_fields", f"The search_fields may not be more than {CRITERIA_MAX}."))
     return criteria
 
 

@@ -44,6 +44,18 @@ MIGRATION_LOCK = 7_655_661_011
 """Key of the advisory lock under which migrations run; any number that nothing else here uses."""
 
 
+_USUAL = {
+    "join_collapse_limit": "8",
+    "enable_hashjoin": "on",
+    "enable_mergejoin": "on",
+    "enable_material": "on",
+    "random_page_cost": "4",
+    "cpu_operator_cost": "0.0025",
+    "cpu_index_tuple_cost": "0.005",
+}
+"""What the planner's settings are where the service does not change them."""
+
+
 class PostgresDatabase(Database):
     """A database on a PostgreSQL server; any number of services may share it."""
 
@@ -58,11 +70,12 @@ class PostgresDatabase(Database):
         self._reachable = True
         milliseconds = int(limits.statement_timeout_seconds * 1000)
         # Whoever waited for a lock must then see what its holder did, whatever the server's default is.
-        # An account without statistics is taken to be small, and reading all of it for a hash join to be
-        # cheap. A service looks rows up: tables are joined in the order they are written in, by index
-        # (docs/decisions/0018).
+        # An account without statistics is taken to be small, and reading all of it to be cheap. A service
+        # looks rows up: tables are joined in the order they are written in, by index, and an index look-up
+        # costs less than anything else (docs/decisions/0018).
         self._options = (
-            "-c join_collapse_limit=1 -c enable_hashjoin=off -c enable_mergejoin=off "
+            "-c join_collapse_limit=1 -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off "
+            "-c random_page_cost=0.01 -c cpu_operator_cost=0.0001 -c cpu_index_tuple_cost=0.001 "
             f"-c plan_cache_mode=force_custom_plan -c statement_timeout={milliseconds} "
             "-c default_transaction_isolation=read\\ committed"
         )
@@ -205,8 +218,8 @@ class PostgresTransaction(Transaction):
             self._held.add(key)
 
     def read_whole_tables(self) -> None:
-        self.run("SET LOCAL enable_hashjoin = on")
-        self.run("SET LOCAL enable_mergejoin = on")
+        for name, usual in _USUAL.items():
+            self.run(f"SET LOCAL {name} = {usual}")
 
     def new_ids(self, kind: str, count: int) -> range:
         return self._take_ids(kind, count)
