@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from rollbook.db.rows import builder, from_epoch
@@ -218,14 +219,12 @@ class Database(ABC):
             Unavailable: the database cannot be reached or cannot store. Nothing was acknowledged.
             RollbookError: whatever `fn` raised; its changes are undone.
         """
-        call = (lambda tx: fn(tx, *args, **kwargs)) if kwargs else fn
-        result: T = wait_for(self.enqueue_write, call, () if kwargs else args)
+        result: T = wait_for(self.enqueue_write, partial(fn, **kwargs) if kwargs else fn, args)
         return result
 
     def read(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(tx, *args, **kwargs)` on one consistent snapshot and return what it returns."""
-        call = (lambda tx: fn(tx, *args, **kwargs)) if kwargs else fn
-        result: T = wait_for(self.enqueue_read, call, () if kwargs else args)
+        result: T = wait_for(self.enqueue_read, partial(fn, **kwargs) if kwargs else fn, args)
         return result
 
     def enqueue_write(self, job: Job) -> None:

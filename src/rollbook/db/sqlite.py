@@ -28,6 +28,13 @@ T = TypeVar("T")
 WAL_PAGES_MAX = 4000
 """Pages (4 KiB) in the write-ahead log before it is folded into the database: 16 MB."""
 
+MAPPED_BYTES = 2_147_418_112
+"""Of the file that are read through memory, the most that SQLite takes. Reading a page of 4 KiB by a system
+call costs several times what looking for a row in it does (docs/decisions/0018)."""
+
+WRITER_CACHE_KIB = 65_536
+"""Pages that the writer keeps: what a call of thousands of rows changes must not go to the log twice."""
+
 STATEMENT_CACHE = 256
 """Prepared statements kept on each connection."""
 
@@ -130,6 +137,7 @@ class SqliteDatabase(Database):
         connection.set_busy_timeout(int(self.limits.busy_timeout_seconds * 1000))
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
+        connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
         return connection
 
     def _read(self, connection: apsw.Connection, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
@@ -147,6 +155,7 @@ class SqliteDatabase(Database):
 
     def _start_writers(self) -> Lane:
         connection = self._connect()
+        connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
         return Lane(
             "sqlite-writer",
             lambda: _Writer(self, connection),
