@@ -182,7 +182,8 @@ class Service:
     def client(self, key: str | None = None) -> httpx.Client:
         """An HTTP client that sends this key."""
         headers = {"Authorization": f"Bearer {key or self.key}"} if key or self.key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        # Without verify httpx reads no certificates, which takes 30 ms; the services here speak HTTP.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=False)
 
     def kill(self) -> None:
         """Kill -9."""

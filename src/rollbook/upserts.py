@@ -17,6 +17,9 @@ from rollbook.members import LISTS_MAX, Membership
 CONTACTS_MAX = 10_000
 """Contacts that one call takes."""
 
+MEMBERSHIPS_MAX = 100_000
+"""Lists of all contacts of a call together: about a second of everyone else's time."""
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a contact."""
@@ -49,7 +52,12 @@ def upsert_many(
     Returns:
         For each of `news` what became of it, or why it was left out: `Invalid` for a phone that an earlier
         one has or a value that its field's type does not have, `UnknownIds`, `LimitExceeded`.
+
+    Raises:
+        LimitExceeded: the contacts name more than `MEMBERSHIPS_MAX` lists together; nothing was changed.
     """
+    if sum(len(new.list_ids) for new in news) > MEMBERSHIPS_MAX:
+        raise LimitExceeded(f"The contacts of one call may name at most {MEMBERSHIPS_MAX} lists together.")
     accounts.lock(tx, account_id)
     outcomes: list[Outcome | RollbookError | None] = [None] * len(news)
     items = _checked(tx, account_id, news, outcomes)

@@ -2,55 +2,128 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
 import pytest
 
-from rollbook.api.app import ROUTES
+from rollbook.api.app import NOT_FOUND, ROUTES
+from rollbook.api.edge import Route
+from tests.calls import BODIES, PHONE, filled, made_contact, made_field, made_list, noun_of, stopped
 from tests.conftest import Live
 
 SECRET = "secret name"
-BODIES: dict[tuple[str, str], Any] = {
-    ("POST", "/api/groups"): {"name": "intruder", "default": True},
-    ("PUT", "/api/groups/{id}"): {"name": "intruder", "description": "was here", "default": True},
-}
-"""A valid body for every route that takes one; a new route without an entry fails the test."""
+OTHERS = ["another account", "the sandbox of the same account", "its live data"]
+QUERIES = [
+    "",
+    "?search[field]=name&search[operator]=like&search[value]=s&groups[]={list}",
+    "?search[field]=phone&search[operator]=like&search[value]=380&contact_group_id={list}",
+    "?search[field]={field}&search[operator]=like&search[value]=s",
+    "?search[field]=group_id&search[value]={list}",
+    "?search[field]=id&search[value]={contact}&page[after]={stop}",
+    "?search[field]=type&search[value]=sms&type=sms",
+    "?sort=phone&page[after]={contact}",
+    "?contact_ids[]={contact}&group_ids[]={list}&groups[0]={list}&groups[1]={other}",
+]
 
 
-@pytest.mark.parametrize("other", ["another account", "the sandbox of the same account", "its live data"])
-def test_no_route_reaches_another_accounts_data(live: Live, other: str) -> None:
+def everything(client: httpx.Client) -> list[Any]:
+    """All that an account has."""
+    paths = ("groups", "contacts", "contacts/fields", "stoplist")
+    answers = [client.get(f"/api/{path}") for path in paths]
+    assert [answer.status_code for answer in answers] == [200] * len(paths)
+    return [answer.json() for answer in answers]
+
+
+def book_of(client: httpx.Client) -> dict[str, object]:
+    """Fill an account; returns the ids of what it has."""
+    ids: dict[str, object] = {
+        "list": made_list(client, SECRET, description=SECRET, default=True)["id"],
+        "other": made_list(client, f"{SECRET} 2")["id"],
+        "field": made_field(client, SECRET, description=SECRET)["id"],
+    }
+    values = [{"id": ids["field"], "value": SECRET}]
+    ids["contact"] = made_contact(client, 1, groups=[ids["list"]], fields=values)["id"]
+    made_contact(client, 2, groups=[ids["list"], ids["other"]])
+    ids["stop"] = stopped(client, 1, types=("sms", "rcs"))[0]["id"]
+    stopped(client, 2, types=("viber",))
+    return ids
+
+
+def keys_of(live: Live, other: str) -> tuple[str, str]:
+    """Keys of a victim and of an intruder."""
     account = live.new_account()
-    victim_key = live.new_key(account, test=other == "its live data")
-    intruder_key = {
+    victim = live.new_key(account, test=other == "its live data")
+    intruder = {
         "another account": lambda: live.new_key(),
         "the sandbox of the same account": lambda: live.new_key(account, test=True),
         "its live data": lambda: live.new_key(account),
     }[other]()
+    return victim, intruder
+
+
+def target(route: Route, ids: dict[str, object], query: str = "") -> str:
+    return filled(route.path.replace("{id}", str(ids[noun_of(route.path)])) + query, ids)
+
+
+def body_of(route: Route, ids: dict[str, object]) -> Any:
+    return json.loads(filled(json.dumps(BODIES[route.method, route.path]), ids)) if route.body else None
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_route_reaches_another_accounts_data(live: Live, other: str) -> None:
+    victim_key, intruder_key = keys_of(live, other)
     with live.client(victim_key) as victim, live.client(intruder_key) as intruder:
-        made = victim.post("/api/groups", json={"name": SECRET, "description": SECRET, "default": True})
-        list_id = made.json()["data"]["id"]
+        ids = book_of(victim)
         before = everything(victim)
         tried = 0
         for route in ROUTES:
             if not route.right:
                 continue
-            body = BODIES[route.method, route.path] if route.body else None
-            for query in (
-                "",
-                f"?search[field]=name&search[operator]=like&search[value]=s&groups[]={list_id}",
-            ):
-                answer = intruder.request(
-                    route.method, route.path.replace("{id}", str(list_id)) + query, json=body
-                )
+            for query in QUERIES if route.method == "GET" else QUERIES[:1] + QUERIES[-1:]:
+                answer = intruder.request(route.method, target(route, ids, query), json=body_of(route, ids))
                 tried += 1
                 assert SECRET not in answer.text
                 assert answer.status_code < 500
                 if "{id}" in route.path:
-                    assert answer.json() == {"message": "Contact group is not found", "errors": []}
-                assert everything(victim) == before, route
+                    told = {"message": NOT_FOUND[noun_of(route.path)], "errors": []}
+                    assert answer.json() == told, route
+            assert everything(victim) == before, route
         assert tried >= 2 * (len(ROUTES) - 2)
 
 
-def everything(client: httpx.Client) -> Any:
-    return client.get("/api/groups").json(), client.get("/api/groups/search").json()
+@pytest.mark.parametrize("other", OTHERS)
+def test_ids_and_phones_of_two_accounts_do_not_mix(live: Live, other: str) -> None:
+    """Both have the same phones, stopped and not, in lists and fields of their own."""
+    victim_key, intruder_key = keys_of(live, other)
+    with live.client(victim_key) as victim, live.client(intruder_key) as intruder:
+        theirs, own = book_of(victim), book_of(intruder)
+        before, mine = everything(victim), everything(intruder)
+        mixed: list[tuple[str, str, Any]] = [
+            ("POST", "/api/groups/attach", {"contacts": [own["contact"], theirs["contact"]], "groups": [own["list"]]}),
+            ("POST", "/api/groups/attach", {"contacts": [own["contact"]], "groups": [own["list"], theirs["list"]]}),
+            ("POST", "/api/groups/detach", {"contacts": [own["contact"]], "groups": [theirs["list"], own["list"]]}),
+            ("POST", "/api/contacts", {"phone": PHONE + 5, "groups": [own["list"], theirs["list"]]}),
+            ("POST", "/api/contacts", {"phone": PHONE + 5, "fields": [{"id": theirs["field"], "value": "x"}]}),
+            ("PUT", f"/api/contacts/{own['contact']}", {"groups": [theirs["list"]], "phone": PHONE + 5}),
+            ("PUT", f"/api/contacts/{own['contact']}", {"fields": [{"id": theirs["field"], "value": None}]}),
+            ("POST", "/api/contacts/upsert", {"contacts": [{"phone": PHONE + 1, "groups": [theirs["list"]]}]}),
+            ("POST", "/api/contacts/delete", {"contact_ids": [theirs["contact"]], "group_ids": [theirs["list"]]}),
+            ("POST", "/api/contacts/fields/delete", {"ids": [theirs["field"]]}),
+            ("POST", "/api/stoplist/detach", {"ids": [theirs["stop"]], "types": ["sms", "rcs"]}),
+        ]  # fmt: skip
+        for method, path, body in mixed:
+            answer = intruder.request(method, path, json=body)
+            assert answer.status_code < 500
+            assert [everything(victim), everything(intruder)] == [before, mine], (path, body)
+        for route in ROUTES:
+            if route.right == "write" and route.path not in ("/api/contacts/delete",):
+                intruder.request(route.method, target(route, own), json=body_of(route, own))
+                assert everything(victim) == before, route
+        assert intruder.post(f"/api/contacts/delete?contact_ids[]={own['contact']}").status_code == 204
+        assert everything(victim) == before
+
+
+def test_every_route_with_a_body_is_tried() -> None:
+    assert set(BODIES) == {(route.method, route.path) for route in ROUTES if route.body and route.right}

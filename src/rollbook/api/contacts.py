@@ -341,8 +341,10 @@ def _values(named: Sequence[FieldValue] | None, problems: list[Problem]) -> dict
     values: dict[int, str | None] = {}
     for number, each in enumerate(named or ()):
         id = wire.id_of(each.id)
-        if id is None:
+        if id is None and len(problems) < wire.PROBLEMS_MAX:
             problems.append(Problem(f"fields[{number}]", f"The fields[{number}] must have an id."))
+        elif id is None:
+            continue
         else:
             values[id] = None if each.value is None else wire.plain(each.value)
     return values

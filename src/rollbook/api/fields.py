@@ -36,7 +36,8 @@ _Description = Annotated[
     ),
 ]
 _Visible = Annotated[
-    wire.Flag, msgspec.Meta(description="Whether a user interface shows it.", examples=[True])
+    wire.Flag,
+    msgspec.Meta(description="Whether a user interface shows it; null is as if absent.", examples=[True]),
 ]
 
 
@@ -103,7 +104,8 @@ class FieldIndex(msgspec.Struct):
 
 def create(call: Call, body: FieldCreate) -> Write:
     """Create a contact field."""
-    new = fields.NewField(body.name, TYPES[body.type], body.description, wire.flag(body.is_visible))
+    visible = body.is_visible is None or wire.flag(body.is_visible)
+    new = fields.NewField(body.name, TYPES[body.type], body.description, visible)
     return Write(fields.create, new, show=lambda made: OneField(_shown(made)))
 
 
@@ -114,10 +116,9 @@ def index(call: Call) -> Read:
 
 def update(call: Call, body: FieldUpdate) -> Write:
     """Change a contact field; what is absent stays as it is."""
-    visible = body.is_visible if body.is_visible is not msgspec.UNSET else body.is_visiable
-    change = fields.FieldChange(
-        body.name, body.description, msgspec.UNSET if visible is msgspec.UNSET else wire.flag(visible)
-    )
+    given = [each for each in (body.is_visible, body.is_visiable) if isinstance(each, (bool, int, str))]
+    visible = wire.flag(given[0]) if given else msgspec.UNSET
+    change = fields.FieldChange(body.name, body.description, visible)
     return Write(fields.update, call.id, change, show=lambda changed: OneField(_shown(changed)))
 
 

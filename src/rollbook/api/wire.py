@@ -42,6 +42,9 @@ Phone = Annotated[
     ),
 ]
 
+PROBLEMS_MAX = 20
+"""Items of one list that an answer names as wrong."""
+
 BAD_PHONE = "Invalid phone number format"
 
 
@@ -272,7 +275,9 @@ def ids_of(values: Sequence[int | str], name: str, low: int, high: int, problems
         return []
     found = [id_of(value) for value in values]
     bad = [number for number, id in enumerate(found) if id is None]
-    problems += [Problem(f"{name}[{number}]", f"The {name}[{number}] must be an id.") for number in bad[:20]]
+    problems += [
+        Problem(f"{name}[{number}]", f"The {name}[{number}] must be an id.") for number in bad[:PROBLEMS_MAX]
+    ]
     return list(dict.fromkeys(id for id in found if id is not None))
 
 
