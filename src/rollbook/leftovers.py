@@ -20,33 +20,44 @@ Kind = Literal["list", "field"]
 CHUNK_ROWS = 5_000
 """Rows removed in one transaction, at most: some 10 to 100 ms."""
 
-# Up to the last row of the chunk, not IN the chunk: without statistics PostgreSQL takes a list to have one
-# row and reads the chunk anew for each (5,000 rows then took a minute).
-_CHUNK = {
+# A chunk goes from behind the last row of the chunk before to its own last row. Not IN the chunk: without
+# statistics PostgreSQL takes a list to have one row and reads the chunk anew for each (5,000 rows then took a
+# minute). And not from the beginning: it would walk over all that was removed and not yet vacuumed.
+_LAST = {
     "list": """
-        DELETE FROM membership WHERE account_id = :account_id AND list_id = :id AND contact_id <= (
-            SELECT max(contact_id) FROM (
-                SELECT contact_id FROM membership WHERE account_id = :account_id AND list_id = :id
-                ORDER BY contact_id LIMIT :most
-            ) AS chunk
-        )
+        SELECT '' AS key, contact_id AS id FROM (
+            SELECT contact_id FROM membership
+            WHERE account_id = :account_id AND list_id = :id AND contact_id > :reached_id
+            ORDER BY contact_id LIMIT :most
+        ) AS chunk ORDER BY contact_id DESC LIMIT 1
+    """,
+    "field": """
+        SELECT search_key AS key, contact_id AS id FROM (
+            SELECT search_key, contact_id FROM field_value
+            WHERE account_id = :account_id AND field_id = :id
+              AND (search_key, contact_id) > (:reached_key, :reached_id)
+            ORDER BY search_key, contact_id LIMIT :most
+        ) AS chunk ORDER BY search_key DESC, contact_id DESC LIMIT 1
+    """,
+}
+_REMOVE = {
+    "list": """
+        DELETE FROM membership WHERE account_id = :account_id AND list_id = :id
+          AND contact_id > :reached_id AND contact_id <= :last_id
     """,
     "field": """
         DELETE FROM field_value WHERE account_id = :account_id AND field_id = :id
-          AND (search_key, contact_id) <= (
-            SELECT search_key, contact_id FROM (
-                SELECT search_key, contact_id FROM field_value
-                WHERE account_id = :account_id AND field_id = :id
-                ORDER BY search_key, contact_id LIMIT :most
-            ) AS chunk
-            ORDER BY search_key DESC, contact_id DESC LIMIT 1
-        )
+          AND (search_key, contact_id) > (:reached_key, :reached_id)
+          AND (search_key, contact_id) <= (:last_key, :last_id)
     """,
 }
-_LEFT = {
-    "list": "SELECT 1 FROM membership WHERE account_id = :account_id AND list_id = :id LIMIT 1",
-    "field": "SELECT 1 FROM field_value WHERE account_id = :account_id AND field_id = :id LIMIT 1",
-}
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """A row among those of a list or field."""
+
+    key: str
+    id: int
 
 
 class Leftover(msgspec.Struct, frozen=True):
@@ -71,8 +82,8 @@ def leave(tx: Transaction, account_id: int, kind: Kind, ids: Sequence[int]) -> N
     if ids:
         tx.run(
             f"""
-            INSERT INTO leftover (account_id, kind, id)
-            SELECT :account_id, :kind, gone.id FROM {tx.rows("gone", id="bigint")} WHERE TRUE
+            INSERT INTO leftover (account_id, kind, id, reached_key, reached_id)
+            SELECT :account_id, :kind, gone.id, '', 0 FROM {tx.rows("gone", id="bigint")} WHERE TRUE
             ON CONFLICT (account_id, kind, id) DO NOTHING
             """,
             account_id=account_id,
@@ -83,7 +94,7 @@ def leave(tx: Transaction, account_id: int, kind: Kind, ids: Sequence[int]) -> N
 
 def remove_all(tx: Transaction, account_id: int, kind: Kind, id: int) -> None:
     """Remove what a list or field of `CHUNK_ROWS` at most has. The caller holds the account."""
-    tx.run(_CHUNK[kind], account_id=account_id, id=id, most=CHUNK_ROWS)
+    _remove_chunk(tx, Leftover(account_id, kind, id), _Place("", 0))
 
 
 def first(tx: Transaction) -> Leftover | None:
@@ -95,16 +106,34 @@ def remove_some(tx: Transaction, account_id: int, found: Leftover) -> bool:
     """Remove one chunk of it.
 
     Returns:
-        Whether there is more of it.
+        Whether there may be more of it.
     """
     accounts.lock(tx, account_id)
-    tx.run(_CHUNK[found.kind], account_id=account_id, id=found.id, most=CHUNK_ROWS)
-    if tx.one(int, _LEFT[found.kind], account_id=account_id, id=found.id) is not None:
-        return True
-    tx.run(
-        "DELETE FROM leftover WHERE account_id = :account_id AND kind = :kind AND id = :id",
-        account_id=account_id,
-        kind=found.kind,
-        id=found.id,
-    )
-    return False
+    row = "account_id = :account_id AND kind = :kind AND id = :id"
+    named = {"account_id": account_id, "kind": found.kind, "id": found.id}
+    reached = tx.one(
+        _Place, f"SELECT reached_key AS key, reached_id AS id FROM leftover WHERE {row}", **named
+    )  # fmt: skip
+    if reached is None:  # another service was here
+        return False
+    last = _remove_chunk(tx, found, reached)
+    if last is None:
+        tx.run(f"DELETE FROM leftover WHERE {row}", **named)
+        return False
+    sql = f"UPDATE leftover SET reached_key = :last_key, reached_id = :last_id WHERE {row}"
+    tx.run(sql, last_key=last.key, last_id=last.id, **named)
+    return True
+
+
+def _remove_chunk(tx: Transaction, found: Leftover, reached: _Place) -> _Place | None:
+    """Remove the chunk behind `reached`; its last row, or `None` when there was nothing."""
+    place: dict[str, object] = {"account_id": found.account_id, "id": found.id, "reached_id": reached.id}
+    if found.kind == "field":
+        place["reached_key"] = reached.key
+    last = tx.one(_Place, _LAST[found.kind], most=CHUNK_ROWS, **place)
+    if last is not None:
+        place["last_id"] = last.id
+        if found.kind == "field":
+            place["last_key"] = last.key
+        tx.run(_REMOVE[found.kind], **place)
+    return last

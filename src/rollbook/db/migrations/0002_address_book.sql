@@ -67,11 +67,14 @@ CREATE TABLE field_value (
 
 CREATE INDEX field_value_search ON field_value (account_id, field_id, search_key, contact_id);
 
--- Lists and fields that are gone from the API, and whose rows above still have to be removed.
+-- Lists and fields that are gone from the API, and whose rows above still have to be removed, from the first
+-- to the last; so far the one of contact reached_id, in a field with the key reached_key.
 CREATE TABLE leftover (
     account_id {bigint} NOT NULL,
     kind {text} NOT NULL,
     id {bigint} NOT NULL,
+    reached_key {text} NOT NULL,
+    reached_id {bigint} NOT NULL,
     PRIMARY KEY (account_id, kind, id)
 ) {hot};
 
