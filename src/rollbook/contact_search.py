@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -62,41 +62,86 @@ def find(tx: Transaction, account_id: int, wanted: Search) -> Found:
     of_fields: dict[str, Column] = {}
     if any(search.canonical(columns, criterion.field) is None for criterion in wanted.criteria):
         of_fields = fields.columns(fields.all(tx, account_id))
-        columns |= of_fields
-    search.where(tx, columns, wanted.criteria)
-    source, criteria, kept = "contact WHERE contact.account_id = :account_id", wanted.criteria, None
-    params: dict[str, object] = {"account_id": account_id}
+    columns |= of_fields
+    search.where(tx, columns, wanted.criteria)  # all are looked at before one decides where to read
+    source = _source(tx, account_id, of_fields, wanted)
+    columns |= source.columns
+    matching, values = search.where(tx, columns, source.criteria)
+    params = {"account_id": account_id, **source.params, **values}
+    return _page(tx, account_id, columns, wanted, f"{source.sql} {matching}", params, source.total)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the contacts of a search are read.
+
+    Args:
+        sql: what stands behind FROM, with its WHERE.
+        criteria: those that it does not see to by itself.
+        columns: which it has elsewhere than `COLUMNS`.
+        total: how many rows there are, where that is known.
+    """
+
+    sql: str
+    criteria: Sequence[Criterion]
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    params: Mapping[str, object] = field(default_factory=dict)
+    total: int | None = None
+
+
+_BOOK = "contact WHERE contact.account_id = :account_id"
+
+
+def _source(tx: Transaction, account_id: int, of_fields: Mapping[str, Column], wanted: Search) -> _Source:
+    """Where there is least to read."""
+    criteria = wanted.criteria
+    if not criteria:
+        sql = "SELECT contacts FROM account WHERE account_id = :account_id"
+        return _Source(_BOOK, criteria, total=tx.one(int, sql, account_id=account_id))
     in_list = next((criterion for criterion in criteria if criterion.field == "group_id"), None)
     if in_list is not None:
-        counted = _counted(tx, account_id, in_list)
-        rest = tuple(criterion for criterion in criteria if criterion is not in_list)
-        kept = counted.items if not rest else None
-        # By phone, a list that holds much of the book is met soon enough on the way through the book.
-        if wanted.sort == "id" or counted.items**2 < wanted.page.limit * counted.contacts:
-            criteria = rest
-            source = """
-                membership CROSS JOIN contact
-                WHERE membership.account_id = :account_id AND membership.list_id = :in_list
-                  AND contact.account_id = :account_id AND contact.id = membership.contact_id
-            """
-            if not counted.items:  # what a deleted list left does not show
-                source += " AND FALSE"
-            params["in_list"] = search.whole(in_list.value.strip())
-            if wanted.sort == "id":  # in the order in which the list is stored
-                columns["id"] = replace(columns["id"], sql="membership.contact_id")
-    elif (field := _only_field(criteria)) in of_fields and wanted.sort == "id":
-        # Values go with their contact, so they say all that is needed (docs/decisions/0013).
-        source = f"""
-            field_value WHERE field_value.account_id = :account_id AND field_value.field_id = {int(field)}
+        return _in_list(tx, account_id, in_list, wanted)
+    named = {criterion.field for criterion in criteria}
+    if wanted.sort == "id" and len(named) == 1 and (name := named.pop()) in of_fields:
+        # Values go with their contact, so they say all that is needed (docs/decisions/0013). `+` keeps the
+        # engines from walking through all values in the order of the ids.
+        sql = "field_value WHERE field_value.account_id = :account_id AND field_value.field_id = :field_id"
+        columns = {
+            "id": replace(COLUMNS["id"], sql="+field_value.contact_id"),
+            name: fields.alone(of_fields[name]),
+        }
+        return _Source(sql, criteria, columns, {"field_id": int(name)})
+    return _Source(_BOOK, criteria)
+
+
+def _in_list(tx: Transaction, account_id: int, in_list: Criterion, wanted: Search) -> _Source:
+    """Where the contacts of a list are read: in the list, or, by phone, on the way through a book of which
+    the list holds so much that its contacts are met soon enough."""
+    list_id = search.whole(in_list.value.strip())
+    counted = tx.one(
+        _Counted,
         """
-        columns[field] = fields.alone(columns[field])
-        # `+` keeps the engines from walking through all values in the order of the ids.
-        columns["id"] = replace(columns["id"], sql="+field_value.contact_id")
-    elif not criteria:
-        sql = "SELECT contacts FROM account WHERE account_id = :account_id"
-        kept = tx.one(int, sql, account_id=account_id)
-    matching, values = search.where(tx, columns, criteria)
-    return _page(tx, account_id, columns, wanted, f"{source} {matching}", params | values, kept)
+        SELECT contact_list.items, account.contacts FROM contact_list CROSS JOIN account
+        WHERE contact_list.account_id = :account_id AND contact_list.id = :list_id
+          AND account.account_id = :account_id
+        """,
+        account_id=account_id,
+        list_id=list_id,
+    )
+    rest = tuple(criterion for criterion in wanted.criteria if criterion is not in_list)
+    if counted is None:  # what a deleted list left does not show
+        return _Source(f"{_BOOK} AND FALSE", rest, total=0)
+    total = counted.items if not rest else None
+    if wanted.sort != "id" and counted.items**2 >= wanted.page.limit * counted.contacts:
+        return _Source(_BOOK, wanted.criteria, total=total)
+    sql = """
+        membership CROSS JOIN contact
+        WHERE membership.account_id = :account_id AND membership.list_id = :in_list
+          AND contact.account_id = :account_id AND contact.id = membership.contact_id
+    """
+    # By id: in the order in which the list is stored.
+    by_id = {"id": replace(COLUMNS["id"], sql="membership.contact_id")} if wanted.sort == "id" else {}
+    return _Source(sql, rest, by_id, {"in_list": list_id}, total)
 
 
 def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Page) -> Found:
@@ -142,12 +187,6 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
     return Found(found, total or 0, len(ids) > page.limit)
 
 
-def _only_field(criteria: Sequence[Criterion]) -> str:
-    """The one field that all criteria are about; "" when there is none or more."""
-    named = {criterion.field for criterion in criteria}
-    return named.pop() if len(named) == 1 else ""
-
-
 def _page(
     tx: Transaction,
     account_id: int,
@@ -186,18 +225,3 @@ def _page(
     total = kept if kept is not None else tx.one(int, f"SELECT count(*) FROM {source}", **params)
     found = contacts.get_many(tx, account_id, ids[: wanted.page.limit])
     return Found(found, total or 0, len(ids) > wanted.page.limit)
-
-
-def _counted(tx: Transaction, account_id: int, in_list: Criterion) -> _Counted:
-    """Zeros for an unknown list, which has no contacts."""
-    found = tx.one(
-        _Counted,
-        """
-        SELECT contact_list.items, account.contacts FROM contact_list CROSS JOIN account
-        WHERE contact_list.account_id = :account_id AND contact_list.id = :list_id
-          AND account.account_id = :account_id
-        """,
-        account_id=account_id,
-        list_id=search.whole(in_list.value.strip()),
-    )
-    return found or _Counted(0, 0)
