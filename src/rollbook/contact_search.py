@@ -155,17 +155,17 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
         return Found([], 0, False)
     if len(known) == 1:
         return find(tx, account_id, Search((Criterion("group_id", "=", str(known[0])),), page=page))
+    lists = {f"list_{number}": list_id for number, list_id in enumerate(known)}
+    of_list = "SELECT contact_id FROM membership WHERE account_id = :account_id AND list_id = :{}"
     # The newest of each list, then of all: no more is read of any list than a page may need of it.
     behind = "AND contact_id < :after" if page.after is not None else ""
     newest = " UNION ".join(
         f"""
         SELECT contact_id FROM (
-            SELECT contact_id FROM membership
-            WHERE account_id = :account_id AND list_id = {list_id} {behind}
-            ORDER BY contact_id DESC LIMIT :most
-        ) AS newest_{list_id}
+            {of_list.format(name)} {behind} ORDER BY contact_id DESC LIMIT :most
+        ) AS newest_{name}
         """
-        for list_id in known
+        for name in lists
     )
     place = {"after": page.after} if page.after is not None else {}
     ids = tx.all(
@@ -175,14 +175,13 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
         most=page.offset + page.limit + 1,
         limit=page.limit + 1,
         offset=page.offset,
+        **lists,
         **place,
     )
     # One look at each list; `list_id IN (...)` makes SQLite read every membership of the account.
-    everyone = " UNION ".join(
-        f"SELECT contact_id FROM membership WHERE account_id = :account_id AND list_id = {list_id}"
-        for list_id in known
-    )
-    total = tx.one(int, f"SELECT count(*) FROM ({everyone}) AS everyone", account_id=account_id)
+    everyone = " UNION ".join(of_list.format(name) for name in lists)
+    sql = f"SELECT count(*) FROM ({everyone}) AS everyone"
+    total = tx.one(int, sql, account_id=account_id, **lists)
     found = contacts.get_many(tx, account_id, ids[: page.limit])
     return Found(found, total or 0, len(ids) > page.limit)
 

@@ -240,20 +240,20 @@ def columns(known: Sequence[Field]) -> dict[str, Column]:
     return {str(field.id): _column(field) for field in known}
 
 
+_WITHIN = """
+    contact.id IN (
+        SELECT field_value.contact_id FROM field_value
+        WHERE field_value.account_id = :account_id AND field_value.field_id = {field_id} AND {}
+    )
+"""
+
+
 def _column(field: Field) -> Column:
-    within = f"""
-        contact.id IN (
-            SELECT field_value.contact_id FROM field_value
-            WHERE field_value.account_id = :account_id AND field_value.field_id = {field.id} AND {{}}
-        )
-    """
     key = "field_value.search_key"
+    column = Column("key", key, COMPARISONS, sortable=False, within=_WITHIN, field_id=field.id)
     if field.type == "text":
-        return Column(
-            "text", "field_value.value", TEXTUAL, sortable=False, within=within, single=True, folded=key
-        )
-    read = partial(_key, field.type)
-    return Column("key", key, COMPARISONS, sortable=False, within=within, single=True, key=read)
+        return replace(column, kind="text", sql="field_value.value", operators=TEXTUAL, folded=key)
+    return replace(column, key=partial(_key, field.type))
 
 
 def alone(column: Column) -> Column:

@@ -38,7 +38,8 @@ class Column:
         sortable: whether a search may be sorted by it.
         aliases: other names for it.
         within: SQL with `{}` for the condition, where the column is of another table.
-        single: that table has at most one row for each one searched, so that several criteria are one.
+        field_id: of a contact field, of which a contact has one value at most, so that several criteria are
+            one condition; `within` has `{field_id}` for it.
         folded: the column with the folded form of a text, when it is not `<sql>_folded`; it has an index.
         key: turns a value into what the column holds; raises ValueError.
     """
@@ -49,7 +50,7 @@ class Column:
     sortable: bool = True
     aliases: tuple[str, ...] = ()
     within: str | None = None
-    single: bool = False
+    field_id: int | None = None
     folded: str | None = None
     key: Callable[[str], str] | None = None
 
@@ -144,19 +145,22 @@ def where(
         raise Invalid(wrong)
     parts: list[str] = []
     params: dict[str, Any] = {}
-    together: dict[str, list[str]] = {}
+    together: dict[int, tuple[Column, list[str]]] = {}
     for number, criterion in enumerate(criteria):
         column = columns[canonical(columns, criterion.field) or ""]
         condition, values = _condition(tx, column, criterion, f"criterion_{number}")
         params |= values
         if column.within is None:
             parts.append(f"AND {condition}")
-        elif column.single:
-            together.setdefault(column.within, []).append(condition)
+        elif column.field_id is not None:
+            together.setdefault(column.field_id, (column, []))[1].append(condition)
         else:
             parts.append("AND " + column.within.replace("{}", condition))
-    for within, conditions in together.items():
+    for number, (column, conditions) in enumerate(together.values()):
+        assert column.within is not None
+        within = column.within.replace("{field_id}", f":field_{number}")
         parts.append("AND " + within.replace("{}", " AND ".join(conditions)))
+        params[f"field_{number}"] = column.field_id
     return " ".join(parts), params
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from rollbook.db import Database, Rows, Taken, Transaction
+from rollbook.db.base import STATEMENTS_KNOWN_MAX
 from rollbook.errors import Unavailable
 
 
@@ -195,6 +196,15 @@ def test_ids_are_never_given_twice(db: Database) -> None:
     assert taken == sorted(taken)
     assert taken[0] == 1
     assert list(db.write(lambda tx: tx.new_ids("other", 2))) == [1, 2]
+
+
+def test_what_is_remembered_of_statements_is_bounded(db: Database) -> None:
+    def many(tx: Transaction) -> None:
+        for number in range(STATEMENTS_KNOWN_MAX + 10):
+            assert tx.one(int, f"SELECT {number} AS n WHERE :one = 1", one=1) == number
+
+    db.read(many)
+    assert len(db.builders) <= STATEMENTS_KNOWN_MAX
 
 
 def test_a_statement_that_is_wrong_is_not_blamed_on_the_server(db: Database) -> None:

@@ -18,6 +18,10 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
+STATEMENTS_KNOWN_MAX = 2_000
+"""Texts of statements for which something is remembered. Callers' criteria make ever new ones."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Sizes of the machinery around an engine.
@@ -82,6 +86,8 @@ class Transaction(ABC):
         if not rows:
             return []
         if build is None:
+            if len(builders) >= STATEMENTS_KNOWN_MAX:
+                builders.clear()
             build = builders[sql, kind] = builder(kind, names)
         return [build(row) for row in rows]
 

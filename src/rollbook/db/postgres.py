@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,7 +22,14 @@ import psycopg
 from psycopg import errors as pg
 
 from rollbook.db import migrations
-from rollbook.db.base import BatchRunner, Database, Limits, Observer, Transaction
+from rollbook.db.base import (
+    STATEMENTS_KNOWN_MAX,
+    BatchRunner,
+    Database,
+    Limits,
+    Observer,
+    Transaction,
+)
 from rollbook.db.rows import Rows
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken, calls, run_many, run_one
 from rollbook.errors import Busy, Unavailable
@@ -432,7 +439,7 @@ def _element(value: int | str) -> str:
     return str(value)
 
 
-@cache
+@lru_cache(maxsize=STATEMENTS_KNOWN_MAX)
 def _percent(sql: str) -> bytes:
     """`:name` parameters as psycopg wants them. A `:` in our SQL text begins a parameter, always."""
     return re.sub(r":([a-z]\w*)", r"%(\1)s", sql.replace("%", "%%")).encode()
