@@ -51,6 +51,8 @@ def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
     accounts.lock(tx, account_id)
     masks = _known(tx, account_id, contact_ids, list_ids)
     chosen = sorted(set(list_ids))
+    if len(chosen) > LISTS_MAX:
+        raise LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
     before = of_contacts(tx, account_id, list(masks))
     lists_of = Counter(row.contact_id for row in before)
     there = {(row.list_id, row.contact_id) for row in before if row.list_id in set(list_ids)}

@@ -26,6 +26,33 @@ class Drift(msgspec.Struct, frozen=True):
     actual: int
 
 
+class _Counts(msgspec.Struct, frozen=True):
+    """The counts of a list, or of an account, beside the facts: six each, in the order of their names."""
+
+    id: int
+    about: str
+    kept_0: int
+    kept_1: int
+    kept_2: int
+    kept_3: int
+    kept_4: int
+    kept_5: int
+    actual_0: int
+    actual_1: int
+    actual_2: int
+    actual_3: int
+    actual_4: int
+    actual_5: int
+
+    def drift(self, names: Sequence[str]) -> list[Drift]:
+        """Those that differ."""
+        pairs = [
+            (name, getattr(self, f"kept_{number}"), getattr(self, f"actual_{number}"))
+            for number, name in enumerate(names)
+        ]
+        return [Drift(self.id, self.about, name, kept, fact) for name, kept, fact in pairs if kept != fact]
+
+
 class Verified(msgspec.Struct, frozen=True):
     """What the last recounts found: the drift of all accounts, and when the oldest of them was."""
 
@@ -44,15 +71,11 @@ _FACTS_OF_LISTS = f"""
     WHERE membership.account_id = :account_id
     GROUP BY membership.list_id
 """
-_STOPS = "FROM stop_list WHERE account_id = :account_id"
-_ACCOUNT_FACTS = {
-    "contacts": "SELECT count(*) FROM contact WHERE account_id = :account_id",
-    "stops": f"SELECT count(*) {_STOPS}",
-    **{
-        f"{channel}_stops": f"SELECT coalesce(sum({bit(channel, 'mask')}), 0) {_STOPS}"
-        for channel in CHANNELS
-    },
-}
+_FACTS_OF_ACCOUNT = f"""
+    SELECT (SELECT count(*) FROM contact WHERE account_id = :account_id) AS contacts, count(*) AS stops,
+           {", ".join(f"coalesce(sum({bit(channel, 'mask')}), 0) AS {channel}_stops" for channel in CHANNELS)}
+    FROM stop_list WHERE account_id = :account_id
+"""
 _STRAY_MASKS = """
     FROM contact WHERE contact.account_id = :account_id AND contact.stop_mask <> coalesce(
         (SELECT mask FROM stop_list
@@ -98,37 +121,47 @@ def recount(tx: Transaction, account_id: int) -> list[Drift]:
         What differs; nothing when all is right.
     """
     tx.read_whole_tables()
-    found = []
-    for name in LIST_COUNTS:
-        found += tx.all(
-            Drift,
-            f"""
-            SELECT contact_list.id AS list_id, contact_list.name AS about, '{name}' AS count,
-                   contact_list.{name} AS kept, CAST(coalesce(fact.{name}, 0) AS BIGINT) AS actual
-            FROM contact_list LEFT JOIN ({_FACTS_OF_LISTS}) AS fact ON fact.list_id = contact_list.id
-            WHERE contact_list.account_id = :account_id AND contact_list.{name} <> coalesce(fact.{name}, 0)
-            ORDER BY contact_list.id
-            """,
-            account_id=account_id,
-        )
-    found.sort(key=lambda drift: drift.list_id)
-    for name, fact in _ACCOUNT_FACTS.items():
-        found += tx.all(
-            Drift,
-            f"""
-            SELECT 0 AS list_id, '' AS about, '{name}' AS count, {name} AS kept,
-                   CAST(fact.actual AS BIGINT) AS actual
-            FROM account CROSS JOIN (SELECT ({fact}) AS actual) AS fact
-            WHERE account.account_id = :account_id AND {name} <> fact.actual
-            """,
-            account_id=account_id,
-        )
+    lists = tx.all(
+        _Counts,
+        f"""
+        SELECT contact_list.id, contact_list.name AS about,
+               {_side_by_side("contact_list", LIST_COUNTS)}
+        FROM contact_list LEFT JOIN ({_FACTS_OF_LISTS}) AS fact ON fact.list_id = contact_list.id
+        WHERE contact_list.account_id = :account_id AND ({_differ("contact_list", LIST_COUNTS)})
+        ORDER BY contact_list.id
+        """,
+        account_id=account_id,
+    )
+    found = [drift for row in lists for drift in row.drift(LIST_COUNTS)]
+    account = tx.all(
+        _Counts,
+        f"""
+        SELECT 0 AS id, '' AS about, {_side_by_side("account", ACCOUNT_COUNTS)}
+        FROM account CROSS JOIN ({_FACTS_OF_ACCOUNT}) AS fact
+        WHERE account.account_id = :account_id AND ({_differ("account", ACCOUNT_COUNTS)})
+        """,
+        account_id=account_id,
+    )
+    found += [drift for row in account for drift in row.drift(ACCOUNT_COUNTS)]
     counted = {"contacts with other stops than the stop list": _STRAY_MASKS, **_ORPHANS}
     for name, source in counted.items():
         stray = tx.one(int, f"SELECT count(*) {source}", account_id=account_id) or 0
         if stray:
             found.append(Drift(0, "", name, stray, 0))
     return found
+
+
+def _side_by_side(table: str, names: Sequence[str]) -> str:
+    """SQL: what `table` keeps and what the facts say, as `_Counts` has them."""
+    kept = [f"{table}.{name} AS kept_{number}" for number, name in enumerate(names)]
+    facts = [
+        f"CAST(coalesce(fact.{name}, 0) AS BIGINT) AS actual_{number}" for number, name in enumerate(names)
+    ]  # fmt: skip
+    return ", ".join([*kept, *facts])
+
+
+def _differ(table: str, names: Sequence[str]) -> str:
+    return " OR ".join(f"{table}.{name} <> coalesce(fact.{name}, 0)" for name in names)
 
 
 def fix(tx: Transaction, account_id: int) -> list[Drift]:
@@ -167,10 +200,11 @@ def fix(tx: Transaction, account_id: int) -> list[Drift]:
         """,
         account_id=account_id,
     )
-    assert set(_ACCOUNT_FACTS) == set(ACCOUNT_COUNTS)
     tx.run(
-        f"UPDATE account SET {', '.join(f'{name} = ({fact})' for name, fact in _ACCOUNT_FACTS.items())} "
-        "WHERE account_id = :account_id",
+        f"""
+        UPDATE account SET {", ".join(f"{name} = fact.{name}" for name in ACCOUNT_COUNTS)}
+        FROM ({_FACTS_OF_ACCOUNT}) AS fact WHERE account.account_id = :account_id
+        """,
         account_id=account_id,
     )
     return found

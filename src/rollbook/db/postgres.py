@@ -225,8 +225,8 @@ class PostgresTransaction(Transaction):
             self._held.add(key)
 
     def read_whole_tables(self) -> None:
-        for name, usual in _USUAL.items():
-            self.run(f"SET LOCAL {name} = {usual}")
+        usual = ", ".join(f"set_config('{name}', '{value}', TRUE)" for name, value in _USUAL.items())
+        self.run(f"SELECT {usual}")
 
     def new_ids(self, kind: str, count: int) -> range:
         return self._take_ids(kind, count)
