@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from rollbook import leftovers, verify
 from rollbook.api.metrics import Metrics
@@ -36,7 +37,10 @@ class Housekeeper:
             try:
                 self._metrics.verified(self._database.read(verify.last))
                 while not self._ended.is_set() and (found := self._database.read(leftovers.first)):
+                    started = time.monotonic()
                     self._database.write(leftovers.remove_some, found.account_id, found)
+                    # As long again for the others, who wait for answers; nobody waits for this.
+                    self._ended.wait(min(time.monotonic() - started, LOOK_SECONDS))
             except RollbookError:
                 continue  # the database is away or behind; whoever asks for something is told
             except Exception:
