@@ -28,7 +28,7 @@ format: .venv/dev  ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: .venv/dev  ## Measure side by side; ENGINE=sqlite or postgresql, ROUNDS=5, SECONDS=4
+bench: .venv/dev  ## Measure side by side; ENGINE=sqlite, ONLY=address_book, MEMBERS=10000000, ROUNDS=5, SECONDS=4
 	@$(BIN)/python -m benchmarks
 
 docs: .venv/dev  ## Write the generated reference pages anew

@@ -1,20 +1,46 @@
 """Run every benchmark: `python -m benchmarks [--write]`.
 
-The environment may say ENGINE (`sqlite`, `postgresql` or `both`), ROUNDS and SECONDS.
+The environment may say ENGINE (`sqlite`, `postgresql` or `both`), ROUNDS, SECONDS, MEMBERS (contacts of the
+big address book) and ONLY (some of the benchmarks, with commas between them).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Mapping
 
-from benchmarks import bench_create_list, bench_idle_memory, bench_read_list, report
+from benchmarks import (
+    bench_address_book,
+    bench_create_contact,
+    bench_create_list,
+    bench_idle_memory,
+    bench_read_list,
+    report,
+)
+
+RUNS: Mapping[str, report.Run] = {
+    "create_list": bench_create_list.run,
+    "create_contact": bench_create_contact.run,
+    "read_list": bench_read_list.run,
+    "address_book": bench_address_book.run,
+    "idle_memory": bench_idle_memory.run,
+}
+
+
+def chosen(only: str) -> list[report.Run]:
+    """The benchmarks that ONLY names; all when it is empty."""
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(RUNS)
+    if unknown := [name for name in names if name not in RUNS]:
+        raise SystemExit(f"ONLY must be some of {', '.join(RUNS)}, not {unknown[0]!r}.")
+    return [RUNS[name] for name in names]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure side by side.")
     parser.add_argument("--write", action="store_true", help="put the results into benchmarks/RESULTS.md")
     given = parser.parse_args()
-    report.main(bench_create_list.run, bench_read_list.run, bench_idle_memory.run, write=given.write)
+    report.main(*chosen(os.environ.get("ONLY", "")), write=given.write)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,15 @@ import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from benchmarks import load
 from benchmarks.engines import ENGINES
 
 Measurement = Callable[[], float]
-"""Measures once, on a fresh database, and returns a rate per second."""
+"""Measures once and returns a rate per second, or milliseconds."""
+
+MEMBERS_MIN = 1000
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Plan:
         connections: how many clients at a time, each a measurement.
         single_connections: with how many of them one commit per request is measured.
         generator: "wrk" or "client", see `load.drive`.
+        members: contacts of the big address book, see `book`.
     """
 
     engines: Sequence[str] = ENGINES
@@ -33,17 +37,22 @@ class Plan:
     connections: Sequence[int] = (8, 64, 256)
     single_connections: int = 64
     generator: str = field(default_factory=load.installed)
+    members: int = 10_000_000
 
 
 def plan_from_environment() -> Plan:
-    """ENGINE (`sqlite`, `postgresql` or `both`), ROUNDS and SECONDS; WORKERS is read in `engines`."""
+    """ENGINE (`sqlite`, `postgresql` or `both`), ROUNDS, SECONDS, MEMBERS; WORKERS is read in `engines`."""
     engine = os.environ.get("ENGINE", "both")
     if engine not in (*ENGINES, "both"):
         raise SystemExit(f"ENGINE must be sqlite, postgresql or both, not {engine!r}.")
+    members = int(os.environ.get("MEMBERS", Plan.members))
+    if members < MEMBERS_MIN:
+        raise SystemExit(f"MEMBERS must be at least {MEMBERS_MIN}, not {members}.")
     return Plan(
         engines=ENGINES if engine == "both" else (engine,),
         rounds=int(os.environ.get("ROUNDS", Plan.rounds)),
         seconds=float(os.environ.get("SECONDS", Plan.seconds)),
+        members=members,
     )
 
 
@@ -54,8 +63,11 @@ class Comparison:
     Args:
         what: is measured, in words.
         yardstick: in words.
-        ours, theirs: rates per second, one for each round.
-        goal: the least that the median of the ratios should be; `None` where it is only told.
+        connections: 0 where it is done without HTTP, one call after another.
+        ours, theirs: rates per second, one for each round; or milliseconds.
+        goal: the least that the median of the ratios should be, of milliseconds the most; `None` where it
+            is only told.
+        unit: "/s" or " ms".
     """
 
     what: str
@@ -65,6 +77,7 @@ class Comparison:
     ours: Sequence[float]
     theirs: Sequence[float]
     goal: float | None = None
+    unit: Literal["/s", " ms"] = "/s"
 
     @property
     def ratios(self) -> list[float]:
@@ -79,30 +92,42 @@ class Comparison:
     @property
     def met(self) -> bool | None:
         """Whether the goal is met; `None` when there is none."""
-        return None if self.goal is None else self.ratio >= self.goal
+        if self.goal is None:
+            return None
+        return self.ratio >= self.goal if self.unit == "/s" else self.ratio <= self.goal
 
 
 @dataclass(frozen=True)
-class IdleMemory:
-    """What a service takes that waits for requests."""
+class Figure:
+    """A number by itself.
 
+    Args:
+        goal: the most that it should be; `None` where it is only told.
+    """
+
+    what: str
     engine: str
-    megabytes: float
-    goal: float
-    what: str = "idle memory"
+    value: float
+    unit: str
+    goal: float | None = None
 
     @property
-    def met(self) -> bool:
-        """Whether it is below the goal."""
-        return self.megabytes < self.goal
+    def met(self) -> bool | None:
+        """Whether the goal is met; `None` when there is none."""
+        return None if self.goal is None else self.value <= self.goal
 
 
-def in_rounds(title: str, plan: Plan, measurements: Mapping[str, Measurement]) -> dict[str, list[float]]:
+def in_rounds(
+    title: str,
+    plan: Plan,
+    measurements: Mapping[str, Measurement],
+    unit: Literal["/s", " ms"] = "/s",
+) -> dict[str, list[float]]:
     """Measure everything once in each round, one after another; each round begins with another one, so
     that whatever else the machine does hits all alike.
 
     Returns:
-        For each measurement its rates, round by round.
+        For each measurement what it returned, round by round.
     """
     print(f"\n{title}", flush=True)
     names = list(measurements)
@@ -111,7 +136,7 @@ def in_rounds(title: str, plan: Plan, measurements: Mapping[str, Measurement]) -
         first = number % len(names)
         for name in [*names[first:], *names[:first]]:
             rates[name].append(measurements[name]())
-        told = ", ".join(f"{name} {rates[name][-1]:,.0f}/s" for name in names)
+        told = ", ".join(f"{name} {rounded(rates[name][-1])}{unit}" for name in names)
         print(f"  round {number + 1}: {told}", flush=True)
     return rates
 
@@ -119,3 +144,8 @@ def in_rounds(title: str, plan: Plan, measurements: Mapping[str, Measurement]) -
 def one_after_the_other(*rates: Sequence[float]) -> list[float]:
     """Round by round, the rate of work that needs each of several steps: 1 / (1/a + 1/b + ...)."""
     return [1 / sum(1 / rate for rate in step) for step in zip(*rates, strict=True)]
+
+
+def rounded(value: float) -> str:
+    """Three digits at least; more only of what is above a thousand."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

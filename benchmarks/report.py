@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.engines import Engine, Postgresql, opened
-from benchmarks.measure import Comparison, IdleMemory, Plan, plan_from_environment
+from benchmarks.measure import Comparison, Figure, Plan, plan_from_environment, rounded
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN = "<!-- results: written by `python -m benchmarks --write` -->"
@@ -23,21 +23,23 @@ LIBRARIES = ("falcon", "uvicorn", "uvloop", "httptools", "msgspec", "psycopg")
 FSYNC_MICROSECONDS_MIN = 10
 """No disk is faster; what is faster is memory."""
 
-Found = Sequence[Comparison | IdleMemory]
+Found = Sequence[Comparison | Figure]
+Run = Callable[[Plan, Engine], Found]
+"""A benchmark."""
 
 HEAD = (
     "what",
     "engine",
     "connections",
-    "ours/s",
+    "ours",
     "yardstick",
-    "yardstick/s",
+    "of the yardstick",
     "ours / yardstick",
     "goal",
 )
 
 
-def main(*runs: Callable[[Plan, Engine], Found], write: bool = False) -> None:
+def main(*runs: Run, write: bool = False) -> None:
     """Run benchmarks as the environment says, and print what they found.
 
     Args:
@@ -48,7 +50,7 @@ def main(*runs: Callable[[Plan, Engine], Found], write: bool = False) -> None:
     if fsync_microseconds() < FSYNC_MICROSECONDS_MIN:
         print("Nothing here is durable: the temporary folder is in memory. Set TMPDIR to one on a disk.")
     engines: list[str] = []
-    found: list[Comparison | IdleMemory] = []
+    found: list[Comparison | Figure] = []
     for name in plan.engines:
         with opened(name) as engine:
             engines.append(engine.version)
@@ -63,7 +65,7 @@ def main(*runs: Callable[[Plan, Engine], Found], write: bool = False) -> None:
 
 def table(found: Found) -> str:
     """A Markdown table, its columns aligned: medians, and of the ratios the spread over the rounds too."""
-    rows = [HEAD, *(_compared(each) if isinstance(each, Comparison) else _idle(each) for each in found)]
+    rows = [HEAD, *(_compared(each) if isinstance(each, Comparison) else _figure(each) for each in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -116,7 +118,8 @@ def method(plan: Plan) -> str:
         "Full durability: SQLite in WAL mode with synchronous=FULL; PostgreSQL with fsync, "
         "synchronous_commit and full_page_writes on. The service has one process on SQLite and on "
         f"PostgreSQL {Postgresql.flags[1]} (`--workers`), and so has the yardstick that answers without the "
-        "database."
+        f"database. The address book of {plan.members:,} contacts is loaded once for each engine, and so is "
+        "the small one beside it; what is compared in them is measured in turns, over HTTP on one server."
     )
 
 
@@ -159,21 +162,22 @@ def update(path: Path, text: str) -> None:
 
 
 def _compared(each: Comparison) -> tuple[str, ...]:
+    compared = ">=" if each.unit == "/s" else "<="
     return (
         each.what,
         each.engine,
-        str(each.connections),
-        f"{statistics.median(each.ours):,.0f}",
+        str(each.connections or ""),
+        f"{rounded(statistics.median(each.ours))}{each.unit}",
         each.yardstick,
-        f"{statistics.median(each.theirs):,.0f}",
+        f"{rounded(statistics.median(each.theirs))}{each.unit}",
         f"{each.ratio:.2f} ({min(each.ratios):.2f}..{max(each.ratios):.2f})",
-        "" if each.goal is None else f">= {each.goal:g} {_verdict(each.met)}",
+        "" if each.goal is None else f"{compared} {each.goal:g} {_verdict(each.met)}",
     )
 
 
-def _idle(each: IdleMemory) -> tuple[str, ...]:
-    goal = f"< {each.goal:g} MB {_verdict(each.met)}"
-    return (each.what, each.engine, "", f"{each.megabytes:.0f} MB", "", "", "", goal)
+def _figure(each: Figure) -> tuple[str, ...]:
+    goal = "" if each.goal is None else f"<= {each.goal:g} {each.unit} {_verdict(each.met)}"
+    return (each.what, each.engine, "", f"{rounded(each.value)} {each.unit}", "", "", "", goal)
 
 
 def _verdict(met: bool | None) -> str:

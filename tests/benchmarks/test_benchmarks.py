@@ -6,15 +6,31 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import httpx
 import pytest
 
-from benchmarks import bench_create_list, bench_idle_memory, bench_read_list, load, report, sample
+from benchmarks import (
+    __main__,
+    bench_address_book,
+    bench_create_contact,
+    bench_create_list,
+    bench_idle_memory,
+    bench_read_list,
+    book,
+    load,
+    report,
+    sample,
+)
 from benchmarks.bench_create_list import BODY, BOUND, CORE, HTTP, PGBENCH, SINGLE
 from benchmarks.engines import ENGINES, Engine, Running, opened, serving
 from benchmarks.load import traffic
 from benchmarks.load_client import LoadFailed, Traffic
-from benchmarks.measure import Comparison, IdleMemory, Plan, one_after_the_other, plan_from_environment
+from benchmarks.measure import Comparison, Figure, Plan, one_after_the_other, plan_from_environment
+from rollbook import lists, phones, stop_list, verify
+from rollbook.db import open_database
+from rollbook.leftovers import CHUNK_ROWS
+from rollbook.search import Search
 
 CONNECTIONS = 2
 
@@ -25,6 +41,7 @@ TINY = Plan(
     connections=(CONNECTIONS,),
     single_connections=CONNECTIONS,
     generator="client",
+    members=2 * CHUNK_ROWS + 1000,  # so that its list is removed in chunks
 )
 YARDSTICKS = {
     "sqlite": {BOUND, "bare INSERTs", HTTP, SINGLE, CORE},
@@ -58,7 +75,90 @@ def test_reading_lists_is_compared_with_a_constant(bench: Engine) -> None:
 
 def test_a_service_that_waits_takes_some_memory(bench: Engine) -> None:
     [found] = bench_idle_memory.run(TINY, bench)
-    assert 1 < found.megabytes < 1000
+    assert 1 < found.value < 1000
+
+
+def test_creating_contacts_is_compared_with_creating_lists(bench: Engine) -> None:
+    [found] = bench_create_contact.run(TINY, bench)
+    assert (found.engine, found.connections, found.yardstick) == (bench.name, CONNECTIONS, "create a list")
+    assert found.ratio > 0
+
+
+def test_the_phones_of_new_contacts_are_possible_and_of_one_length() -> None:
+    low, high = bench_create_contact.PHONES
+    assert [phones.parse(low), phones.parse(high)] == [low, high]
+    assert len(str(low)) == len(str(high))
+
+
+def test_a_big_address_book_is_compared_with_a_small_one(bench: Engine) -> None:
+    found = bench_address_book.run(TINY, bench)
+    compared = {each.what: each for each in found if isinstance(each, Comparison)}
+    figures = {each.what: each for each in found if isinstance(each, Figure)}
+    read, stop = bench_address_book.READ, bench_address_book.STOP
+    pages = {bench_address_book.PAGE, bench_address_book.PAGE_OF_LIST}
+    assert set(compared) == {read, stop, bench_address_book.ATTACH, *pages}
+    assert {each.engine for each in found} == {bench.name}
+    assert {each.unit for each in compared.values()} == {" ms"}
+    assert {what: each.connections for what, each in compared.items()} == {
+        bench_address_book.ATTACH: 0,
+        stop: 0,
+        read: CONNECTIONS,
+        **dict.fromkeys(pages, CONNECTIONS),
+    }
+    assert all(each.ratio > 0 for each in compared.values())
+    assert all(each.value > 0 for each in figures.values())
+    assert set(figures) == {
+        bench_address_book.SIZE,
+        bench_address_book.DELETE,
+        bench_address_book.WAIT,
+        bench_address_book.WAIT_MOST,
+        bench_address_book.WAIT_BEFORE,
+        bench_address_book.REMOVAL,
+    }
+    assert figures[bench_address_book.WAIT_MOST].value <= figures[bench_address_book.WAIT].value
+
+
+@pytest.mark.parametrize("members", [1000, 2345])
+def test_a_loaded_address_book_has_true_counts(bench: Engine, members: int) -> None:
+    with book.loaded(bench, members) as loaded:
+        account_id = loaded.prepared.account_id
+        database = open_database(loaded.prepared.url)
+        try:
+            assert database.read(verify.recount, account_id) == []
+            everyone = database.read(lists.stats, account_id, loaded.everyone)
+            assert (everyone.items, everyone.sms_stopped) == (members, members // book.STOPPED_EVERY)
+            assert database.read(lists.stats, account_id, loaded.few).items == book.FEW
+            found = database.read(lists.find, account_id, Search())
+            assert sum(each.items for each in found.lists) == loaded.memberships
+            chosen = [book.phone(number) for number in loaded.in_many_lists]
+            stops = database.write(stop_list.add, account_id, phones=chosen[:7], channels=["viber"])
+            assert [stop.mask for stop in stops] == [2] * 7  # not one of them was stopped before
+            found = database.read(lists.find, account_id, Search())
+            assert sum(each.stop_list_count for each in found.lists) - everyone.sms_stopped == 7 * 10
+            assert database.read(verify.recount, account_id) == []
+        finally:
+            database.close()
+
+
+def test_loading_keeps_what_the_planner_is_told_of_indexes() -> None:
+    def told(database_url: str) -> list[tuple[object, ...]]:
+        connection = apsw.Connection(database_url.removeprefix("sqlite:///"))
+        rows = connection.execute("SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY tbl, idx").fetchall()
+        connection.close()
+        return rows
+
+    with opened("sqlite") as engine:
+        with engine.database() as prepared:
+            before = told(prepared.url)
+        with book.loaded(engine, 1000) as loaded:
+            assert told(loaded.prepared.url) == before
+
+
+def test_only_some_benchmarks_can_be_chosen() -> None:
+    assert __main__.chosen("") == list(__main__.RUNS.values())
+    assert __main__.chosen("address_book, read_list") == [bench_address_book.run, bench_read_list.run]
+    with pytest.raises(SystemExit, match=r"ONLY must be some of create_list, .*, not 'everything'"):
+        __main__.chosen("everything")
 
 
 @pytest.fixture(scope="module")
@@ -137,18 +237,26 @@ def test_the_constant_is_as_large_as_the_list_that_is_read(api: httpx.Client) ->
     assert set(constant.headers) == set(found.headers)
 
 
-FOUND: list[Comparison | IdleMemory] = [
+FOUND: list[Comparison | Figure] = [
     Comparison("create a list", PGBENCH, "postgresql", 64, [900, 1000, 1100], [1000, 1000, 1000], 0.65),
     Comparison("create a list", HTTP, "postgresql", 64, [900, 1000, 1100], [2000, 2000, 2000]),
-    IdleMemory("sqlite", 130.0, 120),
+    Figure("idle memory", "sqlite", 130.0, "MB", 120),
+    Comparison("stop phones", "in a small book", "sqlite", 0, [12.34, 13, 14], [10, 10, 10], 3, " ms"),
+    Figure("size", "sqlite", 45.678, "MB"),
 ]
 
 
 def test_a_comparison_is_the_median_of_its_rounds() -> None:
-    [beside, told, memory] = FOUND
+    [beside, told, memory, _, size] = FOUND
     assert isinstance(beside, Comparison)
     assert beside.ratios == [0.9, 1.0, 1.1]
-    assert (beside.ratio, beside.met, told.met, memory.met) == (1.0, True, None, False)
+    assert [each.met for each in FOUND] == [True, None, False, True, None]
+    assert (beside.ratio, told.met, memory.met, size.met) == (1.0, None, False, None)
+
+
+def test_of_milliseconds_fewer_are_better() -> None:
+    slow = Comparison("stop", "small", "sqlite", 0, [40, 40, 20], [10, 10, 10], 3, " ms")
+    assert (slow.ratio, slow.met) == (4.0, False)
 
 
 def test_steps_that_follow_each_other_add_up_their_times() -> None:
@@ -158,8 +266,16 @@ def test_steps_that_follow_each_other_add_up_their_times() -> None:
 def test_the_table_shows_median_spread_and_whether_the_goal_is_met() -> None:
     head, line, *rows = report.table(FOUND).splitlines()
     assert {len(row) for row in rows} == {len(head)} == {len(line)}
-    assert "| 1,000  | pgbench, the bare INSERT | 1,000       | 1.00 (0.90..1.10) | >= 0.65 met" in rows[0]
-    assert "| < 120 MB MISSED" in rows[2]
+    assert _cells(rows[0])[2:] == [
+        *("64", "1,000/s", "pgbench, the bare INSERT", "1,000/s", "1.00 (0.90..1.10)", ">= 0.65 met")
+    ]
+    assert _cells(rows[2])[3:] == ["130 MB", "", "", "", "<= 120 MB MISSED"]
+    assert _cells(rows[3])[2:] == ["", "13 ms", "in a small book", "10 ms", "1.30 (1.23..1.40)", "<= 3 met"]
+    assert _cells(rows[4])[3:] == ["45.7 MB", "", "", "", ""]
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.split("|")[1:-1]]
 
 
 def test_results_are_written_between_the_marks_only(tmp_path: Path) -> None:
@@ -187,10 +303,16 @@ def test_results_in_the_repository_have_the_marks() -> None:
 
 
 def test_the_environment_says_what_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"ENGINE": "sqlite", "ROUNDS": "2", "SECONDS": "0.5"}.items():
+    for name, value in {"ENGINE": "sqlite", "ROUNDS": "2", "SECONDS": "0.5", "MEMBERS": "5000"}.items():
         monkeypatch.setenv(name, value)
     plan = plan_from_environment()
-    assert (tuple(plan.engines), plan.rounds, plan.seconds) == (("sqlite",), 2, 0.5)
+    assert (tuple(plan.engines), plan.rounds, plan.seconds, plan.members) == (("sqlite",), 2, 0.5, 5000)
+
+
+def test_a_book_that_is_too_small_to_tell_anything_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMBERS", "999")
+    with pytest.raises(SystemExit, match="MEMBERS must be at least 1000, not 999"):
+        plan_from_environment()
 
 
 def test_an_engine_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
