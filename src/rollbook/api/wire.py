@@ -426,7 +426,10 @@ def _criteria(
         )
         is_field = takes_fields and known is None and id_in_path(criterion.field)
         if not is_field and (error := search.problem(columns, criterion)):
-            problems.append(search.named(criterion, *error))
+            part, what = error
+            if part == "field" and takes_fields:
+                what += ", or the id of a contact field"
+            problems.append(search.named(criterion, part, what))
         criteria.append(criterion)
     if len(criteria) > CRITERIA_MAX:
         problems.append(Problem("search_fields", f"The search_fields may not be more than {CRITERIA_MAX}."))
