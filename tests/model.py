@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 WHEN = "when it was made"
@@ -204,7 +205,7 @@ class Book:
         return self.show_contact(id)
 
     def create_contacts(self, wanted: Sequence[Wanted], ids: Ids) -> list[Answer | tuple[object, ...]]:
-        outcomes = [answer_or_refusal(lambda each=each: self.create_contact(each, ids)) for each in wanted]  # type: ignore[misc]
+        outcomes = [answer_or_refusal(partial(self.create_contact, each, ids)) for each in wanted]
         # Shown as they are when all of them are there.
         return [self.show_contact(each["id"]) if isinstance(each, dict) else each for each in outcomes]
 
@@ -251,7 +252,7 @@ class Book:
             same = before == (self.people[id].lists, self.people[id].values)
             return {"id": id, "result": "unchanged" if same else "updated"}
 
-        return [answer_or_refusal(lambda each=each: one(each)) for each in wanted]  # type: ignore[misc]
+        return [answer_or_refusal(partial(one, each)) for each in wanted]
 
     def add_phones(self, list_id: int, phones: Sequence[int], ids: Ids) -> list[Answer | tuple[object, ...]]:
         if list_id not in self.lists:

@@ -9,6 +9,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -270,6 +271,10 @@ class AnyOrder(RuleBasedStateMachine):
         if (kind, id) not in self.born and self.started <= shown <= datetime.now(UTC):
             self.born[kind, id] = shown
         return WHEN if self.born.get((kind, id)) == shown else shown
+
+    def look(self, real: Callable[[], Any], expected: Callable[[], Any]) -> None:
+        """A step that reads, and makes nothing."""
+        self.step(real, lambda _: expected())
 
     def check(self, *touched: int) -> None:
         """The tables have what the model has, of every account; and so do the readers and
@@ -601,18 +606,18 @@ class AnyOrder(RuleBasedStateMachine):
     )
     def find_contacts(self, a: int, criteria: Any, sort: str, descending: bool, page: Any) -> None:
         for look, search in self.looks(a, "contact", criteria, sort, descending, page):
-            self.step(
-                lambda search=search: self.db.read(contact_search.find, self.ids[a], search),  # type: ignore[misc]
-                lambda _, look=look: self.books[a].find_contacts(look),  # type: ignore[misc]
+            self.look(
+                partial(self.db.read, contact_search.find, self.ids[a], search),
+                partial(self.books[a].find_contacts, look),
             )
 
     @rule(a=which_account, some=st.lists(nth, min_size=2, max_size=4), page=a_page)
     def contacts_of_lists(self, a: int, some: list[int], page: Any) -> None:
         ids = self.pick_all(a, "list", some)
         for look, search in self.looks(a, "contact", (), "id", True, page):
-            self.step(
-                lambda search=search: self.db.read(contact_search.of_lists, self.ids[a], ids, search.page),  # type: ignore[misc]
-                lambda _, look=look: self.books[a].of_lists(ids, look),  # type: ignore[misc]
+            self.look(
+                partial(self.db.read, contact_search.of_lists, self.ids[a], ids, search.page),
+                partial(self.books[a].of_lists, ids, look),
             )
 
     @rule(
@@ -628,9 +633,9 @@ class AnyOrder(RuleBasedStateMachine):
     ) -> None:
         id = self.pick(a, "list", n) if n is not None else None
         for look, search in self.looks(a, "stop", criteria, sort, descending, page):
-            self.step(
-                lambda search=search: self.db.read(stop_list.find, self.ids[a], search, list_id=id),  # type: ignore[misc]
-                lambda _, look=look: self.books[a].find_stops(look, id),  # type: ignore[misc]
+            self.look(
+                partial(self.db.read, stop_list.find, self.ids[a], search, list_id=id),
+                partial(self.books[a].find_stops, look, id),
             )
 
     @rule(
@@ -642,9 +647,9 @@ class AnyOrder(RuleBasedStateMachine):
     )
     def find_lists(self, a: int, criteria: Any, sort: str, descending: bool, page: Any) -> None:
         for look, search in self.looks(a, "list", criteria, sort, descending, page):
-            self.step(
-                lambda search=search: self.db.read(lists.find, self.ids[a], search),  # type: ignore[misc]
-                lambda _, look=look: self.books[a].find_lists(look),  # type: ignore[misc]
+            self.look(
+                partial(self.db.read, lists.find, self.ids[a], search),
+                partial(self.books[a].find_lists, look),
             )
 
     @rule(a=which_account, some=nths)
