@@ -1,0 +1,270 @@
+"""Patterns of numbering plans as automata over decimal digits.
+
+What a pattern says about ALL numbers of one length is a few runs of neighbours: `Recognizer` tells which of
+many patterns match whole numbers, `PrefixReader` where a match at the beginning ends and what its groups
+hold. Both are exact: they follow each digit, and sets of states met before are not followed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from rollbook.phones.patterns import (
+    ANY_DIGIT,
+    Choice,
+    Digit,
+    End,
+    Group,
+    Node,
+    Repeat,
+    Series,
+    UnknownPattern,
+    groups_of,
+    parse,
+)
+
+Name = TypeVar("Name", bound=Hashable)
+Value = TypeVar("Value", bound=Hashable)
+
+Run = tuple[int, Value]
+"""So many numbers in a row, and what holds for each of them."""
+
+
+class Match(NamedTuple):
+    """Where a pattern matched at the beginning of a number.
+
+    Args:
+        end: how many digits it took.
+        groups: first digit and end of each capturing group, counted from 0; `None` for one that took no part.
+    """
+
+    end: int
+    groups: tuple[tuple[int, int] | None, ...]
+
+
+_PLAIN = -1
+_AT_END = -2
+
+
+class _States:
+    """A nondeterministic automaton, built piece by piece (Thompson's construction).
+
+    From each state there is at most one move by a digit, and jumps without one, the preferred ones first. A
+    jump bears a mark: nothing, "only at the end", or the slot of a group's edge that it crosses.
+    """
+
+    def __init__(self) -> None:
+        self.moves: list[tuple[int, int] | None] = []
+        self.jumps: list[list[tuple[int, int]]] = []
+
+    def new(self) -> int:
+        self.moves.append(None)
+        self.jumps.append([])
+        return len(self.moves) - 1
+
+    def add(self, node: Node, start: int) -> int:
+        """Lets `node` be read from the state `start`; returns the state behind it."""
+        match node:
+            case Digit(allowed):
+                end = self.new()
+                state = self._jumped(start)
+                self.moves[state] = (allowed, end)
+                return end
+            case End():
+                return self._jumped(start, _AT_END)
+            case Series(parts):
+                for part in parts:
+                    start = self.add(part, start)
+                return start
+            case Choice(options):
+                end = self.new()
+                for option in options:
+                    self.jumps[self.add(option, self._jumped(start))].append((end, _PLAIN))
+                return end
+            case Repeat(part, least, most):
+                for _ in range(least):
+                    start = self.add(part, start)
+                end = self.new()
+                for _ in range(most - least):
+                    inside = self._jumped(start)  # first: it takes as much as it can
+                    self.jumps[start].append((end, _PLAIN))
+                    start = self.add(part, inside)
+                self.jumps[start].append((end, _PLAIN))
+                return end
+            case Group(number, part):
+                inside = self._jumped(start, 2 * number - 2)
+                return self._jumped(self.add(part, inside), 2 * number - 1)
+
+    def _jumped(self, start: int, mark: int = _PLAIN) -> int:
+        end = self.new()
+        self.jumps[start].append((end, mark))
+        return end
+
+
+class Recognizer(Generic[Name]):
+    """Tells which of some patterns match a number as a whole.
+
+    Args:
+        patterns: by name.
+        prefixes: patterns, by name, that count as matching when any beginning of the number matches.
+
+    Raises:
+        UnknownPattern: one of them cannot be read.
+    """
+
+    def __init__(
+        self, patterns: Iterable[tuple[Name, str]], prefixes: Iterable[tuple[Name, str]] = ()
+    ) -> None:
+        self._states = _States()
+        self._names: dict[int, Name] = {}
+        starts = []
+        for whole, some in ((True, patterns), (False, prefixes)):
+            for name, pattern in some:
+                start = self._states.new()
+                end = self._states.add(parse(pattern), start)
+                if not whole:
+                    end = self._states._jumped(end)
+                    self._states.moves[end] = (ANY_DIGIT, end)
+                starts.append(start)
+                self._names[end] = name
+        if any(mark == _AT_END for jumps in self._states.jumps for _, mark in jumps):
+            raise UnknownPattern("$ in a pattern for whole numbers")
+        self._start = self._closure(starts)
+        self._accepting = frozenset(self._names)
+        self._next: dict[frozenset[int], tuple[frozenset[int], ...]] = {}
+
+    def runs(self, length: int, value: Callable[[frozenset[Name]], Value]) -> Sequence[Run[Value]]:
+        """All numbers of `length` digits in ascending order, in runs of the same value.
+
+        Args:
+            value: what to tell of a number that matches the patterns of these names, and no other.
+        """
+        values: dict[frozenset[int], Value] = {}
+        known: dict[tuple[frozenset[int], int], Sequence[Run[Value]]] = {}
+
+        def told(states: frozenset[int]) -> Value:
+            accepted = states & self._accepting
+            if accepted not in values:
+                values[accepted] = value(frozenset(self._names[state] for state in accepted))
+            return values[accepted]
+
+        def follow(states: frozenset[int], left: int) -> Sequence[Run[Value]]:
+            if left == 0 or not states:
+                return ((10**left, told(states)),)
+            if (found := known.get((states, left))) is None:
+                found = known[states, left] = joined(follow(each, left - 1) for each in self._steps(states))
+            return found
+
+        return follow(self._start, length)
+
+    def _steps(self, states: frozenset[int]) -> tuple[frozenset[int], ...]:
+        """The states after each of the ten digits."""
+        if (found := self._next.get(states)) is None:
+            after: list[list[int]] = [[] for _ in range(10)]
+            for state in states:
+                if (move := self._states.moves[state]) is not None:
+                    for digit in range(10):
+                        if move[0] >> digit & 1:
+                            after[digit].append(move[1])
+            found = self._next[states] = tuple(map(self._closure, after))
+        return found
+
+    def _closure(self, states: Sequence[int]) -> frozenset[int]:
+        seen = set(states)
+        waiting = list(states)
+        while waiting:
+            for state, _ in self._states.jumps[waiting.pop()]:
+                if state not in seen:
+                    seen.add(state)
+                    waiting.append(state)
+        return frozenset(seen)
+
+
+_Slots = tuple[int, ...]
+_Threads = tuple[tuple[int, _Slots], ...]
+
+
+class PrefixReader:
+    """Tells where a pattern matches at the beginning of a number, as `re.match` does: of several ways that
+    one which the pattern prefers.
+
+    Args:
+        pattern: may end in `$`.
+
+    Raises:
+        UnknownPattern: it cannot be read.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        node = parse(pattern)
+        self._groups = groups_of(node)
+        self._states = _States()
+        self._begin = self._states.new()
+        self._accept = self._states.add(node, self._begin)
+
+    def runs(self, length: int) -> Sequence[Run[Match | None]]:
+        """All numbers of `length` digits in ascending order, in runs that match in the same places."""
+        known: dict[tuple[_Threads, Match | None, int], Sequence[Run[Match | None]]] = {}
+
+        def follow(threads: _Threads, best: Match | None, left: int) -> Sequence[Run[Match | None]]:
+            if left == 0 or not threads:
+                return ((10**left, best),)
+            if (found := known.get((threads, best, left))) is None:
+                found = known[threads, best, left] = joined(
+                    follow(*self._read(threads, best, digit, length - left + 1, left == 1), left - 1)
+                    for digit in range(10)
+                )
+            return found
+
+        nothing: _Slots = (-1,) * (2 * self._groups)
+        threads, best = self._spread([(self._begin, nothing)], None, 0, length == 0)
+        return follow(threads, best, length)
+
+    def _read(
+        self, threads: _Threads, best: Match | None, digit: int, at: int, at_end: bool
+    ) -> tuple[_Threads, Match | None]:
+        moved = []
+        for state, slots in threads:
+            move = self._states.moves[state]
+            if move is not None and move[0] >> digit & 1:
+                moved.append((move[1], slots))
+        return self._spread(moved, best, at, at_end)
+
+    def _spread(
+        self, threads: Sequence[tuple[int, _Slots]], best: Match | None, at: int, at_end: bool
+    ) -> tuple[_Threads, Match | None]:
+        """Follow all jumps, in order of preference. A thread that arrives ends all those behind it; those
+        before it go on and may still take its place (Pike's simulation of a backtracking matcher)."""
+        waiting = list(reversed(threads))
+        kept: list[tuple[int, _Slots]] = []
+        seen: set[int] = set()
+        while waiting:
+            state, slots = waiting.pop()
+            if state in seen:
+                continue
+            seen.add(state)
+            if state == self._accept:
+                edges = [slots[2 * group : 2 * group + 2] for group in range(self._groups)]
+                groups = tuple((first, end) if end >= 0 else None for first, end in edges)
+                return tuple(kept), Match(at, groups)
+            if self._states.moves[state] is not None:
+                kept.append((state, slots))
+            for after, mark in reversed(self._states.jumps[state]):
+                if mark >= 0:
+                    waiting.append((after, (*slots[:mark], at, *slots[mark + 1 :])))
+                elif mark == _PLAIN or at_end:
+                    waiting.append((after, slots))
+        return tuple(kept), best
+
+
+def joined(parts: Iterable[Sequence[Run[Value]]]) -> Sequence[Run[Value]]:
+    """Runs one behind the other, neighbours of the same value as one."""
+    runs: list[Run[Value]] = []
+    for part in parts:
+        for width, value in part:
+            if runs and runs[-1][1] == value:
+                runs[-1] = (runs[-1][0] + width, value)
+            else:
+                runs.append((width, value))
+    return tuple(runs)

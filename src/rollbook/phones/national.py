@@ -1,0 +1,301 @@
+"""How libphonenumber reads digits, for all of them at once.
+
+This follows `phonenumbers.parse` step by step: international prefix, country calling code, national prefix.
+Where the library decides about one number, here ranges are cut until the decision is the same for the whole
+of each. A column of `Pieces` named after the number at some step says what to add to a key to get there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from phonenumbers import PhoneMetadata
+from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE
+
+from rollbook.phones import plan, stored
+from rollbook.phones.automaton import Match, PrefixReader, Recognizer, Run
+from rollbook.phones.patterns import UnknownPattern
+from rollbook.phones.pieces import DIGITS_MAX, POWERS, Pieces, Steps, together
+from rollbook.phones.verdict import AGAIN, ASK, POSSIBLE, REASON_BITS, RETRIED, Verdict
+
+LENGTHS = range(DIGITS_MAX + 1)
+
+BEGINNINGS_MAX = 64
+"""A rule that takes more different beginnings off, all alike, would cut what is behind it as often; in China
+there are 2,000 carrier codes. Such numbers are rare: `phonenumbers` is asked."""
+
+_UNTOUCHED, _STRIPPED, _UNCLEAR = range(3)
+"""What a rule about beginnings does to a number."""
+
+_RULE_PART = r"\\(\d)|(\d+)"
+_RULE = rf"(?:{_RULE_PART})+"
+"""What goes in the place of a national prefix: digits, and groups of its pattern."""
+
+_TOO_SHORT = Verdict("too_short").packed()
+_UNKNOWN_COUNTRY_CODE = Verdict("unknown_country_code").packed()
+
+
+def international(region: str | None) -> Pieces:
+    """Digits behind a `+`: for each range a packed verdict (column `verdict`), and what to add to a key to
+    get the digits of E.164 (column `move`; where the verdict is `AGAIN`, to get the key to look up).
+
+    Args:
+        region: where it is dialled from. That matters only for what begins with no country calling code:
+            there the library tries the international prefix of the region, as in `+00 44 ...`.
+    """
+    read = _behind_plus()
+    if region is None:
+        return read
+    strange = read["verdict"] == _UNKNOWN_COUNTRY_CODE
+    dialled = _without_international_prefix(read.only(strange).set(number=0), _home(region))
+    verdict = np.choose(dialled["kind"], [dialled["verdict"], AGAIN, ASK])
+    return _table(read.only(~strange), dialled.set(verdict=verdict, move=dialled["number"]))
+
+
+def national(region: str) -> Pieces:
+    """Digits without a `+`, dialled in a region; columns as in `international`.
+
+    What is valid only as an international number is taken for one: its verdict has the flag `RETRIED`.
+    """
+    read = _without_plus(region)
+    to_retry = ((read["verdict"] & (AGAIN | ASK)) == 0) & ((read["verdict"] & REASON_BITS) != 0)
+    abroad = _behind_plus()
+    again = read.only(to_retry).set(number=0)
+    again = again.look_up(Steps(abroad.low, np.arange(len(abroad))), "number", "abroad")
+    abroad_verdict = abroad["verdict"][again["abroad"]]
+    unclear = (abroad_verdict & ASK) != 0
+    valid = ~unclear & ((abroad_verdict & REASON_BITS) == 0)
+    verdict = np.select([unclear, valid], [ASK, abroad_verdict | RETRIED], again["verdict"])
+    move = np.where(valid, abroad["move"][again["abroad"]], again["move"])
+    return _table(read.only(~to_retry), again.set(verdict=verdict, move=move))
+
+
+@cache
+def _behind_plus() -> Pieces:
+    """Digits behind a `+`, dialled from nowhere; all plans of the world, which take seconds to read."""
+    return stored.pieces("international", _read_all_plans)
+
+
+def _read_all_plans() -> Pieces:
+    parts = [_without_known_code()]
+    for code in COUNTRY_CODE_TO_REGION_CODE:
+        size = len(str(code))
+        numbers = Pieces.whole(range(DIGITS_MAX + 1 - size), number=0, ask=0)
+        numbers = _finished(numbers, plan.metadata(code), code)
+        to_front = (10**size + code - 1) * POWERS[numbers.digits()]
+        parts.append(numbers.moved(to_front).set(move=numbers["move"] - to_front))
+    return _table(*parts)
+
+
+def _without_known_code() -> Pieces:
+    """Digits that begin with no country calling code."""
+    codes = "|".join(map(str, COUNTRY_CODE_TO_REGION_CODE))
+    numbers = Pieces.whole(LENGTHS, number=0, move=0).look_up(_begins(codes), "number", "known")
+    numbers = numbers.only(numbers["known"] == 0)
+    return numbers.set(verdict=np.where(numbers.digits() <= 2, _TOO_SHORT, _UNKNOWN_COUNTRY_CODE))
+
+
+def _without_plus(region: str) -> Pieces:
+    """Digits without a `+`, dialled in a region, not retried."""
+    home = _home(region)
+    code = plan.country_code(home)
+    numbers = _without_international_prefix(Pieces.whole(LENGTHS, number=0, ask=0), home)
+    abroad = numbers.only(numbers["kind"] != _UNTOUCHED)
+    numbers = _without_own_code(numbers.only(numbers["kind"] == _UNTOUCHED), home)
+    return _table(
+        abroad.set(verdict=np.where(abroad["kind"] == _STRIPPED, AGAIN, ASK), move=abroad["number"]),
+        _finished(numbers.only(numbers["has_code"] == 1), plan.metadata(code), code),
+        _finished(numbers.only(numbers["has_code"] == 0), home, code),
+    )
+
+
+def _without_international_prefix(numbers: Pieces, home: PhoneMetadata) -> Pieces:
+    """`_parse_prefix_as_idd`: it comes off unless a 0 follows, for no country calling code begins with one.
+    The column `kind` says whether it did."""
+    numbers = numbers.set(kind=_UNTOUCHED)
+    if home.international_prefix:
+        kind, move = _beginnings(home.international_prefix, None)
+        numbers = numbers.look_up(kind, "number", "kind").look_up(move, "number", "move")
+        numbers = numbers.set(rest=numbers["number"] + numbers["move"])
+        numbers = numbers.look_up(_begins("0"), "rest", "zero_follows")
+        stripped = (numbers["kind"] == _STRIPPED) & (numbers["zero_follows"] == 0)
+        numbers = numbers.set(
+            kind=np.where((numbers["kind"] == _STRIPPED) & ~stripped, _UNTOUCHED, numbers["kind"]),
+            number=np.where(stripped, numbers["rest"], numbers["number"]),
+        )
+    return numbers
+
+
+def _without_own_code(numbers: Pieces, home: PhoneMetadata) -> Pieces:
+    """The end of `_maybe_extract_country_code`: the country calling code of the region comes off where the
+    number is too long with it, or fits the plan only without; a national prefix behind it then too. The
+    column `has_code` says whether it did."""
+    code = str(plan.country_code(home))
+    numbers = numbers.look_up(_begins(code), "number", "has_code")
+    others = numbers.only(numbers["has_code"] == 0)
+    numbers = numbers.only(numbers["has_code"] == 1)
+    off = (10 ** len(code) + int(code) - 1) * POWERS[numbers.digits("number") - len(code)]
+    numbers = _without_national_prefix(numbers.set(rest=numbers["number"] - off), home, "rest")
+    general = _general(home)
+    numbers = numbers.look_up(general, "number", "fits").look_up(general, "rest", "rest_fits")
+    too_long = numbers.digits("number") > plan.general(home).possible_length[-1]
+    has_code = ((numbers["fits"] == 0) & (numbers["rest_fits"] == 1)) | too_long
+    number = np.where(has_code, numbers["rest"], numbers["number"])
+    return together(
+        *(
+            part.pick("number", "ask", "has_code")
+            for part in (others, numbers.set(has_code=has_code, number=number))
+        )
+    )
+
+
+def _finished(numbers: Pieces, known: PhoneMetadata, code: int) -> Pieces:
+    """The end of `parse`: a national prefix comes off unless what is left is too short, and the plan of the
+    country calling code is asked."""
+    numbers = _without_national_prefix(numbers.set(rest=numbers["number"]), known, "rest")
+    long_enough = np.array(
+        [plan.length_verdict(digits, plan.general(known)).reason in ("", "too_long") for digits in LENGTHS]
+    )
+    short = numbers.digits("number") < plan.NATIONAL_DIGITS_MIN
+    take = long_enough[numbers.digits("rest")] & ~short
+    numbers = numbers.set(number=np.where(take, numbers["rest"], numbers["number"]))
+    numbers = numbers.look_up(_verdicts(code), "number", "verdict")
+    to_front = (code - 1) * POWERS[numbers.digits("number")]
+    return numbers.set(
+        verdict=np.where(numbers["ask"] == 1, ASK, numbers["verdict"]), move=numbers["number"] + to_front
+    )
+
+
+def _without_national_prefix(numbers: Pieces, known: PhoneMetadata, column: str) -> Pieces:
+    """`_maybe_strip_national_prefix_carrier_code`: not if that would turn a number of the plan into none.
+    Where it is not clear what comes off, the column `ask` becomes 1."""
+    if not known.national_prefix_for_parsing:
+        return numbers
+    kind, move = _beginnings(known.national_prefix_for_parsing, known.national_prefix_transform_rule)
+    numbers = numbers.look_up(kind, column, "kind").look_up(move, column, "move")
+    numbers = numbers.set(stripped=numbers[column] + numbers["move"])
+    general = _general(known)
+    numbers = numbers.look_up(general, column, "fits").look_up(general, "stripped", "still_fits")
+    harmed = (numbers["fits"] == 1) & (numbers["still_fits"] == 0)
+    take = (numbers["kind"] == _STRIPPED) & ~harmed
+    return numbers.set(
+        **{column: np.where(take, numbers["stripped"], numbers[column])},
+        ask=numbers["ask"] | (numbers["kind"] == _UNCLEAR),
+    )
+
+
+def _table(*parts: Pieces) -> Pieces:
+    """The result: only its two columns, and nothing to add where there is no number."""
+    numbers = together(*(part.pick("verdict", "move") for part in parts))
+    verdict = numbers["verdict"]
+    has_number = ((verdict & (POSSIBLE | AGAIN)) != 0) | ((verdict & (REASON_BITS | ASK)) == 0)
+    return numbers.set(move=np.where(has_number, numbers["move"], 0)).joined()
+
+
+def _home(region: str) -> PhoneMetadata:
+    found = PhoneMetadata.metadata_for_region(region, None)
+    assert found is not None  # callers have looked
+    return found
+
+
+@cache
+def _verdicts(code: int) -> Steps:
+    return plan.verdicts(code)
+
+
+def _general(known: PhoneMetadata) -> Steps:
+    """1 for what the general pattern of a plan matches."""
+    return _matches(plan.general(known).national_number_pattern or "")
+
+
+@cache
+def _matches(pattern: str) -> Steps:
+    try:
+        recognizer = Recognizer([("general", pattern)])
+    except UnknownPattern:
+        # The verdict on every number of the plan is `ASK` then, whatever is decided by this.
+        return Steps.of({length: [(10**length, 0)] for length in LENGTHS})
+    return Steps.of(
+        {length: recognizer.runs(length, lambda matched: int(bool(matched))) for length in LENGTHS}
+    )
+
+
+@cache
+def _begins(pattern: str) -> Steps:
+    """1 for numbers with a beginning that a pattern matches."""
+    recognizer = Recognizer((), [("beginning", pattern)])
+    return Steps.of(
+        {length: recognizer.runs(length, lambda matched: int(bool(matched))) for length in LENGTHS}
+    )
+
+
+@cache
+def _beginnings(pattern: str, rule: str | None) -> tuple[Steps, Steps]:
+    """What a prefix pattern does: `_UNTOUCHED`, `_STRIPPED` or `_UNCLEAR`, and what to add to the key.
+
+    Args:
+        rule: what to put in the place of the match, where the last group takes part in it.
+    """
+    try:
+        if rule and not re.fullmatch(_RULE, rule):
+            raise UnknownPattern(f"cannot read {rule!r}")
+        reader = PrefixReader(pattern)
+    except UnknownPattern:
+        return (
+            Steps.of({length: [(10**length, _UNCLEAR)] for length in LENGTHS}),
+            Steps.of({length: [(10**length, 0)] for length in LENGTHS}),
+        )
+    kinds: dict[int, Sequence[Run[int]]] = {0: [(1, _UNTOUCHED)]}
+    moves: dict[int, Sequence[Run[int]]] = {0: [(1, 0)]}
+    for length in LENGTHS[1:]:
+        replaced: list[Run[tuple[int, int]]] = []
+        number = 0
+        for width, match in reader.runs(length):
+            replaced += _replaced(number, width, length, match, rule)
+            number += width
+        kinds[length] = [(width, kind) for width, (kind, _) in replaced]
+        moves[length] = [(width, move) for width, (_, move) in replaced]
+    return Steps.of(kinds), Steps.of(moves)
+
+
+def _replaced(
+    number: int, width: int, length: int, match: Match | None, rule: str | None
+) -> list[Run[tuple[int, int]]]:
+    """The same for a run of numbers that all match in the same places: a run for each beginning that goes.
+
+    Args:
+        number: the first one.
+        width: how many there are.
+    """
+    if match is None:
+        return [(width, (_UNTOUCHED, 0))]
+    # What stays of the match: literal digits and groups. A group at its very end needs no cutting out.
+    gone = match.end
+    stays: list[str | tuple[int, int]] = []
+    if rule and match.groups[-1] is not None:
+        for group, literal in re.findall(_RULE_PART, rule):
+            span = match.groups[int(group) - 1] if group else literal
+            if span is not None:
+                stays.append(span)
+        if stays and isinstance(last_part := stays[-1], tuple) and last_part[1] == match.end:
+            gone = last_part[0]
+            del stays[-1]
+    left = 10 ** (length - gone)
+    first, last = number // left, (number + width - 1) // left
+    longer = any(isinstance(part, tuple) and part[1] > gone for part in stays)
+    if longer or last - first >= BEGINNINGS_MAX:
+        return [(width, (_UNCLEAR, 0))]
+    runs: list[Run[tuple[int, int]]] = []
+    for value in range(first, last + 1):
+        text = f"{value:0{gone}}" if gone else ""
+        front = "".join(part if isinstance(part, str) else text[slice(*part)] for part in stays)
+        many = min(number + width, (value + 1) * left) - max(number, value * left)
+        if len(front) + length - gone > DIGITS_MAX:
+            runs.append((many, (_UNCLEAR, 0)))
+        else:
+            move = (int(f"1{front}") - int(f"1{text}")) * left
+            runs.append((many, (_STRIPPED, move)))
+    return runs

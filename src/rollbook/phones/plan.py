@@ -1,0 +1,159 @@
+"""The numbering plan behind each country calling code: a verdict for every national number.
+
+Which numbers are valid, of which region and of which type, follows from the patterns and lengths in the
+metadata of the installed `phonenumbers`, by the rules of its functions `region_code_for_number`,
+`number_type`, `is_valid_number` and `is_possible_number_with_reason`. Here they are followed once for each
+set of patterns that a number can match, instead of once for each number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from phonenumbers import PhoneMetadata, PhoneNumberDesc, region_codes_for_country_code
+
+from rollbook.phones.automaton import Recognizer, Run
+from rollbook.phones.patterns import UnknownPattern
+from rollbook.phones.pieces import DIGITS_MAX, Steps
+from rollbook.phones.verdict import ASK, E164_DIGITS_MAX, Verdict
+
+NATIONAL_DIGITS_MIN = 2
+"""Of a national number, to libphonenumber."""
+
+_TYPES = ("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail")
+"""In the order in which `number_type` asks for them; fixed lines and mobile phones come last."""
+
+_Pattern = tuple[str, str]
+"""A region and which of its patterns."""
+
+
+def verdicts(country_code: int) -> Steps:
+    """A packed `Verdict` for each key of a national number.
+
+    Args:
+        country_code: one that exists.
+    """
+    return _Plan(country_code).verdicts()
+
+
+def metadata(country_code: int, region: str | None = None) -> PhoneMetadata:
+    """What libphonenumber knows about a region, or about the main one of a country calling code."""
+    region = region or region_codes_for_country_code(country_code)[0]
+    found = PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
+    assert found is not None  # there is metadata for each region that it lists
+    return found
+
+
+def general(known: PhoneMetadata) -> PhoneNumberDesc:
+    """What holds for all national numbers of a plan: a pattern and the possible lengths."""
+    assert known.general_desc is not None  # every plan has one
+    return known.general_desc
+
+
+def country_code(known: PhoneMetadata) -> int:
+    """The country calling code of a plan."""
+    assert known.country_code is not None
+    return known.country_code
+
+
+def length_verdict(digits: int, lengths: PhoneNumberDesc) -> Verdict:
+    """By the number of digits alone, as `is_possible_number_with_reason` has it.
+
+    Args:
+        digits: of the national number.
+        lengths: the general description of the plan, which has the possible ones.
+    """
+    if digits in lengths.possible_length_local_only:
+        return Verdict("local_only", possible=True)
+    if digits in lengths.possible_length:
+        return Verdict("", possible=True)
+    if digits < lengths.possible_length[0]:
+        return Verdict("too_short")
+    return Verdict("too_long" if digits > lengths.possible_length[-1] else "invalid_length")
+
+
+class _Plan:
+    """One country calling code, with all regions that share it."""
+
+    def __init__(self, country_code: int) -> None:
+        self.country_code = country_code
+        self.regions: Mapping[str, PhoneMetadata] = {
+            region: metadata(country_code, region) for region in region_codes_for_country_code(country_code)
+        }
+        self.main = next(iter(self.regions.values()))
+
+    def verdicts(self) -> Steps:
+        patterns = []
+        prefixes = []
+        for region, known in self.regions.items():
+            for name in ("general_desc", "fixed_line", "mobile", *_TYPES):
+                described: PhoneNumberDesc | None = getattr(known, name)
+                if described is not None and described.national_number_pattern:
+                    patterns.append(((region, name), described.national_number_pattern))
+            if known.leading_digits:
+                prefixes.append(((region, "leading_digits"), known.leading_digits))
+        try:
+            recognizer = Recognizer(patterns, prefixes)
+        except UnknownPattern:
+            return Steps.of({digits: [(10**digits, ASK)] for digits in range(DIGITS_MAX + 1)})
+        return Steps.of({digits: self._runs(recognizer, digits) for digits in range(DIGITS_MAX + 1)})
+
+    def _runs(self, recognizer: Recognizer[_Pattern], digits: int) -> Sequence[Run[int]]:
+        possible = length_verdict(digits, general(self.main)).possible
+        if not possible and not any(
+            digits in general(known).possible_length for known in self.regions.values()
+        ):
+            # No region takes a number of this length, whatever it matches.
+            return [(10**digits, self._verdict(digits, frozenset()).packed())]
+        return recognizer.runs(digits, lambda matched: self._verdict(digits, matched).packed())
+
+    def _verdict(self, digits: int, matched: frozenset[_Pattern]) -> Verdict:
+        if digits + len(str(self.country_code)) > E164_DIGITS_MAX:
+            return Verdict("too_long")
+        if digits < NATIONAL_DIGITS_MIN:
+            return Verdict("too_short")
+        region = self._region(digits, matched)
+        type = self._type(region, digits, matched) if region else None
+        length = length_verdict(digits, general(self.main))
+        if type is not None:
+            return Verdict("", length.possible, region, type)
+        if not length.possible:
+            return length
+        return Verdict(length.reason or "not_assigned", True, region)
+
+    def _region(self, digits: int, matched: frozenset[_Pattern]) -> str:
+        """`region_code_for_number`: with several regions the first that has the leading digits or, where it
+        lists none, a type for the number."""
+        if len(self.regions) == 1:
+            return next(iter(self.regions))
+        for region, known in self.regions.items():
+            if known.leading_digits:
+                if (region, "leading_digits") in matched:
+                    return region
+            elif self._type(region, digits, matched):
+                return region
+        return ""
+
+    def _type(self, region: str, digits: int, matched: frozenset[_Pattern]) -> str | None:
+        """`number_type` within a region; `None` where no pattern fits, which means that it is not valid."""
+        known = self.regions[region]
+
+        def fits(name: str) -> bool:
+            described: PhoneNumberDesc | None = getattr(known, name)
+            return (
+                described is not None
+                and (region, name) in matched
+                and (not described.possible_length or digits in described.possible_length)
+            )
+
+        if not fits("general_desc"):
+            return None
+        for name in _TYPES:
+            if fits(name):
+                return name
+        if fits("fixed_line"):
+            both = known.same_mobile_and_fixed_line_pattern or fits("mobile")
+            return "fixed_line_or_mobile" if both else "fixed_line"
+        if not known.same_mobile_and_fixed_line_pattern and fits("mobile"):
+            return "mobile"
+        return None

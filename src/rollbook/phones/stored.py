@@ -1,0 +1,69 @@
+"""Tables that take seconds to build, kept on the disk between runs.
+
+They lie in `$XDG_CACHE_HOME/rollbook` (by default `~/.cache/rollbook`), in a file for each version of
+`phonenumbers` and of the code that builds them. Where there is no such folder and none can be made, each
+process builds its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import phonenumbers
+
+from rollbook.phones.pieces import Pieces
+
+FORMAT = 1
+"""To be counted up whenever the same metadata gives other tables."""
+
+
+def pieces(name: str, build: Callable[[], Pieces]) -> Pieces:
+    """What `build` returns, from the disk if it is there and whole."""
+    base = folder()
+    if base is None:
+        return build()
+    file = base / f"phones-{name}-{phonenumbers.__version__}-{FORMAT}.npz"
+    try:
+        return _load(file)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        built = build()
+        with contextlib.suppress(OSError):
+            _save(file, built)
+        return built
+
+
+def folder() -> Path | None:
+    """Where the files are; `None` when that is nowhere (XDG Base Directory Specification, which says too that
+    a relative path in its variable is to be ignored)."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    base = named if os.path.isabs(named) else os.path.expanduser("~/.cache")
+    return Path(base) / "rollbook" if os.path.isabs(base) else None
+
+
+def _load(file: Path) -> Pieces:
+    with file.open("rb") as reading, np.load(reading, allow_pickle=False) as arrays:
+        found = {name: arrays[name] for name in arrays.files}
+    low, high = found.pop("low"), found.pop("high")
+    if any(array.dtype != np.int64 or array.shape != low.shape for array in (low, high, *found.values())):
+        raise ValueError(f"{file} is damaged")
+    return Pieces(low, high, found)
+
+
+def _save(file: Path, built: Pieces) -> None:
+    """In one step: another process sees the whole file or none."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-", delete=False) as writing:
+        try:
+            np.savez(writing, allow_pickle=False, low=built.low, high=built.high, **built.columns)
+            writing.close()
+            os.replace(writing.name, file)
+        except BaseException:
+            os.unlink(writing.name)
+            raise

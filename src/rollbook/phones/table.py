@@ -1,0 +1,60 @@
+"""The table of a region: one search tells everything about a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollbook.phones import national
+from rollbook.phones.verdict import AGAIN
+
+BEHIND_PLUS = 1 << 62
+"""Added to the key of digits that stand behind a `+`: they have a part of the table to themselves."""
+
+REGIONS_KEPT = 16
+"""Tables in memory."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A verdict for every key.
+
+    Args:
+        starts: ascending keys, each the first of a range.
+        verdicts: of each range, packed.
+        moves: what is to be added to a key of the range to get the digits of E.164 as a number; where the
+            verdict is `AGAIN`, to get the key to look up next.
+    """
+
+    starts: NDArray[np.int64]
+    verdicts: NDArray[np.int32]
+    moves: NDArray[np.int64]
+
+    def find(self, keys: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The ranges that some keys are in."""
+        return np.searchsorted(self.starts, keys, side="right") - 1
+
+
+@lru_cache(maxsize=REGIONS_KEPT)
+def table(region: str | None) -> Table:
+    """The table for numbers written in a region. The first one of a process takes a moment (with no cache on
+    the disk 3 s), each other 0.05 s, and 4 MB.
+
+    Args:
+        region: one that libphonenumber knows; with `None` there are only numbers behind a `+`.
+    """
+    abroad = national.international(region)
+    again = (abroad["verdict"] & AGAIN) != 0
+    starts = [abroad.low + BEHIND_PLUS]
+    verdicts = [abroad["verdict"]]
+    moves = [abroad["move"] - np.where(again, 0, BEHIND_PLUS)]
+    if region is not None:
+        home = national.national(region)
+        again = (home["verdict"] & AGAIN) != 0
+        starts.insert(0, home.low)
+        verdicts.insert(0, home["verdict"])
+        moves.insert(0, home["move"] + np.where(again, BEHIND_PLUS, 0))
+    return Table(np.concatenate(starts), np.concatenate(verdicts).astype(np.int32), np.concatenate(moves))
