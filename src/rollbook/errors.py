@@ -1,7 +1,7 @@
 """Every error that a caller of rollbook may see.
 
 Raised where they are known, translated once: `api/app.py` turns them into status and wire text,
-`cli.py` prints their message as a sentence.
+`cli` prints their message as a sentence.
 """
 
 from __future__ import annotations
@@ -153,3 +153,18 @@ class DatabaseInUse(RollbookError):
             f"Another rollbook serves {path} already. An embedded database has exactly one service; "
             "use PostgreSQL for several."
         )
+
+
+class NotNow(RollbookError):
+    """It exists, but is in a state in which this cannot be done."""
+
+
+class BadFile(RollbookError):
+    """A file cannot be read as a table; the sentence says what is wrong, where, and what to do."""
+
+
+class CannotWrite(RollbookError):
+    """A file cannot be written, or may not."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"{path} cannot be written: {reason}.")

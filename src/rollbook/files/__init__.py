@@ -1,0 +1,194 @@
+"""Tables of contacts in files that people have: CSV, spreadsheets, Parquet, JSON lines, vCard.
+
+`open_table` finds out what a file is and gives its rows as a stream of Arrow batches, in bounded memory. It
+knows nothing of accounts and lists. This module is light: the readers, and with them pyarrow, are imported
+when the first file is opened.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from rollbook.files.headers import guess_phone_column
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+__all__ = [
+    "FORMATS",
+    "SENTENCES",
+    "BadRow",
+    "Batch",
+    "ReadOptions",
+    "Table",
+    "guess_phone_column",
+    "open_table",
+]
+
+FORMATS = ("csv", "xlsx", "parquet", "jsonl", "vcard")
+
+SENTENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "too_many_cells": "The row has more cells than the file has columns.",
+        "text_after_quote": "Text follows a closing quotation mark, so it is not clear where the cell ends.",
+        "not_json": "The line is not JSON.",
+        "not_an_object": "The line is JSON, but not an object with a name for each value.",
+        "no_end": "The card has no END:VCARD.",
+        "outside_of_card": "The line is outside of any card.",
+        "not_a_property": "The line is no vCard property: it has no colon.",
+    }
+)
+"""Why a row could not be read: machine word -> sentence for people."""
+
+TEXT_BYTES_MAX = 10 * 1024
+"""What is kept of a bad row's text."""
+
+SAMPLE_ROWS = 20
+"""Rows from the top of a file that are there for guessing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How to read a file; what is `None` is detected.
+
+    Args:
+        format: one of `FORMATS`; `xlsx` stands for every kind of spreadsheet, `jsonl` also for one JSON
+            array.
+        encoding: any that Python knows. For CSV, JSON lines and vCard.
+        delimiter: one ASCII character, or the word `tab`. For CSV.
+        header: whether the first row names the columns. For CSV and spreadsheets.
+        sheet: the name of the spreadsheet's sheet.
+        line_bytes_max: of one row in UTF-8; one that is longer makes the file unreadable.
+        expanded_bytes_max: of the file when decompressed.
+        expansion_max: how many times its size a compressed file may be when decompressed, beyond the first
+            64 MiB. CSV of phones has a factor of 3 to 10; a bomb has 1000 (gzip's most) and more.
+        batch_rows: rows in a batch, about; batches of long rows have fewer (`csv_table.BLOCK_BYTES_MAX`).
+    """
+
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    sheet: str | None = None
+    line_bytes_max: int = 1 << 20
+    expanded_bytes_max: int = 64 << 30
+    expansion_max: int = 200
+    batch_rows: int = 250_000
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be read; the rows around it can.
+
+    Args:
+        line: where it begins, as in `Batch.lines`.
+        text: the row as it stands in the file, cut at `TEXT_BYTES_MAX`.
+        reason: a key of `SENTENCES`.
+    """
+
+    line: int
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a file, in its order.
+
+    Args:
+        cells: the table's columns, all strings. Null is a cell that the row does not have: a short row, an
+            absent key, an empty cell of a spreadsheet. An empty cell of a CSV is an empty string.
+        lines: for each row the line of the file on which it begins, from 1, as an editor shows it; the
+            sheet's row of a spreadsheet; the row's number in Parquet.
+        bad: the rows among these that cannot be read.
+        bytes_done: how much of `Table.size_bytes` is read.
+    """
+
+    cells: pa.RecordBatch
+    lines: NDArray[np.int64]
+    bad: list[BadRow]
+    bytes_done: int
+
+
+class Table(ABC):
+    """A file that is open for reading; a context manager that closes it.
+
+    Attributes:
+        format: one of `FORMATS`.
+        delimiter: of a CSV.
+        compression: `gzip`, `zstd` or `None`.
+        header: whether the columns' names are from the file.
+        sheet: the name of the spreadsheet's sheet that is read.
+        columns: their names, trimmed, no two alike; `column 1`, `column 2`... where the file has none.
+        size_bytes: of the file on the disk.
+        sample: the first rows, at most `SAMPLE_ROWS`, a cell for each column.
+    """
+
+    format: str
+    delimiter: str | None = None
+    compression: str | None = None
+    header: bool = True
+    sheet: str | None = None
+    columns: list[str]
+    size_bytes: int
+    sample: list[list[str | None]]
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def encoding(self) -> str | None:
+        """By Python's name; `None` where the format has its own. Of a file that is all ASCII so far it is
+        `utf-8`, and may change when the first other character tells."""
+        return None
+
+    @abstractmethod
+    def batches(self) -> Iterator[Batch]:
+        """The rows. May be called once.
+
+        Raises:
+            BadFile: the file cannot be read any further.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+
+def open_table(path: str | Path, options: ReadOptions | None = None) -> Table:
+    """Open a file of contacts, whatever it is.
+
+    The format is found by the content; the name decides only where the content leaves it open.
+
+    Args:
+        path: a file on the disk, plain or compressed by gzip or zstd.
+        options: what is known of it.
+
+    Raises:
+        BadFile: it cannot be read, or not with these options; the sentence says what to do.
+    """
+    from rollbook.files.detect import open_detected
+
+    return open_detected(Path(path), options or ReadOptions())
+
+
+def cut(text: str) -> str:
+    """The text of a bad row, cut at `TEXT_BYTES_MAX`."""
+    if len(text) <= TEXT_BYTES_MAX // 4:
+        return text
+    return text.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
+
+
+def padded(rows: Sequence[Sequence[str | None]], width: int) -> list[list[str | None]]:
+    """Rows of a sample, each with a cell for every column."""
+    return [[*row[:width], *[None] * (width - len(row))] for row in rows[:SAMPLE_ROWS]]

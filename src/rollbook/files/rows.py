@@ -1,0 +1,259 @@
+"""Where the rows of a CSV begin and end: RFC 4180 on raw UTF-8 bytes, block by block.
+
+Arrow reads the cells; this finds out which bytes it may be given (whole rows only), on which line of the file
+each row begins, and which rows are not clear. It follows Arrow's own reading: a quotation mark opens a quoted
+cell only as the cell's first character, in a quoted cell `""` is one mark, and elsewhere a mark is a
+character like others.
+
+Most blocks need no more than a look for line ends (no quotation marks), or one at the neighbours of every
+mark (each where it belongs, so odd and even ones open and close). Others are taken apart row by row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LF, _CR, _QUOTE = 10, 13, 34
+
+
+class Rows(NamedTuple):
+    """The whole rows at the beginning of some text.
+
+    Args:
+        end: how many bytes they take.
+        quotes: places of the marks that open and close, in turn, also beyond `end`.
+        starts: of the good rows, where they had to be found one by one; else `None`, and all are good.
+        ends: of the good rows, behind their line ends.
+        bad: first and last byte of rows in which text follows a closing mark.
+        open_quote: where a mark opens a cell that does not end in this text.
+    """
+
+    end: int
+    quotes: NDArray[np.int64]
+    starts: NDArray[np.int64] | None = None
+    ends: NDArray[np.int64] | None = None
+    bad: tuple[tuple[int, int], ...] = ()
+    open_quote: int | None = None
+
+
+_NONE: NDArray[np.int64] = np.zeros(0, np.int64)
+
+
+class Lexer:
+    """Finds rows.
+
+    Args:
+        delimiter: one ASCII character.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        self.delimiter = delimiter
+        mark = re.escape(delimiter.encode())
+        quoted = rb'"[^"]*+(?:""[^"]*+)*+"'
+        plain = rb'(?!")[^%b\r\n]*+' % mark
+        clear = rb"(?:%b[ ]*+|%b)" % (quoted, plain)
+        any_ = rb"(?:%b[^%b\r\n]*+|%b)" % (quoted, mark, plain)
+        end = rb"(?:\r\n|\n|\r(?!\Z)|%b)"
+        row = rb"%b(?:%b%b)*+" + end
+        at_end, within = rb"\r?\Z", rb"(?!)"
+        self._clear = {last: re.compile(row % (clear, mark, clear, e)) for last, e in _both(within, at_end)}
+        self._any = {last: re.compile(row % (any_, mark, any_, e)) for last, e in _both(within, at_end)}
+        self._cells = re.compile(rb"(%b)(?:%b|\Z)" % (any_, mark))
+        before = np.zeros(256, bool)
+        before[[ord(delimiter), _LF, _CR]] = True
+        self._boundary = before
+        self._beside_quote = before.copy()
+        self._beside_quote[_QUOTE] = True
+
+    def whole_rows(self, text: bytes, *, last: bool) -> Rows:
+        """The whole rows in a text that begins with a row.
+
+        Args:
+            last: the file ends here, with or without a line end.
+        """
+        if b'"' not in text:
+            return Rows(len(text) if last else _last_line_end(text), _NONE)
+        codes = np.frombuffer(text, np.uint8)
+        quotes = np.flatnonzero(codes == _QUOTE)
+        before = codes[quotes - 1]
+        if quotes[0] == 0:
+            before[0] = _LF
+        if not self._boundary[before].any():
+            # Marks inside of words only, as in names of companies: none opens a cell.
+            return Rows(len(text) if last else _last_line_end(text), _NONE)
+        closing = quotes[1::2] + 1
+        if len(closing) and closing[-1] == len(text):
+            closing = closing[:-1]
+        if self._beside_quote[before[::2]].all() and self._beside_quote[codes[closing]].all():
+            return self._regular(text, quotes, last=last)
+        return self._one_by_one(text, last=last)
+
+    def cells(self, row: bytes) -> list[str]:
+        """The cells of one row.
+
+        Args:
+            row: without its line end.
+        """
+        cells: list[str] = []
+        place = 0
+        while (match := self._cells.match(row, place)) is not None:
+            cell = match[1]
+            if cell.startswith(b'"'):
+                close = cell.rfind(b'"')
+                cell = cell[1:close].replace(b'""', b'"') + cell[close + 1 :]
+            cells.append(cell.decode(errors="replace"))
+            if match.end() == match.end(1):
+                break
+            place = match.end()
+        return cells
+
+    def each(self, text: bytes, *, last: bool) -> Iterator[tuple[bytes, int, bool]]:
+        """The rows of a text that begins with a row, one by one.
+
+        Yields:
+            Each row that is not blank, without its line end; where the next one begins; whether it is clear.
+        """
+        place = 0
+        while place < len(text):
+            match = self._clear[last].match(text, place)
+            is_clear = match is not None
+            match = match or self._any[last].match(text, place)
+            if match is None:
+                return
+            row = match[0].rstrip(b"\r\n")
+            place = match.end()
+            if row:
+                yield row, place, is_clear
+
+    def _regular(self, text: bytes, quotes: NDArray[np.int64], *, last: bool) -> Rows:
+        """Every mark is where it belongs: those in even places open, those in odd ones close."""
+        opened = None
+        if len(quotes) % 2:
+            place = len(quotes) - 1
+            while place and quotes[place - 1] == quotes[place] - 1:
+                place -= 2  # Two in a row are one mark of the cell.
+            opened = int(quotes[place])
+        if last and opened is None:
+            return Rows(len(text), quotes)
+        limit = len(text) if opened is None else opened
+        while True:
+            end = _last_line_end(text, limit)
+            place = int(np.searchsorted(quotes, end))
+            if end == 0 or place % 2 == 0:
+                return Rows(end, quotes, open_quote=opened)
+            limit = int(quotes[place - 1])
+
+    def _one_by_one(self, text: bytes, *, last: bool) -> Rows:
+        clear, any_ = self._clear[last].match, self._any[last].match
+        starts: list[int] = []
+        ends: list[int] = []
+        bad: list[tuple[int, int]] = []
+        place, size = 0, len(text)
+        while place < size:
+            match = clear(text, place)
+            if match is not None:
+                # A blank line is no row.
+                if text[place] not in b"\r\n":
+                    starts.append(place)
+                    ends.append(match.end())
+            elif (match := any_(text, place)) is not None:
+                bad.append((place, match.end()))
+            else:
+                break
+            place = match.end()
+        opened = self._open_quote(text, place) if place < size else None
+        return Rows(
+            place, _NONE, np.array(starts, np.int64), np.array(ends, np.int64), tuple(bad), open_quote=opened
+        )
+
+    def _open_quote(self, text: bytes, place: int) -> int | None:
+        """Where in the row that begins at `place` a cell is opened and does not end."""
+        while (match := self._cells.match(text, place)) is not None and match.end() > match.end(1):
+            place = match.end()
+        return place if text[place : place + 1] == b'"' and match is None else None
+
+
+class Lines:
+    """The lines of a block of whole rows.
+
+    Args:
+        text: the block.
+        quotes: places of the marks that open and close.
+    """
+
+    def __init__(self, text: bytes, end: int, quotes: NDArray[np.int64]) -> None:
+        self._codes = np.frombuffer(text, np.uint8, end)
+        self._quotes = quotes
+        self.has_cr = text.find(b"\r", 0, end) >= 0
+        self.count = int(np.count_nonzero(self._codes == _LF))
+        if self.has_cr:
+            self.count += int(np.count_nonzero(self._lone_cr()))
+        if end and self._codes[-1] not in (_LF, _CR):
+            self.count += 1
+
+    def starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where each row begins that is not blank, and the number of its line in the block, from 0."""
+        ends = self.ends()
+        rows = ends
+        if len(self._quotes):
+            rows = ends[np.searchsorted(self._quotes, ends, "right") % 2 == 0]
+        starts = np.concatenate([np.zeros(1, np.int64), rows[:-1] + 1])
+        first = self._codes[starts]
+        filled = (first != _LF) & (first != _CR)
+        starts = starts[filled]
+        return starts, np.searchsorted(ends, starts)
+
+    def of(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of the line in the block, from 0, that is at each place."""
+        return np.searchsorted(self.ends(), starts)
+
+    def ends(self) -> NDArray[np.int64]:
+        """The last byte of every line."""
+        is_end = self._codes == _LF
+        if self.has_cr:
+            is_end |= self._lone_cr()
+        ends = np.flatnonzero(is_end)
+        if len(self._codes) and not is_end[-1]:
+            ends = np.append(ends, len(self._codes) - 1)
+        return ends
+
+    def _lone_cr(self) -> NDArray[np.bool_]:
+        """A CR without an LF ends a line too."""
+        lone: NDArray[np.bool_] = self._codes == _CR
+        lone[:-1] &= self._codes[1:] != _LF
+        return lone
+
+
+def longer_than(text: bytes, end: int, limit: int) -> int | None:
+    """Where a line begins that is longer than a limit; `None` when there is none.
+
+    Such a line fills at least one of the pieces of half the limit, so that most of the text is not looked at.
+    """
+    step = max(1, limit // 2)
+    for begin in range(0, end - step + 1, step):
+        if text.find(b"\n", begin, begin + step) < 0:
+            start = text.rfind(b"\n", 0, begin) + 1
+            stop = text.find(b"\n", begin + step, end)
+            stop = end if stop < 0 else stop
+            if stop - start > limit and b"\r" not in text[start : min(stop, start + limit)]:
+                return start
+    return None
+
+
+def _last_line_end(text: bytes, limit: int | None = None) -> int:
+    """Where the last whole line before a place ends; 0 when none does."""
+    end = text.rfind(b"\n", 0, limit) + 1
+    if end:
+        return end
+    # Old files of the Mac end lines with CR alone. One at the very end may be half of a CRLF.
+    stop = len(text) if limit is None else limit
+    return text.rfind(b"\r", 0, min(stop, len(text) - 1)) + 1
+
+
+def _both(within: bytes, at_end: bytes) -> tuple[tuple[bool, bytes], tuple[bool, bytes]]:
+    return (False, within), (True, at_end)

@@ -1,0 +1,275 @@
+"""Reading vCards (RFC 6350 for 4.0, RFC 2426 for 3.0, versit 2.1): one row for each phone of each card."""
+
+from __future__ import annotations
+
+import quopri
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from rollbook.errors import BadFile
+from rollbook.files import SAMPLE_ROWS, BadRow, Batch, ReadOptions, Table, cut
+from rollbook.files.source import Source
+from rollbook.files.text import Text
+
+COLUMNS = ("phone", "phone type", "name", "first name", "last name", "email", "organization")
+
+ROWS = 20_000
+"""In a batch."""
+
+_USED = frozenset(("BEGIN", "END", "TEL", "FN", "N", "EMAIL", "ORG"))
+_NO_TYPES = frozenset(("PREF", "VOICE", "MSG", "INTERNET"))
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_PIECE_BYTES = 1 << 20
+
+
+class _Property(NamedTuple):
+    """One property.
+
+    Args:
+        line: on which it begins.
+        name: in capitals, without a group.
+        parameters: by name in capitals; those without one are types, as 2.1 writes them.
+        value: still escaped.
+    """
+
+    line: int
+    name: str
+    parameters: dict[str, list[str]]
+    value: str
+
+
+class VcardTable(Table):
+    """A file of vCards that is open for reading. A card without a phone is a row without one.
+
+    Raises:
+        BadFile: it holds no card.
+    """
+
+    format = "vcard"
+
+    def __init__(self, source: Source, options: ReadOptions) -> None:
+        self._options = options
+        self._text = Text(source, options)
+        self.size_bytes = source.size_bytes
+        self.compression = source.compression
+        self.header = False
+        self.columns = list(COLUMNS)
+        self._rows = self._read()
+        self._top = [row for _, row in zip(range(SAMPLE_ROWS), self._rows, strict=False)]
+        if not any(isinstance(row, _Row) for row in self._top):
+            raise BadFile("There is no card in the file: a card stands between BEGIN:VCARD and END:VCARD.")
+        self.sample = [list(row.cells) for row in self._top if isinstance(row, _Row)]
+
+    @property
+    def encoding(self) -> str | None:
+        """Python's name of the encoding, as far as it is known."""
+        return self._text.encoding
+
+    def batches(self) -> Iterator[Batch]:
+        """See `Table.batches`."""
+        good: list[_Row] = []
+        bad: list[BadRow] = []
+
+        def batch() -> Batch:
+            cells = zip(*(row.cells for row in good), strict=True) if good else ((),) * len(COLUMNS)
+            columns = [pa.array(column, pa.string()) for column in cells]
+            lines = np.array([row.line for row in good], np.int64)
+            return Batch(
+                pa.record_batch(columns, names=self.columns), lines, list(bad), self._text.bytes_done
+            )
+
+        for rows in (self._top, self._rows):
+            for row in rows:
+                if isinstance(row, BadRow):
+                    bad.append(row)
+                else:
+                    good.append(row)
+                if len(good) + len(bad) >= min(ROWS, self._options.batch_rows):
+                    yield batch()
+                    good.clear()
+                    bad.clear()
+        if good or bad:
+            yield batch()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._text.close()
+
+    def _read(self) -> Iterator[_Row | BadRow]:
+        card: list[_Property] | None = None
+        for line, text in _unfolded(self._text, self._options.line_bytes_max):
+            property_ = _property(line, text)
+            if property_ is None:
+                yield BadRow(line, cut(text), "not_a_property")
+            elif property_.name == "BEGIN":
+                if card is not None:
+                    yield BadRow(card[0].line, "BEGIN:VCARD", "no_end")
+                card = [property_]
+            elif card is None:
+                yield BadRow(line, cut(text), "outside_of_card")
+            elif property_.name == "END":
+                yield from _rows(card)
+                card = None
+            else:
+                card.append(property_)
+        if card is not None:
+            yield BadRow(card[0].line, "BEGIN:VCARD", "no_end")
+
+
+class _Row(NamedTuple):
+    line: int
+    cells: tuple[str | None, ...]
+
+
+def _rows(card: list[_Property]) -> Iterator[_Row]:
+    """The rows of a card: one for each phone, one without if there is none."""
+    first = {property_.name: property_ for property_ in reversed(card)}
+    name = [_unescaped(part) for part in _split(_text(first.get("N")), ";")]
+    last_name, first_name = (*name, "", "")[:2]
+    full = _unescaped(_text(first.get("FN"))) or " ".join(filter(None, (first_name, last_name)))
+    organization = ", ".join(part for part in map(_unescaped, _split(_text(first.get("ORG")), ";")) if part)
+    rest = (full, first_name, last_name, _unescaped(_text(first.get("EMAIL"))), organization)
+    about = tuple(cell or None for cell in rest)
+    phones = [property_ for property_ in card if property_.name == "TEL"]
+    for phone in phones:
+        number = _unescaped(_text(phone))
+        if number[:4].lower() == "tel:":
+            number = number[4:]
+        types = [kind for kind in _types(phone) if kind.upper() not in _NO_TYPES]
+        yield _Row(phone.line, (number or None, ",".join(types) or None, *about))
+    if not phones:
+        yield _Row(card[0].line, (None, None, *about))
+
+
+def _types(phone: _Property) -> list[str]:
+    return [kind.lower() for value in phone.parameters.get("TYPE", []) for kind in value.split(",") if kind]
+
+
+def _unfolded(text: Text, limit: int) -> Iterator[tuple[int, str]]:
+    """The logical lines that are of use, and the line on which each begins.
+
+    A line that begins with white space continues the one before it; so does, in quoted-printable, one after a
+    `=` at the end. Properties that are not used, such as photos, are passed over and not put together.
+    """
+    begin, size = 0, 0
+    parts: list[bytes] = []
+    used = printable = soft = False
+    for number, line in _physical(text, limit):
+        folded = line[:1] in (b" ", b"\t")
+        if parts and (soft or folded):
+            # RFC 2426 folds anywhere, and only the first character goes.
+            more = line[1:] if folded and not soft else line
+            if soft:
+                parts[-1] = parts[-1][:-1]
+            if used:
+                parts.append(more)
+                size += len(more)
+                if size > limit:
+                    raise BadFile(f"The property on line {begin} is longer than {limit:,} bytes.")
+            else:
+                parts[-1] = more[-1:]
+            soft = printable and line.endswith(b"=")
+            continue
+        if parts and used:
+            yield begin, b"".join(parts).decode()
+        begin, parts, size = number, [line], len(line)
+        name = line.split(b":", 1)[0].upper()
+        plain = name.split(b";", 1)[0].rsplit(b".", 1)[-1].strip().decode("ascii", "replace")
+        used = plain in _USED or b":" not in line
+        printable = b"QUOTED-PRINTABLE" in name
+        soft = printable and line.endswith(b"=")
+        if not line.strip():
+            parts, used, soft = [], False, False
+    if parts and used:
+        yield begin, b"".join(parts).decode()
+
+
+def _physical(text: Text, limit: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of a text, without their ends, and their numbers."""
+    rest, number = b"", 1
+    while piece := text.read(_PIECE_BYTES):
+        rest += piece
+        # A CR at the end may be half of a CRLF.
+        lines = _LINE_END.split(rest[:-1] if rest.endswith(b"\r") else rest)
+        rest = lines.pop() + (b"\r" if rest.endswith(b"\r") else b"")
+        if len(rest) > limit:
+            raise BadFile(f"Line {number + len(lines)} is longer than {limit:,} bytes. This is no vCard.")
+        for line in lines:
+            yield number, line
+            number += 1
+    if rest.strip():
+        yield number, rest.rstrip(b"\r")
+
+
+def _property(line: int, text: str) -> _Property | None:
+    """Take a logical line apart; `None` when it is no property."""
+    head, colon, value = _parted(text)
+    if not colon:
+        return None
+    name, *rest = _split(head, ";")
+    parameters: dict[str, list[str]] = {}
+    for parameter in rest:
+        key, equals, said = parameter.partition("=")
+        if not equals:
+            key, said = _key_of(parameter), parameter
+        parameters.setdefault(key.strip().upper(), []).append(said.strip().strip('"'))
+    return _Property(line, name.rpartition(".")[2].strip().upper(), parameters, value)
+
+
+def _key_of(parameter: str) -> str:
+    """What a parameter without a name means in 2.1."""
+    return (
+        "ENCODING" if parameter.strip().upper() in ("QUOTED-PRINTABLE", "BASE64", "8BIT", "7BIT") else "TYPE"
+    )
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    """Split at the first colon that is not within quotation marks, as parameters may have them."""
+    if '"' not in text:
+        return text.partition(":")
+    quoted = False
+    for place, char in enumerate(text):
+        if char == '"':
+            quoted = not quoted
+        elif char == ":" and not quoted:
+            return text[:place], ":", text[place + 1 :]
+    return text.partition(":")
+
+
+def _text(property_: _Property | None) -> str:
+    """The value, decoded; "" for none."""
+    if property_ is None:
+        return ""
+    if not any(said.upper() == "QUOTED-PRINTABLE" for said in property_.parameters.get("ENCODING", [])):
+        return property_.value
+    raw = quopri.decodestring(property_.value.encode())
+    charset = property_.parameters.get("CHARSET", ["utf-8"])[0]
+    try:
+        return raw.decode(charset)
+    except (LookupError, UnicodeDecodeError):
+        return raw.decode("utf-8", "replace")
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Split at a mark that no backslash stands before and that is not within quotation marks."""
+    if "\\" not in text and '"' not in text:
+        return text.split(mark)
+    parts = [""]
+    for token in re.findall(r'\\.|"[^"]*"|.', text, re.DOTALL):
+        if token == mark:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return parts
+
+
+def _unescaped(text: str) -> str:
+    if "\\" not in text:
+        return text.strip()
+    return re.sub(
+        r"\\(.)", lambda match: "\n" if match[1] in "nN" else match[1], text, flags=re.DOTALL
+    ).strip()
