@@ -1,0 +1,168 @@
+"""`rollbook account` and `rollbook key`: whose data it is, and who may do what with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+import msgspec
+
+from rollbook import accounts
+from rollbook.cli.common import database_of, date, flags, json_flag, print_json, print_table, quoted
+from rollbook.config import Settings
+
+
+@click.group()
+def account() -> None:
+    """Accounts: whose data it is."""
+
+
+@account.command("create")
+@click.argument("name")
+@flags("database_url")
+@json_flag
+def account_create(settings: Settings, name: str, as_json: bool) -> None:
+    """Create the account NAME and its sandbox."""
+    with database_of(settings) as database:
+        made = database.write(accounts.create, name=name)
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(f"Created account {made.account_id}, {made.name!r}, with sandbox {made.sandbox_id}.")
+        click.echo(f"Make a key for it: rollbook key create {quoted(made.name)}")
+
+
+@account.command("list")
+@flags("database_url")
+@json_flag
+def account_list(settings: Settings, as_json: bool) -> None:
+    """Show every account."""
+    with database_of(settings) as database:
+        found = database.read(accounts.all)
+    if as_json:
+        print_json(found)
+    else:
+        rows = [[str(row.account_id), row.name, str(row.sandbox_id), date(row.created_at)] for row in found]
+        print_table(["ID", "NAME", "SANDBOX", "CREATED (UTC)"], rows)
+
+
+@account.command("wipe-sandbox")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@flags("database_url")
+@json_flag
+def account_wipe_sandbox(settings: Settings, name: str, yes: bool, as_json: bool) -> None:
+    """Delete everything that test keys made in the account NAME; live data and all keys stay."""
+    if not yes:
+        click.confirm(f"Delete everything in the sandbox of {name!r}?", abort=True, err=True)
+    with database_of(settings) as database:
+        lists = database.write(accounts.wipe_sandbox, name=name)
+    if as_json:
+        print_json({"lists_deleted": lists})
+    else:
+        click.echo(f"Deleted {lists} contact list(s) from the sandbox of {name!r}.")
+
+
+@click.group()
+def key() -> None:
+    """API keys: who may do what in an account."""
+
+
+@key.command("create")
+@click.argument("account_name", metavar="ACCOUNT")
+@click.option(
+    "--right",
+    "rights",
+    multiple=True,
+    type=click.Choice(accounts.RIGHTS),
+    help="What it may do; repeat for more.  [default: read and write]",
+)
+@click.option("--test", is_flag=True, help="A test_ key: it sees only the account's sandbox.")
+@click.option("--label", default="", help="What it is for.")
+@flags("database_url")
+@json_flag
+def key_create(
+    settings: Settings, account_name: str, rights: tuple[str, ...], test: bool, label: str, as_json: bool
+) -> None:
+    """Make an API key for ACCOUNT. It is shown this once; only a hash of it is kept."""
+    with database_of(settings) as database:
+        made = database.write(
+            accounts.create_key,
+            account=account_name,
+            rights=rights or ("read", "write"),
+            test=test,
+            label=label,
+        )
+    if as_json:
+        print_json({"key": made.key, **msgspec.to_builtins(_shown(made.shown))})
+    else:
+        click.echo(made.key)
+        click.echo(
+            f"Key {made.shown.id} of {made.shown.account!r} ({made.shown.rights}). "
+            "It is not shown again: keep it now.",
+            err=True,
+        )
+
+
+@key.command("list")
+@click.argument("account_name", metavar="[ACCOUNT]", required=False)
+@flags("database_url")
+@json_flag
+def key_list(settings: Settings, account_name: str | None, as_json: bool) -> None:
+    """Show the keys of ACCOUNT, or of all accounts."""
+    with database_of(settings) as database:
+        found = database.read(accounts.keys, account=account_name)
+    if as_json:
+        print_json([_shown(row) for row in found])
+        return
+    rows = [
+        [
+            str(row.id),
+            row.account,
+            f"{row.hint}...",
+            row.rights,
+            row.label,
+            date(row.created_at),
+            date(row.revoked_at) if row.revoked_at else "",
+        ]
+        for row in found
+    ]
+    print_table(["ID", "ACCOUNT", "KEY", "RIGHTS", "LABEL", "CREATED (UTC)", "REVOKED"], rows)
+
+
+@key.command("revoke")
+@click.argument("key_id", metavar="ID", type=click.INT)
+@flags("database_url")
+@json_flag
+def key_revoke(settings: Settings, key_id: int, as_json: bool) -> None:
+    """Refuse key ID (see `key list`), and every token made from it, within a minute."""
+    with database_of(settings) as database:
+        revoked = database.write(accounts.revoke_key, key_id=key_id)
+    if as_json:
+        print_json(_shown(revoked))
+    else:
+        click.echo(f"Revoked key {revoked.id} ({revoked.hint}...) of {revoked.account!r}.")
+
+
+class _ShownKey(msgspec.Struct):
+    id: int
+    account: str
+    sandbox: bool
+    hint: str
+    label: str
+    rights: list[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def _shown(row: accounts.Key) -> _ShownKey:
+    return _ShownKey(
+        row.id,
+        row.account,
+        row.sandbox,
+        row.hint,
+        row.label,
+        row.rights.split(","),
+        row.created_at,
+        row.revoked_at,
+    )

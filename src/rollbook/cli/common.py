@@ -1,0 +1,140 @@
+"""What the commands share: settings as flags, a database to work in, errors as sentences, JSON and tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+import click
+import msgspec
+
+from rollbook import accounts, config
+from rollbook.config import Settings
+from rollbook.db import Database, Limits, Observer, open_database
+from rollbook.errors import RollbookError
+
+_TYPES = {str: click.STRING, int: click.INT, float: click.FLOAT}
+
+
+def flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the settings `names` (all when none are named) as flags; it gets `Settings`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        chosen = [
+            (setting, kind) for setting, kind in config.all_settings() if not names or setting.name in names
+        ]
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            flags = {setting.name: given.pop(setting.name) for setting, _ in chosen}
+            with errors_as_sentences():
+                command(config.load(flags, os.environ), **given)
+
+        for setting, kind in reversed(chosen):
+            run = click.option(
+                config.flag(setting),
+                setting.name,
+                type=_TYPES[kind],
+                default=None,
+                show_default=False,
+                help=f"{setting.metadata['help']}  [{config.variable(setting)}; default: {setting.default}]",
+            )(run)
+        return run
+
+    return decorate
+
+
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def account_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags that say whose data is meant: `account_name` and `sandbox`."""
+    command = click.option("--sandbox", is_flag=True, help="The account's sandbox, which test keys see.")(
+        command
+    )
+    return click.option(
+        "--account", "account_name", metavar="NAME", help="Whose; needed where there are several accounts."
+    )(command)
+
+
+def account_of(database: Database, name: str | None, *, sandbox: bool) -> int:
+    """The id of the account that is meant, or of its sandbox.
+
+    Raises:
+        NotFound: there is no such account.
+        UsageError: none is named and there is not just one.
+    """
+    if name is not None:
+        found = database.read(accounts.named, name)
+    else:
+        every = database.read(accounts.all)
+        if len(every) != 1:
+            known = ", ".join(account.name for account in every)
+            raise click.UsageError(
+                f"Say which account: --account NAME; there are {known}."
+                if every
+                else "There is no account yet: `rollbook account create NAME`."
+            )
+        found = every[0]
+    return found.sandbox_id if sandbox else found.account_id
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Let an error that callers may see end the command with its message and 1."""
+    try:
+        yield
+    except RollbookError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def database_of(settings: Settings, *, migrate: bool = True) -> Iterator[Database]:
+    """The database of `settings`, its schema brought up to date if `migrate`; closed afterwards."""
+    database = opened(settings)
+    try:
+        if migrate:
+            database.migrate()
+        yield database
+    finally:
+        database.close()
+
+
+def opened(settings: Settings, observer: Observer | None = None) -> Database:
+    """Open the database of `settings`; the caller closes it."""
+    limits = Limits(
+        write_queue_max=settings.write_queue_max,
+        write_batch_max=settings.write_batch_max,
+        read_queue_max=settings.read_queue_max,
+        writer_threads=settings.writer_threads,
+        reader_threads=settings.reader_threads,
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+        busy_timeout_seconds=settings.busy_timeout_seconds,
+    )
+    return open_database(settings.database_url, limits, observer)
+
+
+def print_json(value: Any) -> None:
+    """Print a value, a Struct or a list of them as one line of JSON."""
+    click.echo(msgspec.json.encode(value))
+
+
+def print_table(head: list[str], rows: list[list[str]]) -> None:
+    """Print rows under a head, each column as wide as its widest cell."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def date(moment: datetime) -> str:
+    """A moment as people read it, to the second."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def quoted(name: str) -> str:
+    """A name as a shell takes it as one word."""
+    return name if name.isalnum() else f"'{name}'"
