@@ -16,9 +16,20 @@ from benchmarks.measure import Comparison, Figure, Plan, plan_from_environment, 
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN = "<!-- results: written by `python -m benchmarks --write` -->"
+BEGIN_FILES = "<!-- results of files: written by `python -m benchmarks --write` -->"
 END = "<!-- end of results -->"
 
-LIBRARIES = ("falcon", "uvicorn", "uvloop", "httptools", "msgspec", "psycopg")
+LIBRARIES = (
+    "falcon",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "msgspec",
+    "psycopg",
+    "pyarrow",
+    "numpy",
+    "phonenumbers",
+)
 
 FSYNC_MICROSECONDS_MIN = 10
 """No disk is faster; what is faster is memory."""
@@ -39,11 +50,11 @@ HEAD = (
 )
 
 
-def main(*runs: Run, write: bool = False) -> None:
+def main(*runs: Run, write: str | None = None) -> None:
     """Run benchmarks as the environment says, and print what they found.
 
     Args:
-        write: also put it into RESULTS.md.
+        write: also put it into RESULTS.md, behind this mark.
     """
     plan = plan_from_environment()
     print(f"{machine()}\n{method(plan)}")
@@ -59,7 +70,7 @@ def main(*runs: Run, write: bool = False) -> None:
     found.sort(key=lambda each: each.what)  # stable: engines and connections stay in order
     print(f"\n{rounds(found)}\n\n{table(found)}")
     if write:
-        update(RESULTS, section(plan, engines, found))
+        update(RESULTS, section(plan, engines, found), write)
         print(f"\n{RESULTS} is up to date.")
 
 
@@ -148,17 +159,17 @@ def section(plan: Plan, engines: Sequence[str], found: Found) -> str:
     )
 
 
-def update(path: Path, text: str) -> None:
-    """Replace what is between the two marks in the file at `path`.
+def update(path: Path, text: str, begin: str = BEGIN) -> None:
+    """Replace what is between the mark `begin` and the next `END` in the file at `path`.
 
     Raises:
         ValueError: it has no such marks.
     """
-    before, _, rest = path.read_text().partition(BEGIN)
+    before, _, rest = path.read_text().partition(begin)
     _, end, after = rest.partition(END)
     if not end:
-        raise ValueError(f"{path} has no {BEGIN} ... {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        raise ValueError(f"{path} has no {begin} ... {END}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}")
 
 
 def _compared(each: Comparison) -> tuple[str, ...]:

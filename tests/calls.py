@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -50,7 +51,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/contacts/fields"): {"name": "intruder", "type": "text"},
     ("PATCH", "/api/contacts/fields/{id}"): {"name": "intruder", "description": "x", "is_visible": False},
     ("POST", "/api/contacts/fields/delete"): {"ids": ["{field}"]},
+    ("POST", "/api/numbers/check"): {"numbers": [PHONE + 1, "(050) 765-43-21"], "region": "UA"},
     ("POST", "/api/stoplist/attach"): {"phones": [PHONE + 1, PHONE + 3], "types": ["sms", "whatsapp"]},
+    ("POST", "/api/audience"): {"lists": ["{list}"], "all_of": [], "minus": [], "reachable": ["viber"]},
+    ("POST", "/api/audience/export"): {"lists": ["{list}"]},
     ("POST", "/api/stoplist/detach"): {"ids": ["{stop}"], "types": ["sms", "viber", "rcs", "whatsapp"]},
 }
 """A valid body for every route that takes one, with ids in braces."""
@@ -65,7 +69,8 @@ def filled(text: str, ids: Mapping[str, object]) -> str:
 
 def noun_of(path: str) -> str:
     """Of what the `{id}` in a path of the route table is."""
-    return "list" if "groups" in path else "field" if "fields" in path else "contact"
+    nouns = {"groups": "list", "fields": "field", "imports": "import"}
+    return next((noun for word, noun in nouns.items() if word in path), "contact")
 
 
 def made(api: httpx.Client, path: str, body: Mapping[str, Any], status: int = 201) -> Any:
@@ -99,6 +104,24 @@ def stopped(api: httpx.Client, *numbers: int, types: tuple[str, ...] = ("sms",))
 def upserted(api: httpx.Client, contacts: list[dict[str, Any]]) -> Any:
     """What became of contacts."""
     return made(api, "/api/contacts/upsert", {"contacts": contacts}, 200)
+
+
+def imported(api: httpx.Client, text: str, **options: Any) -> Any:
+    """An import of a CSV, which has just been asked for."""
+    answer = api.post("/api/imports", params={"phone_check": "possible", **options}, content=text.encode())
+    assert answer.status_code == 202, answer.text
+    return answer.json()["data"]
+
+
+def ended(api: httpx.Client, import_id: int) -> Any:
+    """An import when nothing more will happen to it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = api.get(f"/api/imports/{import_id}").json()["data"]
+        if found["state"] in ("done", "failed", "cancelled", "undone"):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"the import did not end: {found}")
 
 
 def counts(api: httpx.Client, list_id: int) -> tuple[int, int]:

@@ -33,6 +33,8 @@ SANDBOX_TABLES = (
     "leftover",
     "verification",
     "idempotent_answer",
+    "import_job",
+    "import_chunk",
 )
 """Every table that holds an account's data; `wipe_sandbox` empties them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from rollbook.errors import Invalid, Problem
@@ -59,6 +60,27 @@ class Settings:
     bulk_body_bytes_max: int = _setting(
         16_777_216, "Size of the body of a call that takes thousands of contacts, at most.", low=1024
     )
+    spool_dir: str = _setting(
+        "",
+        "Folder for the files of imports under way. Without it: beside an embedded database, its name with "
+        ".spool; else rollbook-spool in the folder that the service is started in.",
+    )
+    import_workers: int = _setting(
+        2,
+        "Processes that the service starts for imports when there are any; 0 for none, where `rollbook work` "
+        "does them.",
+        low=0,
+        high=16,
+    )
+    import_bytes_max: int = _setting(
+        4_294_967_296, "Size of a file that is sent for import, at most, as it is sent.", low=1024
+    )
+    import_keep_days: float = _setting(
+        7.0, "How long an import can be undone and its rejects be read.", low=0.000001, high=3650
+    )
+    exports_max: int = _setting(
+        2, "Exports that one process sends at once; further ones get 503.", low=1, high=64
+    )
     contact_fields: str = _setting(
         "auto",
         "Form of a contact's fields in answers: object, list, or auto (list for the vendor's generated "
@@ -100,6 +122,15 @@ class Settings:
                 problems.append(Problem(name, f"--{name.replace('_', '-')} must be one of {known}."))
         if problems:
             raise Invalid(problems)
+
+
+def spool_of(settings: Settings) -> Path:
+    """The folder for files of imports."""
+    if settings.spool_dir:
+        return Path(settings.spool_dir)
+    if settings.database_url.startswith("sqlite:///"):
+        return Path(settings.database_url.removeprefix("sqlite:///") + ".spool")
+    return Path("rollbook-spool")
 
 
 def flag(setting: Field[Any]) -> str:

@@ -1,6 +1,6 @@
 """Contacts: a phone, unique in its account, with the lists it is in and values in the account's fields.
 
-Every change of contacts goes through `insert`, `extend` and `_remove`, for one or for thousands.
+Every change of contacts goes through `insert`, `extend` and `remove`, for one or for thousands.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def delete(tx: Transaction, account_id: int, contact_id: int) -> None:
         NotFound: the account has no contact with that id.
     """
     accounts.lock(tx, account_id)
-    if not _remove(tx, account_id, [contact_id]):
+    if not remove(tx, account_id, [contact_id]):
         raise NotFound("contact", contact_id)
 
 
@@ -244,7 +244,7 @@ def delete_many(
         )
     if len(wanted) > DELETED_AT_ONCE_MAX:
         raise LimitExceeded(f"One call deletes at most {DELETED_AT_ONCE_MAX} contacts.")
-    return _remove(tx, account_id, sorted(wanted))
+    return remove(tx, account_id, sorted(wanted))
 
 
 def get_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> list[Contact]:
@@ -352,7 +352,7 @@ def extend(
         fields.store(tx, account_id, values)
 
 
-def _remove(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> int:
+def remove(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> int:
     """Remove contacts with all that hangs on them. The caller holds the account.
 
     Returns:

@@ -289,17 +289,10 @@ def store(tx: Transaction, account_id: int, values: Mapping[tuple[int, int], Can
     """
     kept = sorted((key, value) for key, value in values.items() if value is not None)
     if kept:
-        tx.run(
-            f"""
-            INSERT INTO field_value (account_id, contact_id, field_id, value, search_key)
-            SELECT :account_id, new.contact_id, new.field_id, new.value, new.search_key
-            FROM {tx.rows("new", contact_id="bigint", field_id="bigint", value="text", search_key="text")}
-            WHERE TRUE
-            ON CONFLICT (account_id, contact_id, field_id)
-            DO UPDATE SET value = excluded.value, search_key = excluded.search_key
-            """,
-            account_id=account_id,
-            new=Rows(
+        store_rows(
+            tx,
+            account_id,
+            Rows(
                 contact_id=[key[0] for key, _ in kept],
                 field_id=[key[1] for key, _ in kept],
                 value=[value.value for _, value in kept],
@@ -318,6 +311,27 @@ def store(tx: Transaction, account_id: int, values: Mapping[tuple[int, int], Can
             account_id=account_id,
             gone=Rows(contact_id=[key[0] for key in cleared], field_id=[key[1] for key in cleared]),
         )
+
+
+def store_rows(tx: Transaction, account_id: int, new: Rows) -> None:
+    """Set values.
+
+    Args:
+        new: rows of `contact_id`, `field_id`, and the `value` and `search_key` of a `Canonical`; best in the
+            order of contacts and fields.
+    """
+    tx.run(
+        f"""
+        INSERT INTO field_value (account_id, contact_id, field_id, value, search_key)
+        SELECT :account_id, new.contact_id, new.field_id, new.value, new.search_key
+        FROM {tx.rows("new", contact_id="bigint", field_id="bigint", value="text", search_key="text")}
+        WHERE TRUE
+        ON CONFLICT (account_id, contact_id, field_id)
+        DO UPDATE SET value = excluded.value, search_key = excluded.search_key
+        """,
+        account_id=account_id,
+        new=new,
+    )
 
 
 def forget(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from rollbook import accounts, counts, leftovers, search, texts
 from rollbook.db import Rows, SetBased, Taken, Transaction
-from rollbook.errors import AlreadyExists, NotFound, RollbookError
+from rollbook.errors import AlreadyExists, Invalid, NotFound, Problem, RollbookError
 from rollbook.search import COMPARISONS, TEXTUAL, Column
 
 NAME_LENGTH_MIN = 3
@@ -93,6 +93,11 @@ class ListChange(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         texts.clean(self, RULES)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: int
+    name: str
 
 
 class _Deleted(msgspec.Struct, frozen=True):
@@ -230,6 +235,39 @@ def _get(tx: Transaction, account_id: int, list_id: int) -> ContactList:
 
 
 get = SetBased(_get, get_many, one_statement=lambda _: True)
+
+
+def meant(tx: Transaction, account_id: int, words: Sequence[str]) -> list[int]:
+    """The ids of the lists that people mean.
+
+    Args:
+        words: each the name of a list, or an id, `#12`; a number is an id where no list has that name.
+
+    Raises:
+        Invalid: naming every word that means no list.
+    """
+    names = {word: texts.normal(word.strip()) for word in words}
+    ids = {word: int(digits) for word in words if (digits := word.strip().removeprefix("#")).isdecimal()}
+    found = tx.all(
+        _Named,
+        f"""
+        SELECT id, name FROM contact_list
+        WHERE account_id = :account_id AND ({tx.any_of("name", "names")} OR {tx.any_of("id", "ids")})
+        """,
+        account_id=account_id,
+        names=list(names.values()),
+        ids=[id for id in ids.values() if id <= search.ID_MAX],
+    )
+    of_name, known = {each.name: each.id for each in found}, {each.id for each in found}
+    meaning = {word: of_name.get(names[word]) or ids.get(word) for word in words}
+    problems = [
+        Problem("lists", f"There is no contact list {word!r}.")
+        for word, id in meaning.items()
+        if id is None or id not in known
+    ]
+    if problems:
+        raise Invalid(problems)
+    return [id for word in words if (id := meaning[word]) is not None]
 
 
 def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -> ContactList:

@@ -9,7 +9,7 @@ import msgspec
 
 from rollbook import accounts, counts, leftovers
 from rollbook.counts import Mask
-from rollbook.db import Rows, Transaction
+from rollbook.db import Integers, Rows, Transaction
 from rollbook.errors import LimitExceeded, UnknownIds
 
 LISTS_MAX = 100
@@ -128,6 +128,45 @@ def add(tx: Transaction, account_id: int, pairs: Iterable[Membership], masks: Ma
         new=Rows(list_id=[row.list_id for row in ordered], contact_id=[row.contact_id for row in ordered]),
     )
     counts.joined(tx, account_id, Counter(Mask(row.list_id, masks[row.contact_id]) for row in ordered))
+
+
+def add_many(tx: Transaction, account_id: int, list_id: int, contact_ids: Integers) -> None:
+    """Put contacts into a list. The caller holds the account, knows that they exist and are not in it, and
+    counts them (`counts.joined`).
+
+    Args:
+        contact_ids: ascending.
+    """
+    tx.run(
+        f"""
+        INSERT INTO membership (account_id, list_id, contact_id)
+        SELECT :account_id, :list_id, ids.value FROM {tx.integers("ids")}
+        """,
+        account_id=account_id,
+        list_id=list_id,
+        ids=contact_ids,
+    )
+
+
+def remove_many(tx: Transaction, account_id: int, list_id: int, masks: Mapping[int, int]) -> None:
+    """Take contacts out of a list. The caller holds the account.
+
+    Args:
+        masks: the stop mask of each contact; all of them are in it.
+    """
+    if not masks:
+        return
+    counts.left(tx, account_id, Counter(Mask(list_id, mask) for mask in masks.values()))
+    tx.run(
+        f"""
+        DELETE FROM membership WHERE account_id = :account_id AND list_id = :list_id AND contact_id IN (
+            SELECT gone.id FROM {tx.rows("gone", id="bigint")}
+        )
+        """,
+        account_id=account_id,
+        list_id=list_id,
+        gone=Rows(id=sorted(masks)),
+    )
 
 
 def remove_contacts(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> None:

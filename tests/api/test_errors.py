@@ -15,7 +15,19 @@ import jwt
 import pytest
 
 from rollbook.api.app import ROUTES
-from tests.calls import BODIES, PHONE, filled, made_contact, made_field, made_list, noun_of, stopped, upserted
+from tests.calls import (
+    BODIES,
+    PHONE,
+    ended,
+    filled,
+    imported,
+    made_contact,
+    made_field,
+    made_list,
+    noun_of,
+    stopped,
+    upserted,
+)
 from tests.conftest import Live
 
 INVALID = "The given data was invalid."
@@ -490,7 +502,8 @@ def test_a_key_that_may_only_read_changes_nothing(live: Live) -> None:
     with live.client(live.new_key(account)) as owner, live.client(live.new_key(account, ["read"])) as reader:
         row, field = made_list(owner, "abc")["id"], made_field(owner, "City")["id"]
         contact, [stop] = made_contact(owner, 1, groups=[row])["id"], stopped(owner, 1)
-        ids = {"list": row, "contact": contact, "field": field, "stop": stop["id"]}
+        job = ended(owner, imported(owner, f"phone\n{PHONE + 1}\n")["id"])["id"]
+        ids = {"list": row, "contact": contact, "field": field, "stop": stop["id"], "import": job}
         for route in ROUTES:
             if not route.right:
                 continue

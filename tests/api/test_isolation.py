@@ -10,7 +10,18 @@ import pytest
 
 from rollbook.api.app import NOT_FOUND, ROUTES
 from rollbook.api.edge import Route
-from tests.calls import BODIES, PHONE, filled, made_contact, made_field, made_list, noun_of, stopped
+from tests.calls import (
+    BODIES,
+    PHONE,
+    ended,
+    filled,
+    imported,
+    made_contact,
+    made_field,
+    made_list,
+    noun_of,
+    stopped,
+)
 from tests.conftest import Live
 
 SECRET = "secret name"
@@ -30,7 +41,7 @@ QUERIES = [
 
 def everything(client: httpx.Client) -> list[Any]:
     """All that an account has."""
-    paths = ("groups", "contacts", "contacts/fields", "stoplist")
+    paths = ("groups", "contacts", "contacts/fields", "stoplist", "imports")
     answers = [client.get(f"/api/{path}") for path in paths]
     assert [answer.status_code for answer in answers] == [200] * len(paths)
     return [answer.json() for answer in answers]
@@ -48,6 +59,8 @@ def book_of(client: httpx.Client) -> dict[str, object]:
     made_contact(client, 2, groups=[ids["list"], ids["other"]])
     ids["stop"] = stopped(client, 1, types=("sms", "rcs"))[0]["id"]
     stopped(client, 2, types=("viber",))
+    ids["import"] = imported(client, f"phone,name\n{PHONE + 4},x\n{SECRET},{SECRET}\n", filename=SECRET)["id"]
+    ended(client, int(str(ids["import"])))
     return ids
 
 

@@ -15,10 +15,14 @@ from benchmarks import (
     bench_address_book,
     bench_create_contact,
     bench_create_list,
+    bench_export,
     bench_idle_memory,
+    bench_import,
+    bench_phones,
     bench_read_list,
     book,
     load,
+    phone_samples,
     report,
     sample,
 )
@@ -73,9 +77,55 @@ def test_reading_lists_is_compared_with_a_constant(bench: Engine) -> None:
     assert found.ratio > 0
 
 
+def test_reading_phones_is_compared_with_phonenumbers_once(
+    bench: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_phones, "ROWS", 4000)
+    monkeypatch.setattr(bench_phones, "ROWS_OF_YARDSTICK", 100)
+    found = bench_phones.run(TINY, bench)
+    assert len(found) == (bench.name == TINY.engines[0])
+    for each in found:
+        assert each.ratio > 1
+
+
+def test_samples_of_phones_are_mostly_different_and_valid() -> None:
+    texts = phone_samples.mixed(5000, "UA", 1)
+    assert texts == phone_samples.mixed(5000, "UA", 1)
+    assert texts != phone_samples.mixed(5000, "UA", 2)
+    assert len(set(texts)) > 0.93 * len(texts)
+    found = [bench_phones.by_phonenumbers(text, "UA") for text in texts]
+    assert 0.93 < sum(each is not None for each in found) / len(found) < 0.98
+    assert len({each[1] for each in found if each}) >= 40
+    assert phone_samples.mixed(0, "UA", 1) == []
+
+
 def test_a_service_that_waits_takes_some_memory(bench: Engine) -> None:
     [found] = bench_idle_memory.run(TINY, bench)
     assert 1 < found.value < 1000
+
+
+def test_an_import_is_compared_and_others_do_not_wait_long(
+    bench: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_import, "CONNECTIONS", CONNECTIONS)
+    found = bench_import.run(TINY, bench)
+    compared = [each for each in found if isinstance(each, Comparison)]
+    assert [each.unit for each in compared] == [" ms", " ms"]
+    assert all(each.ratio > 0 for each in compared)
+    figures = {each.what: each for each in found if isinstance(each, Figure)}
+    assert {"import, memory", "import, reading", "import, merging"} < set(figures)
+    assert sum("during an import" in what for what in figures) == 2
+
+
+def test_an_export_is_compared_with_the_databases_own_shell(bench: Engine) -> None:
+    found = bench_export.run(TINY, bench)
+    compared = {each.what: each for each in found if isinstance(each, Comparison)}
+    figures = {each.what: each for each in found if isinstance(each, Figure)}
+    counts = {bench_export.COUNT.format(name) for name in ("reachable of all", "nine lists together")}
+    assert {bench_export.BOOK, bench_export.LIST} <= set(compared) | set(figures)
+    assert all((each.unit, each.engine) == (" ms", bench.name) for each in compared.values())
+    assert counts | {bench_export.MEMORY} < set(figures)
+    assert 0 < figures[bench_export.MEMORY].value < bench_export.GOAL_MEGABYTES
 
 
 def test_creating_contacts_is_compared_with_creating_lists(bench: Engine) -> None:
@@ -299,7 +349,8 @@ def test_results_without_marks_are_left_alone(tmp_path: Path) -> None:
 
 def test_results_in_the_repository_have_the_marks() -> None:
     text = report.RESULTS.read_text()
-    assert text.count(report.BEGIN) == text.count(report.END) == 1
+    assert text.count(report.BEGIN) == text.count(report.BEGIN_FILES) == 1
+    assert text.count(report.END) == 2
 
 
 def test_the_environment_says_what_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:

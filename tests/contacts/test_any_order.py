@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, cast
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -41,9 +43,11 @@ from rollbook.contacts import ContactChange, NewContact
 from rollbook.db import Database, Transaction
 from rollbook.errors import AlreadyExists, NotFound, RollbookError, UnknownIds
 from rollbook.fields import FieldChange, NewField
+from rollbook.imports import merge
+from rollbook.imports.jobs import ImportSpec
 from rollbook.lists import ListChange, NewList, Stats
 from rollbook.search import Criterion, Page, Search
-from tests.model import CHANNELS, WHEN, Book, Field, Look, Refused, Wanted
+from tests.model import CHANNELS, WHEN, Book, Field, Look, Refused, Wanted, kept
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "200"))
 STEPS = 25
@@ -197,6 +201,41 @@ _KINDS = {
     stop_list.Stop: "stop",
 }
 _names = itertools.count(1)
+
+
+def _merged(
+    tx: Transaction,
+    account_id: int,
+    list_id: int,
+    phones: list[int],
+    used: list[tuple[int, fields.Type]],
+    values: list[str | None],
+) -> list[upserts.Outcome]:
+    """What an import does with a piece of its stage; what became of each phone."""
+    accounts.lock(tx, account_id)
+    lists.get(tx, account_id, list_id)
+    goal = merge.goal(ImportSpec(list=list_id), list_id, [merge.Used(*each) for each in used])
+    staged = merge.Staged(0, np.array(phones, np.int64), [values] if used else [])
+    planned = merge.plan(tx, account_id, goal, staged)
+    merge.apply(tx, account_id, goal, staged, planned)
+    touched = set(planned.joining.tolist()) | {contact_id for contact_id, _, _ in planned.changed}
+    outcomes = []
+    for place, phone in enumerate(phones):
+        sql = "SELECT id FROM contact WHERE account_id = :account_id AND phone = :phone"
+        contact_id = tx.one(int, sql, account_id=account_id, phone=phone)
+        assert contact_id is not None
+        result: Literal["created", "updated", "unchanged"] = (
+            "created" if place in planned.new else "updated" if contact_id in touched else "unchanged"
+        )
+        outcomes.append(upserts.Outcome(contact_id, result))
+    counted = planned.counted
+    told = Counter(outcome.result for outcome in outcomes)
+    assert (counted.created, counted.updated, counted.unchanged) == (
+        told["created"],
+        told["updated"],
+        told["unchanged"],
+    )
+    return outcomes
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -474,6 +513,34 @@ class AnyOrder(RuleBasedStateMachine):
             lambda: self.db.write(upserts.add_phones, self.ids[a], id, phones),
             lambda ids: self.books[a].add_phones(id, phones, ids),
             "contact",
+        )
+        self.check(a)
+
+    @rule(a=which_account, n=nth, phones=phones, of=nth, texts=st.lists(text, min_size=5, max_size=5))
+    def merge_an_import(self, a: int, n: int, phones: list[int], of: int, texts: list[str | None]) -> None:
+        """Sorted phones, each once, as an import merges them; with values of one field if there is one."""
+        list_id, book = self.pick(a, "list", n), self.books[a]
+        field_id = list(book.fields)[of % len(book.fields)] if book.fields else None
+        ordered = sorted(set(phones))
+        values: list[str | None] = []
+        for _, text in zip(ordered, texts, strict=False):
+            try:
+                values.append(kept(book.fields[field_id].type, text) if field_id is not None else None)
+            except ValueError:
+                values.append(None)
+        wanted = [
+            Wanted(phone, (list_id,), ((field_id, value),) if field_id is not None and value else ())
+            for phone, value in zip(ordered, values, strict=True)
+        ]
+
+        def predict(ids: Iterator[int]) -> Any:
+            if list_id not in book.lists:
+                raise Refused("NotFound", "list")
+            return book.upsert(wanted, ids)
+
+        used = [(field_id, cast("fields.Type", book.fields[field_id].type))] if field_id is not None else []
+        self.step(
+            lambda: self.db.write(_merged, self.ids[a], list_id, ordered, used, values), predict, "contact"
         )
         self.check(a)
 

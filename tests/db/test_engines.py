@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
-from rollbook.db import Database, Rows, Taken, Transaction
+from rollbook.db import Database, Integers, Rows, Taken, Transaction
 from rollbook.db.base import STATEMENTS_KNOWN_MAX
 from rollbook.errors import Unavailable
 
@@ -231,3 +232,20 @@ def test_after_close_work_is_refused(db: Database) -> None:
         with pytest.raises(Unavailable):
             run(lambda tx: None)
     db.close()
+
+
+def test_an_array_of_integers_is_a_table_that_counts_its_places(db: Database) -> None:
+    numbers = array("q", [7, -(2**63), 2**63 - 1, 0, 7])
+    rows = db.read(
+        lambda tx: tx.all(
+            Placed,
+            f"SELECT place, value FROM {tx.integers('numbers')} ORDER BY place",
+            numbers=Integers(numbers),
+        )
+    )
+    assert [(row.place, row.value) for row in rows] == list(enumerate(numbers, 1))
+
+
+class Placed(msgspec.Struct):
+    place: int
+    value: int

@@ -172,7 +172,7 @@ def _command(name: str, command: click.Command) -> str:
     parts = [f"### `{name}`", f"```\n{usage}\n```", inspect.cleandoc(command.help or "")]
     options = [option for option in command.params if isinstance(option, click.Option)]
     flags = {config.flag(setting) for setting, _ in config.all_settings()}
-    own = [option for option in options if option.opts[0] not in flags]
+    own = [option for option in options if option.opts[0] not in flags and not option.hidden]
     if own:
         rows = [[_code(_spelling(option)), option.help or ""] for option in own]
         parts.append(_table(["Option", "Meaning"], rows))
@@ -184,7 +184,8 @@ def _command(name: str, command: click.Command) -> str:
 def _spelling(option: click.Option) -> str:
     kind = option.type
     value = "|".join(map(str, kind.choices)) if isinstance(kind, click.Choice) else kind.name.upper()
-    return option.opts[0] if option.is_flag else f"{option.opts[0]} {value}"
+    names = "/".join([option.opts[0], *option.secondary_opts])
+    return names if option.is_flag else f"{option.opts[0]} {value}"
 
 
 def _sentence(route: Route) -> str:
@@ -197,8 +198,9 @@ def _values(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return f"{_values(schema['anyOf'][0])}, or a field's id"
     if schema["type"] == "array":
-        return "ids"
-    kind = {"integer": "whole number", "string": "text"}[schema["type"]]
+        items = schema["items"]
+        return "ids" if items["type"] == "integer" else f"some of {_values(items)}"
+    kind = {"integer": "whole number", "string": "text", "boolean": "true or false"}[schema["type"]]
     high = schema.get("maximum")
     bounds = _range(schema.get("minimum"), None if high == search.ID_MAX else high)
     default = f"; default {schema['default']}" if "default" in schema else ""

@@ -10,13 +10,27 @@ import falcon
 import falcon.asgi
 from falcon.asgi import Request, Response
 
-from rollbook import accounts
-from rollbook.api import auth, contacts, fields, lists, members, operations, stop_list, wire
+from rollbook import accounts, config
+from rollbook.api import (
+    auth,
+    contacts,
+    exports,
+    fields,
+    imports,
+    lists,
+    members,
+    numbers,
+    operations,
+    stop_list,
+    wire,
+)
 from rollbook.api.body import Body
 from rollbook.api.edge import Bridge, Edge, Route, refuse
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, Observed
+from rollbook.api.streaming import Exporter
+from rollbook.api.uploads import Uploads
 from rollbook.api.wire import ApiError, Options
 from rollbook.config import Settings
 from rollbook.contact_search import COLUMNS as CONTACT_COLUMNS
@@ -27,11 +41,13 @@ from rollbook.errors import (
     Invalid,
     LimitExceeded,
     NotFound,
+    NotNow,
     RollbookError,
     Unavailable,
     UnknownIds,
 )
 from rollbook.fields import RULES as FIELD_RULES
+from rollbook.imports.spool import Spool
 from rollbook.lists import COLUMNS as LIST_COLUMNS
 from rollbook.lists import RULES as LIST_RULES
 from rollbook.stop_list import COLUMNS as STOP_COLUMNS
@@ -42,6 +58,7 @@ NO_CONTACT = "Invalid contact id"
 CONTACT_TAKEN = "Phone number is already exist in contact book"
 NO_FIELD = "Contact field is not found"
 FIELD_TAKEN = "Contact field is already exists"
+NO_IMPORT = "Import is not found"
 PAGE = ("page[offset]", "page[limit]", "page[after]")
 SEARCH = (*PAGE, "sort", "way", "search", "search_fields")
 
@@ -58,7 +75,9 @@ NEW_FIELD = Body(fields.FieldCreate, FIELD_RULES)
 FIELD_CHANGE = Body(fields.FieldUpdate, FIELD_RULES)
 FIELD_IDS = Body(fields.FieldsDelete)
 STOPS = Body(stop_list.StopsAdd, stop_list.RULES)
+NUMBERS = Body(numbers.NumbersCheck)
 STOP_IDS = Body(stop_list.StopsRemove, stop_list.RULES)
+AUDIENCE = Body(exports.AudienceBody)
 
 # fmt: off
 ROUTES: tuple[Route, ...] = (
@@ -104,6 +123,9 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/contacts/{id}",   contacts.delete, "write", status=204,
           empty_for_php=True, refusals=(NO_CONTACT,)),
 
+    Route("POST",   "/api/numbers/check",   numbers.check, "read", NUMBERS, numbers.CheckedNumbers,
+          bulk=True),
+
     Route("POST",   "/api/stoplist/attach", stop_list.add, "write", STOPS, stop_list.StopRows, guarded=True),
     Route("POST",   "/api/stoplist/detach", stop_list.remove, "write", STOP_IDS, wire.Nothing, guarded=True),
     Route("GET",    "/api/stoplist",        stop_list.index, "read", None, stop_list.StopIndex,
@@ -112,10 +134,37 @@ ROUTES: tuple[Route, ...] = (
           query=(*SEARCH, "contact_group_id"), columns=STOP_COLUMNS),
     Route("GET",    "/api/stoplists/search", stop_list.search, "read", None, stop_list.StopSearch,
           query=(*SEARCH, "contact_group_id"), columns=STOP_COLUMNS, alias=True),
+
+    Route("GET",    "/api/groups/{id}/export",   exports.of_list,      "read", query=exports.OPTIONS,
+          downloads=True, refusals=(NO_LIST,)),
+    Route("GET",    "/api/contacts/export",      exports.of_book,      "read", query=exports.OPTIONS,
+          downloads=True),
+    Route("GET",    "/api/contacts/{id}/export", exports.of_person,    "read", None, exports.OnePerson,
+          refusals=(NO_CONTACT,)),
+    Route("GET",    "/api/stoplist/export",      exports.of_stop_list, "read",
+          query=(*exports.FORM, "type"), downloads=True),
+    Route("POST",   "/api/audience",             exports.count_audience, "read", AUDIENCE, exports.OneCount),
+    Route("POST",   "/api/audience/export",      exports.of_audience,  "read", AUDIENCE,
+          query=exports.OF_CONTACTS, downloads=True),
+
+    Route("POST",   "/api/imports",         imports.start,   "write", None, imports.OneImport, 202,
+          uploads=True, query=imports.OPTIONS, refusals=(NO_LIST,)),
+    Route("GET",    "/api/imports",         imports.index,   "read",  None, imports.ImportIndex,
+          query=("page[limit]", "page[after]")),
+    Route("GET",    "/api/imports/{id}",    imports.get,     "read",  None, imports.OneImport,
+          refusals=(NO_IMPORT,)),
+    Route("GET",    "/api/imports/{id}/events",  imports.events,  "read", media="text/event-stream",
+          refusals=(NO_IMPORT,)),
+    Route("GET",    "/api/imports/{id}/rejects", imports.rejects, "read", media="text/csv",
+          conflicts=True, refusals=(NO_IMPORT,)),
+    Route("POST",   "/api/imports/{id}/cancel",  imports.cancel,  "write", None, imports.OneImport,
+          conflicts=True, refusals=(NO_IMPORT,)),
+    Route("POST",   "/api/imports/{id}/undo",    imports.undo,    "write", None, imports.OneImport, 202,
+          conflicts=True, refusals=(NO_IMPORT,)),
 )
 # fmt: on
 
-NOT_FOUND = {"list": NO_LIST, "contact": NO_CONTACT, "field": NO_FIELD}
+NOT_FOUND = {"list": NO_LIST, "contact": NO_CONTACT, "field": NO_FIELD, "import": NO_IMPORT}
 TAKEN = {"list": LIST_TAKEN, "contact": CONTACT_TAKEN, "field": FIELD_TAKEN}
 
 
@@ -131,6 +180,8 @@ def refusal(error: RollbookError) -> ApiError:
         return ApiError(422, TAKEN.get(error.noun, str(error)))
     if isinstance(error, (IdempotencyMismatch, LimitExceeded)):
         return ApiError(422, str(error))
+    if isinstance(error, NotNow):
+        return ApiError(409, str(error))
     if isinstance(error, Unavailable):
         return ApiError(503, str(error), headers={"Retry-After": str(error.retry_after_seconds)})
     raise error
@@ -150,6 +201,7 @@ def build(
         routes: what it answers besides `/docs`, `/openapi.json`, `/healthz`, `/readyz` and `/metrics`.
     """
     bridge = Bridge(database)
+    spool = Spool(config.spool_of(settings))
     gate = auth.Gate(
         database.write(accounts.signing_secret),
         life_seconds=settings.token_days * 86_400,
@@ -160,10 +212,12 @@ def build(
         bridge,
         gate,
         DuplicateGuard(settings.duplicate_window_seconds, settings.duplicate_repeats),
-        options=Options(settings.contact_fields, settings.phone_check),
+        options=Options(settings.contact_fields, settings.phone_check, spool),
         answers_kept_for=timedelta(hours=settings.idempotency_hours),
         body_bytes_max=settings.body_bytes_max,
         bulk_body_bytes_max=settings.bulk_body_bytes_max,
+        uploads=Uploads(spool, settings.import_bytes_max),
+        exporter=Exporter(settings.database_url, settings.exports_max),
         refusal=refusal,
     )
     app = falcon.asgi.App(middleware=[Observed(metrics, log)])

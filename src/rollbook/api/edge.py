@@ -7,6 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -20,12 +21,18 @@ from rollbook.api import wire
 from rollbook.api.auth import Gate, Principal
 from rollbook.api.body import Body
 from rollbook.api.guard import DuplicateGuard
-from rollbook.api.wire import ApiError, Call, Options, Read, Write
+from rollbook.api.streaming import Download, Exporter
+from rollbook.api.uploads import Uploads
+from rollbook.api.wire import ApiError, Call, Compute, Options, Raw, Read, Write
 from rollbook.db import Database, Job, Snapshot
-from rollbook.errors import Problem, RollbookError
+from rollbook.errors import Busy, Problem, RollbookError
 from rollbook.search import Column
 
 JSON = "application/json"
+
+COMPUTATIONS_MAX = 8
+"""Waiting and under way. The longest takes a second and a half."""
+
 _PHP = re.compile(r"OpenAPI-Generator/.*/PHP")
 
 
@@ -34,7 +41,8 @@ class Route:
     """One call of the API: its line in the route table.
 
     Args:
-        handler: `handler(call)` or, with a body, `handler(call, body)`; returns a `Read` or `Write`.
+        handler: `handler(call)` or, with a body, `handler(call, body)`; returns a `Read`, `Compute` or
+            `Write`.
         right: what the caller's key must hold; `None` for a call without a token, "" for any token.
         body: of the request.
         answer: the Struct of a successful answer; `None` for no body.
@@ -44,6 +52,10 @@ class Route:
         columns: what a search endpoint searches and sorts by.
         shows_fields: contacts go out, with their fields in the form that suits the caller.
         bulk: the body may have `bulk_body_bytes_max`.
+        uploads: the body is a file; the handler gets an `Upload`.
+        media: of an answer that is no JSON.
+        downloads: the answer is a file in one of the formats of `exports`.
+        conflicts: it is refused (409) for what is in another state.
         empty_for_php: the vendor's PHP client fails on 204 here, and gets 200 with an empty object.
         alias: another path of a route that the OpenAPI document has already.
         refusals: texts of the 422 answers that the vendor's clients know.
@@ -51,7 +63,7 @@ class Route:
 
     method: str
     path: str
-    handler: Callable[..., Read | Write]
+    handler: Callable[..., Read | Compute | Write]
     right: str | None
     body: Body | None = None
     answer: type[msgspec.Struct] | None = None
@@ -61,6 +73,10 @@ class Route:
     columns: Mapping[str, Column] | None = None
     shows_fields: bool = False
     bulk: bool = False
+    uploads: bool = False
+    media: str | None = None
+    downloads: bool = False
+    conflicts: bool = False
     empty_for_php: bool = False
     alias: bool = False
     refusals: tuple[str, ...] = ()
@@ -88,6 +104,8 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._reads_this_turn = 0
         self._snapshot: Snapshot | None = None
+        self._computer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
+        self._computing = 0
 
     def write(self, fn: Callable[..., Any], *args: Any) -> Awaitable[Any]:
         """Run `fn` in a write transaction; done when it is on disk."""
@@ -118,6 +136,21 @@ class Bridge:
             self._snapshot = self._database.snapshot()
         return self._snapshot.read(fn, *args)
 
+    async def compute(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Run `fn`, which needs no database, in a thread: one after another, so that the event loop has to
+        share the interpreter with at most one.
+
+        Raises:
+            Busy: `COMPUTATIONS_MAX` are waiting already.
+        """
+        if self._computing >= COMPUTATIONS_MAX:
+            raise Busy("The service is behind with its work; try again.")
+        self._computing += 1
+        try:
+            return await self._loop.run_in_executor(self._computer, fn, *args)
+        finally:
+            self._computing -= 1
+
     def _end_turn(self) -> None:
         self._reads_this_turn = 0
         if self._snapshot is not None:
@@ -141,6 +174,8 @@ class Edge:
         answers_kept_for: timedelta,
         body_bytes_max: int,
         bulk_body_bytes_max: int,
+        uploads: Uploads,
+        exporter: Exporter,
         refusal: Callable[[RollbookError], ApiError],
     ) -> None:
         self._bridge = bridge
@@ -150,6 +185,8 @@ class Edge:
         self._options = options
         self._body_bytes_max = body_bytes_max
         self._bulk_body_bytes_max = bulk_body_bytes_max
+        self._uploads = uploads
+        self._exporter = exporter
         self._refusal = refusal
         self._encode = msgspec.json.Encoder().encode
 
@@ -192,26 +229,51 @@ class Edge:
             route.shows_fields and self._fields_as_list(req, wanted),
         )
         key = None
+        if route.method != "GET" and principal:
+            key = req.get_header("Idempotency-Key")
+        if route.uploads:
+            async with self._uploads.received(req, hashed=key is not None) as upload:
+                work = route.handler(call, upload)
+                await self._perform(route, req, resp, call, work, key, upload.digest)
+            return
         data = b""
         if route.method != "GET":
             data = await self._body(req, self._bulk_body_bytes_max if route.bulk else self._body_bytes_max)
-            if principal:
-                key = req.get_header("Idempotency-Key")
         if route.guarded and key is None:
             self._guard.check((call.account_id, route.method, req.path, hash(data)), time.monotonic())
         work = route.handler(call, route.body.read(data)) if route.body else route.handler(call)
-        args = (call.account_id, *work.args) if principal else work.args
         if wanted and (applied := _applied(route, wanted)):
             resp.set_header("Preference-Applied", applied)
+        await self._perform(route, req, resp, call, work, key, data)
+
+    async def _perform(
+        self,
+        route: Route,
+        req: Request,
+        resp: Response,
+        call: Call,
+        work: Read | Compute | Write,
+        key: str | None,
+        data: bytes,
+    ) -> None:
+        args = (call.account_id, *work.args) if route.right is not None else work.args
         if isinstance(work, Read):
             read = self._bridge.read_quickly if work.quick else self._bridge.read
             body = work.show(await read(work.fn, *args))
+        elif isinstance(work, Compute):
+            body = work.show(await self._bridge.compute(work.fn, *work.args))
         elif key is None:
             body = work.show(await self._bridge.write(work.fn, *args))
         else:
             await self._answer_once(route, req, resp, work, args, key, data)
             return
         resp.status = route.status
+        if isinstance(body, Download):
+            await self._exporter.send(req, resp, call.account_id, body)
+            return
+        if isinstance(body, Raw):
+            body.send(resp, self._bridge.read)
+            return
         if body is None and route.empty_for_php and _PHP.fullmatch(req.get_header("User-Agent") or ""):
             resp.status, body = 200, {}
         if body is not None:

@@ -16,13 +16,16 @@ import msgspec
 
 import rollbook
 from rollbook import idempotency, search
-from rollbook.api import auth, contacts, fields, lists, members, stop_list, wire
+from rollbook.api import auth, contacts, exports, fields, imports, lists, members, numbers, stop_list, wire
 from rollbook.api.body import Body
 from rollbook.api.edge import JSON, Route
+from rollbook.api.file_options import FILE_OPTIONS, FORM_SCHEMA
 from rollbook.api.wire import ApiError, ErrorBody, FieldError
 from rollbook.channels import CHANNELS
 from rollbook.config import Settings
 from rollbook.errors import IdempotencyMismatch, Invalid
+from rollbook.exports import COMPRESSIONS
+from rollbook.exports import MEDIA as MEDIA_OF_EXPORTS
 from rollbook.search import COMPARISONS, TEXTUAL
 
 DESCRIPTION = f"""The book of record for who may be messaged: contacts, contact lists
@@ -92,6 +95,17 @@ NOUNS: Mapping[str, Noun] = {
         "Stops",
         stop_list.LIMIT,
     ),
+    "exports": Noun(
+        "Exports and audiences", "Files of contacts, whom a message would reach, and one person's data."
+    ),
+    "numbers": Noun("Phone numbers", "What can be told about a number without the book.", "", "Numbers"),
+    "imports": Noun(
+        "Imports",
+        "Files of contacts, read into the book in the background.",
+        "Import",
+        "Imports",
+        imports.PAGE_LIMIT,
+    ),
 }
 LIMITS: Mapping[Callable[..., Any], int] = {
     contacts.index: contacts.LIMIT_OF_INDEX,
@@ -109,10 +123,13 @@ OPEN = (
 )
 """Those of `operations.py`: path, operationId, summary, media type and example of the answer."""
 
-VERBS: Mapping[str, str] = {"index": "list", "delete_many": "deleteMany", "stats": "count"}
+VERBS: Mapping[str, str] = {"index": "list", "delete_many": "deleteMany", "stats": "count",
+    "of_list": "exportContactList", "of_book": "exportContacts", "of_stop_list": "exportStops",
+    "of_audience": "exportAudience", "of_person": "exportContact", "count_audience": "countAudience",
+}  # fmt: skip
 """Words for handlers whose own name is not the caller's verb."""
 
-MANY = ("index", "search", "delete_many", "upsert")
+MANY = ("index", "search", "delete_many", "upsert", "check")
 
 _TOKEN = auth.Token("eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2lnbmF0dXJl")
 _ABOUT = "Everyone who ordered this year"
@@ -139,6 +156,8 @@ _STATS = {
     for channel, stopped in {"sms": 30, "viber": 12, "rcs": 0, "whatsapp": 4}.items()
 }
 
+_IMPORT = imports.EXAMPLE
+
 BODIES: Mapping[Callable[..., Any], msgspec.Struct] = {
     auth.login: auth.LoginBody("live_0123456789abcdefghij"),
     lists.create: lists.ListCreate("Customers", _ABOUT, False),
@@ -157,6 +176,9 @@ BODIES: Mapping[Callable[..., Any], msgspec.Struct] = {
     fields.delete_many: fields.FieldsDelete([3]),
     stop_list.add: stop_list.StopsAdd([380000000001], ["sms", "viber"]),
     stop_list.remove: stop_list.StopsRemove([5], ["viber"]),
+    numbers.check: numbers.NumbersCheck(["(050) 765-43-21", "12"], "UA"),
+    exports.count_audience: exports.AudienceBody([1], [], [], ["viber"]),
+    exports.of_audience: exports.AudienceBody([1], [], [], ["viber"]),
 }
 """An example of what each handler takes."""
 
@@ -185,8 +207,26 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
     stop_list.remove: wire.Nothing(),
     stop_list.index: stop_list.StopIndex([_STOP], 1, None),
     stop_list.search: stop_list.StopSearch([_STOP], _STOP_META),
+    numbers.check: numbers.EXAMPLE,
+    exports.count_audience: exports.OneCount(exports.Count(1243)),
+    exports.of_person: exports.OnePerson(exports.EXAMPLE),
+    imports.start: imports.OneImport(imports.EXAMPLE_WAITING),
+    imports.index: imports.ImportIndex([_IMPORT], None),
+    imports.get: imports.OneImport(_IMPORT),
+    imports.cancel: imports.OneImport(msgspec.structs.replace(_IMPORT, state="merging")),
+    imports.undo: imports.OneImport(msgspec.structs.replace(_IMPORT, state="undoing")),
 }
 """An example of what each handler answers."""
+
+FILE = "phone,City\n380000000001,Kyiv\n"
+MEDIA: Mapping[str, Any] = {
+    "text/csv": "line,reason,message,phone,City,row\n7,too_short,The phone is too short.,123,Kyiv,\n",
+    "text/event-stream": {"event": "merging", "id": "1", "data": '{"id":1,"state":"merging"}'},
+}
+"""Examples of what goes in and out that is no JSON."""
+
+ROWS = 'phone,id,created_at,stopped,City\n380000000001,7,2022-04-28T14:21:16Z,"sms","Kyiv"\n'
+"""Of an export as CSV."""
 
 HEADERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "X-Request-Id": ("Names this request in the service's log.", {"type": "string", "maxLength": 128}),
@@ -194,6 +234,7 @@ HEADERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "WWW-Authenticate": ("How to authenticate.", {"type": "string", "const": 'Bearer realm="rollbook"'}),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
     "Idempotent-Replayed": ("It is the answer to an earlier request.", {"type": "string", "const": "true"}),
+    "Content-Disposition": ("That it is a file, and its name.", {"type": "string"}),
     "Preference-Applied": (
         "What this answer follows.",
         {"type": "string", "pattern": r"^(dates=rfc3339|fields=(list|object)|, )+$"},
@@ -207,12 +248,15 @@ REFUSALS: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
     403: ("The key lacks the right that this needs.", "This key does not have the right '{right}'.", ()),
     404: ("No such path.", "There is no such route.", ()),
     405: ("The path does not take the method.", "This route does not take PATCH.", ("Allow",)),
+    409: ("It is in a state in which this cannot be done.",
+          "Import 1 cannot be undone: it is merging.", ()),
     413: ("The body is too large.", f"The body is larger than {Settings().body_bytes_max} bytes.", ()),
     415: ("The body is not JSON.", f"The body must be JSON: send Content-Type: {JSON}, not text/plain.", ()),
     429: ("The same request came too often within a short time.", "Too many duplicate request detected",
           ("Retry-After",)),
     503: ("The service cannot do it now.", "The service is behind with its work; try again.",
           ("Retry-After",)),
+    507: ("The disk did not take the file.", "The disk did not take the file: No space left on device.", ()),
 }  # fmt: skip
 """What each status means, an example of its message, its headers: the same on every route."""
 
@@ -308,6 +352,18 @@ def _operation(route: Route) -> dict[str, Any]:
             "required": any(field.required for field in fields),
             "content": _content(route.body.kind, BODIES.get(route.handler)),
         }
+    if route.uploads:
+        file: dict[str, Any] = {"type": "string", "format": "binary", "description": "The file itself."}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {
+                "application/octet-stream": {"schema": file, "example": FILE},
+                "multipart/form-data": {
+                    "schema": FORM_SCHEMA,
+                    "example": {"file": FILE, "list": "Customers"},
+                },
+            },
+        }
     operation["responses"] = {str(route.status): _success(route)} | dict(_refusals(route))
     return operation
 
@@ -321,6 +377,10 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
     if "{id}" in route.path:
         yield ID
     for name in route.query:
+        if route.downloads:
+            about, schema = exports.PARAMETERS[name]
+            yield _parameter("query", name, about, **schema)
+            continue
         yield from _query(name, route.columns or {}, _limit(route), takes_fields=route.shows_fields)
     if route.shows_fields:
         yield PREFER_OF_CONTACTS
@@ -336,7 +396,7 @@ def _limit(route: Route) -> int:
 
 def _takes_key(route: Route) -> bool:
     """Only what changes something is worth keeping the answer of; tokens are not."""
-    return route.method != "GET" and bool(route.right)
+    return route.method != "GET" and route.right not in (None, "", "read")
 
 
 def _query(
@@ -371,6 +431,8 @@ def _query(
     elif name == "contact_group_id":
         what = "Only phones of contacts in that list."
         yield _parameter("query", name, what, minimum=1, **whole)
+    elif name in FILE_OPTIONS:
+        yield _parameter("query", name, FILE_OPTIONS[name].about, **FILE_OPTIONS[name].schema)
     else:
         raise ValueError(f"The query parameter {name} has no description.")
 
@@ -413,12 +475,29 @@ def _success(route: Route) -> dict[str, Any]:
         headers.append("Preference-Applied")
     if _takes_key(route):
         headers.append("Idempotent-Replayed")
+    if route.downloads:
+        return _download(headers)
+    if route.media is not None:
+        kind = "object" if isinstance(MEDIA[route.media], Mapping) else "string"
+        content = {route.media: {"schema": {"type": kind}, "example": MEDIA[route.media]}}
+        return {"description": "What was asked for.", "headers": _headers(headers), "content": content}
     if route.answer is None:
         return {"description": "It is done; there is no body.", "headers": _headers(headers)}
     return {
         "description": inspect.getdoc(route.answer) or route.answer.__name__,
         "headers": _headers(headers),
         "content": _content(route.answer, ANSWERS.get(route.handler)),
+    }
+
+
+def _download(headers: Sequence[str]) -> dict[str, Any]:
+    """A file, in one of several formats."""
+    media = [*MEDIA_OF_EXPORTS.values(), *(kind for _, kind in COMPRESSIONS.values())]
+    schema = {"type": "string", "format": "binary"}
+    return {
+        "description": "The file, in chunks.",
+        "headers": _headers([*headers, "Content-Disposition"]),
+        "content": {name: {"schema": schema, "example": ROWS} for name in media},
     }
 
 
@@ -429,11 +508,13 @@ def _refusals(route: Route) -> Iterator[tuple[str, Any]]:
     statuses = {
         401: True,  # a login too: the key is unknown
         403: bool(route.right),
+        409: route.conflicts,
         413: route.method != "GET",
-        415: route.method != "GET",
+        415: route.method != "GET" and not route.uploads,
         422: True,
         429: route.guarded,
         503: True,
+        507: route.uploads,
     }
     for status in (status for status, applies in statuses.items() if applies):
         if status != 422:

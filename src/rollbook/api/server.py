@@ -7,11 +7,13 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import httptools
@@ -20,10 +22,12 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rollbook.api import app as application
-from rollbook.api import workers
+from rollbook.api import ending, workers
 from rollbook.api.housekeeping import Housekeeper
+from rollbook.api.import_workers import ImportWorkers
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, set_up_logging
+from rollbook.api.streaming import CONNECTION
 from rollbook.api.wire import ErrorBody
 from rollbook.config import Settings
 from rollbook.db import Database
@@ -107,9 +111,10 @@ class Protocol(HttpToolsProtocol):
         if len(path) > PATH_BYTES_MAX:
             raise httptools.HttpParserError("The request path is too long.")
         self.url = path
-        scope = self.scope
+        scope = cast("dict[str, Any]", self.scope)
         super().on_headers_complete()
         scope["query_string"] = query.partition(b"#")[0]
+        scope[CONNECTION] = self.cycle
 
     def send_400_response(self, msg: str) -> None:
         body = msgspec.json.encode(ErrorBody(msg, []))
@@ -123,6 +128,10 @@ class Protocol(HttpToolsProtocol):
 
 class Server(uvicorn.Server):
     """uvicorn's server, which after a signal exits with 0 once everything is finished."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        ending.ending = True
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -202,11 +211,13 @@ def _serve_here(
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         if lifeline is not None:
-            asyncio.get_running_loop().add_reader(lifeline, lambda: setattr(server, "should_exit", True))
+            asyncio.get_running_loop().add_reader(lifeline, lambda: server.handle_exit(signal.SIGTERM, None))
         beside = asyncio.create_task(_beside(server, metrics, started))
         housekeeper = Housekeeper(database, metrics)
+        importing = ImportWorkers(parts.settings, database)
         await server.serve([address])
         beside.cancel()
+        importing.close()
         housekeeper.close()
 
     try:

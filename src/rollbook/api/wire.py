@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from rollbook import phones, search
 from rollbook.errors import Invalid, Problem, RollbookError, UnknownIds, listed
+from rollbook.imports.spool import Spool
 from rollbook.upserts import Outcome
 
 if TYPE_CHECKING:
+    from falcon.asgi import Response
+
     from rollbook.api.auth import Gate
 
 PAGE_LIMIT_MIN = 15
@@ -144,16 +148,30 @@ class Batch(msgspec.Struct):
     data: Summary
 
 
+class Raw:
+    """What a handler shows in place of a Struct where the answer is no JSON."""
+
+    def send(self, resp: Response, read: Callable[..., Awaitable[Any]]) -> None:
+        """Make it the answer.
+
+        Args:
+            read: runs a function of the core on a snapshot.
+        """
+        raise NotImplementedError
+
+
 class Options(msgspec.Struct, frozen=True):
     """What the service was told about the wire.
 
     Args:
         contact_fields: the form of a contact's fields, `object`, `list`, or `auto` by the caller.
         phone_check: which phones are taken: `possible` or only `valid` ones.
+        spool: where files of imports are.
     """
 
     contact_fields: str = "auto"
     phone_check: str = "possible"
+    spool: Spool = Spool(Path("rollbook-spool"))
 
 
 class Call:
@@ -228,6 +246,23 @@ class Read:
         self.args = args
         self.show = show
         self.quick = quick
+
+
+class Compute:
+    """A handler's answer: what to work out without the database, and how to show it.
+
+    Args:
+        fn: called with `args` alone, in a thread.
+        show: turns what `fn` returned into the body.
+    """
+
+    __slots__ = ("args", "fn", "show")
+    writes = False
+
+    def __init__(self, fn: Callable[..., Any], *args: Any, show: Callable[[Any], Any]) -> None:
+        self.fn = fn
+        self.args = args
+        self.show = show
 
 
 class Write:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import rollbook
-from rollbook.cli import accounts, serve, verify
+from rollbook.cli import accounts, export, imports, numbers, serve, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,7 +14,19 @@ def rollbook_command() -> None:
     """Contact lists and stop lists for messaging, exactly counted."""
 
 
-for _command in (serve.serve, verify.migrate, verify.verify, accounts.account, accounts.key):
+for _command in (
+    serve.serve,
+    verify.migrate,
+    verify.verify,
+    accounts.account,
+    accounts.key,
+    imports.import_file,
+    imports.imports,
+    imports.work,
+    numbers.numbers,
+    export.export,
+    export.audience,
+):
     rollbook_command.add_command(_command)
 
 

@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 from rollbook.db.base import Database, Limits, Observer, Snapshot, Transaction
-from rollbook.db.rows import Rows
+from rollbook.db.rows import Integers, Rows
+from rollbook.db.tables import Cell, Piece
 from rollbook.db.work import Job, SetBased, Taken
 from rollbook.errors import BadDatabaseUrl
 
 __all__ = [
+    "Cell",
     "Database",
+    "Integers",
     "Job",
     "Limits",
     "Observer",
+    "Piece",
     "Rows",
     "SetBased",
     "Snapshot",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from rollbook.db.rows import builder, from_epoch
+from rollbook.db.tables import Cell, Piece
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class Transaction(ABC):
     """Statements inside one transaction. SQL is text with `:name` parameters, alike on both engines.
 
     A `datetime` parameter must be aware; it is stored as whole seconds since 1970. A list parameter
-    goes with `any_of`, a `Rows` parameter with `rows`.
+    goes with `any_of`, a `Rows` parameter with `rows`, an `Integers` parameter with `integers`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -149,6 +150,11 @@ class Transaction(ABC):
         """
 
     @abstractmethod
+    def integers(self, name: str) -> str:
+        """SQL: the `Integers` parameter `name` as a table of that name, for FROM: `value`, and `place`, which
+        counts from 1. Tens of thousands of them cost next to nothing (docs/decisions/0019)."""
+
+    @abstractmethod
     def exclusively(self, name: str) -> None:
         """Wait until no other transaction holds `name`, then hold it until this one ends."""
 
@@ -161,8 +167,53 @@ class Transaction(ABC):
         self._held.clear()
 
     @abstractmethod
-    def read_whole_tables(self) -> None:
-        """The rest of this transaction reads most of an account, not single rows of it."""
+    def read_whole_tables(self, *, joined: bool = False) -> None:
+        """The rest of this transaction reads most of an account, not single rows of it.
+
+        Args:
+            joined: it joins whole tables with each other too, instead of looking up row after row.
+        """
+
+    @abstractmethod
+    def look_rows_up(self) -> None:
+        """The rest of this transaction looks single rows up again, as every transaction does at first."""
+
+    @abstractmethod
+    def merged(self, *, any_of: Sequence[str], all_of: Sequence[str], none_of: Sequence[str]) -> str:
+        """SQL: a SELECT of the `id`s that are in any of some sets, in all of others and in none of others; it
+        reads each set once, from the first to the last.
+
+        Args:
+            any_of, all_of, none_of: SELECTs of one column `id`, none of them twice, in the order of an index.
+                One of the first two has some; an empty `any_of` asks for nothing. On SQLite the result is
+                `in_pieces`.
+        """
+
+    @abstractmethod
+    def in_pieces(self, key: str) -> str:
+        """SQL: ends a SELECT of rows for `csv`, which come in the order of `key`. It takes the parameter
+        `most`: how many rows, -1 for all of them."""
+
+    @abstractmethod
+    def iso(self, column: str) -> str:
+        """SQL: the moment in `column` as ISO 8601 has it, `2022-04-28T14:21:16Z`."""
+
+    @abstractmethod
+    def json_text(self, column: str) -> str:
+        """SQL: the text or number in `column` as JSON has it."""
+
+    @abstractmethod
+    def csv(self, cells: Sequence[Cell], rows: str, where: str = "TRUE", /, **params: Any) -> Iterator[Piece]:
+        """The rows of a SELECT as CSV without a head, in the order of their ids, formatted by the engine:
+        ten million take no memory.
+
+        Args:
+            cells: of each row; they name the columns of `rows` as `source.phone`.
+            rows: a SELECT with a column `id`, a whole number above 0, that gives only rows whose id is above
+                the parameter `after` (which this sets), and ends with `in_pieces`.
+            where: what leaves out some of these rows.
+            params: of `rows`, `cells` and `where`: whole numbers and texts.
+        """
 
     @abstractmethod
     def new_ids(self, kind: str, count: int) -> range:
@@ -261,6 +312,17 @@ class Database(ABC):
         """One state of the database for several point reads in the calling thread; only where
         `reads_inline`. Close it soon: while it is open the write-ahead log cannot begin anew."""
         raise TypeError(f"{self.engine} does not read in the calling thread")
+
+    @abstractmethod
+    def long_read(self) -> AbstractContextManager[Transaction]:
+        """One state of the database for as long as it takes, on a connection of its own, for reading only.
+
+        Nothing waits for it, but while it is open nothing that is newer can be cleared away: SQLite's
+        write-ahead log grows by all that is written meanwhile, PostgreSQL keeps replaced rows.
+
+        Raises:
+            Unavailable: the database cannot be opened, or went away.
+        """
 
     @property
     def writes_waiting(self) -> int:

@@ -24,6 +24,20 @@ class Rows:
         self.columns = columns
 
 
+class Integers:
+    """Many whole numbers as one parameter; see `Transaction.integers`.
+
+    Args:
+        values: an array of signed 64-bit integers in one piece of memory (numpy's, or `array.array("q")`),
+            at least one.
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+
 @lru_cache(maxsize=4096)
 def from_epoch(seconds: int) -> datetime:
     """The UTC datetime of `seconds` since 1970: how every table stores a moment."""

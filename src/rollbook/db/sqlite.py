@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +21,8 @@ import msgspec
 
 from rollbook.db import migrations
 from rollbook.db.base import BatchRunner, Database, Limits, Observer, Snapshot, Transaction
-from rollbook.db.rows import Rows
+from rollbook.db.rows import Integers, Rows
+from rollbook.db.tables import PIECE_ROWS, Cell, Piece
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken
 from rollbook.errors import Busy, DatabaseInUse, Unavailable
 
@@ -34,6 +37,13 @@ call costs several times what looking for a row in it does (docs/decisions/0018)
 
 WRITER_CACHE_KIB = 65_536
 """Pages that the writer keeps: what a call of thousands of rows changes must not go to the log twice."""
+
+BUSY_LOOK_SECONDS = 0.001
+"""How often a connection looks whether another process lets go of the database."""
+
+LONG_READ_CACHE_KIB = 32_768
+"""Pages that a long read keeps. It reads its file without mapping it: what is mapped counts as memory of the
+process, up to 2 GB, and from the first row to the last reading is as quick (docs/decisions/0022)."""
 
 STATEMENT_CACHE = 256
 """Prepared statements kept on each connection."""
@@ -118,6 +128,23 @@ class SqliteDatabase(Database):
     def snapshot(self) -> Snapshot:
         return _Snapshot(self, self._reader(), self._idle_readers)
 
+    @contextmanager
+    def long_read(self) -> Iterator[Transaction]:
+        try:
+            connection = self._connect()
+        except apsw.Error as error:
+            raise Unavailable(f"The database {self.path} cannot be opened: {error}.") from error
+        try:
+            connection.execute("PRAGMA mmap_size = 0")
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute(f"PRAGMA cache_size = -{LONG_READ_CACHE_KIB}")
+            connection.execute("BEGIN")
+            yield SqliteTransaction(self, connection)
+        except BatchFailed as failed:
+            raise failed.error from failed
+        finally:
+            connection.close()
+
     def close(self) -> None:
         super().close()
         while self._idle_readers:
@@ -134,7 +161,7 @@ class SqliteDatabase(Database):
 
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(self.path, statementcachesize=STATEMENT_CACHE)
-        connection.set_busy_timeout(int(self.limits.busy_timeout_seconds * 1000))
+        connection.set_busy_handler(_Patience(self.limits.busy_timeout_seconds))
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
         connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
@@ -186,7 +213,7 @@ class SqliteTransaction(Transaction):
     ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         self._database.statements_run += 1
         for name, value in params.items():
-            if isinstance(value, (datetime, list, Rows)):
+            if isinstance(value, (datetime, list, Rows, Integers)):
                 params[name] = _bound(value)
         try:
             cursor = self._connection.execute(sql, params)
@@ -216,6 +243,9 @@ class SqliteTransaction(Transaction):
         columns = ", ".join(f"value ->> {index} AS {column}" for index, column in enumerate(types))
         return f"(SELECT {columns} FROM json_each(:{name})) AS {name}"
 
+    def integers(self, name: str) -> str:
+        return f"(SELECT rowid AS place, value FROM carray(:{name})) AS {name}"
+
     def insert_new(self, table: str, ids: Sequence[int], sql: str, /, **params: Any) -> Collection[int]:
         # Each row that RETURNING gives is a step, and each step gives the interpreter away and waits to
         # get it back; the number of changes costs nothing (docs/decisions/0002).
@@ -236,8 +266,45 @@ class SqliteTransaction(Transaction):
     def hold(self, sql: str, /, **params: Any) -> None:
         """The single writer is the lock."""
 
-    def read_whole_tables(self) -> None:
+    def read_whole_tables(self, *, joined: bool = False) -> None:
         """It joins in the order that is written, always."""
+
+    def look_rows_up(self) -> None:
+        """It always does, where there is an index."""
+
+    def merged(self, *, any_of: Sequence[str], all_of: Sequence[str], none_of: Sequence[str]) -> str:
+        # Sorted by their index, compound SELECTs are merged like sorted files: 10 M less 1 M ids take 1.2 s,
+        # a look at the other set for each of them 5 s. They associate to the left, all alike.
+        first = [" UNION ".join(any_of)] if any_of else []
+        return " EXCEPT ".join([" INTERSECT ".join([*first, *all_of]), *none_of]) + f" {self.in_pieces('id')}"
+
+    def in_pieces(self, key: str) -> str:
+        return f"ORDER BY {key} LIMIT :most"
+
+    def iso(self, column: str) -> str:
+        return f"strftime('%Y-%m-%dT%H:%M:%SZ', {column}, 'unixepoch')"
+
+    def json_text(self, column: str) -> str:
+        return f"json_quote({column})"
+
+    def csv(self, cells: Sequence[Cell], rows: str, where: str = "TRUE", /, **params: Any) -> Iterator[Piece]:
+        # One statement for each piece, all in one transaction: each row that a statement gives costs as much
+        # as formatting three (docs/decisions/0022).
+        line = " || ',' || ".join(_csv(cell) for cell in cells)
+        sql = f"""
+            SELECT max(source.id), count(*) FILTER (WHERE {where}),
+                   CAST(string_agg({line} || char(10), '') FILTER (WHERE {where}) AS BLOB)
+            FROM ({rows}) AS source
+        """
+        after = 0
+        while True:
+            _, found = self._fetch(sql, {**params, "after": after, "most": PIECE_ROWS}, names_wanted=False)
+            [(last, count, data)] = found
+            if last is None:
+                return
+            if count:
+                yield Piece(count, data)
+            after = last
 
     def new_ids(self, kind: str, count: int) -> range:
         last = self.one(int, migrations.TAKE_IDS, kind=kind, count=count)
@@ -270,6 +337,24 @@ class _Snapshot:
             self._connection.execute("COMMIT")
         if self._back_to is not None:
             self._back_to.append(self._connection)
+
+
+class _Patience:
+    """Waits for another process that writes, looking each millisecond whether it is through.
+
+    SQLite's own way looks ever more rarely, up to each 100 ms: beside an import, which leaves the database to
+    others for some milliseconds between chunks, it would wait for many chunks instead of one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = 0.0
+
+    def __call__(self, calls_before: int) -> bool:
+        if calls_before == 0:
+            self._until = time.monotonic() + self._seconds
+        time.sleep(BUSY_LOOK_SECONDS)
+        return time.monotonic() < self._until
 
 
 class _Writer(BatchRunner):
@@ -332,7 +417,15 @@ class _Reader:
         """Its connections go back to the database, which closes them."""
 
 
-def _bound(value: datetime | list[Any] | Rows) -> int | str:
+def _csv(cell: Cell) -> str:
+    """SQL: a cell as CSV has it."""
+    text = f"""'"' || replace({cell.sql}, '"', '""') || '"'""" if cell.quoted else cell.sql
+    return f"coalesce({text}, '')"
+
+
+def _bound(value: datetime | list[Any] | Rows | Integers) -> Any:
+    if isinstance(value, Integers):
+        return apsw.carray(value.values, flags=apsw.SQLITE_CARRAY_INT64)
     if isinstance(value, datetime):
         return int(value.timestamp())
     if isinstance(value, list):

@@ -1,0 +1,383 @@
+"""Imports on the wire: `/api/imports`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from falcon.asgi import Response, SSEvent
+
+from rollbook.api import ending, wire
+from rollbook.api.uploads import Upload
+from rollbook.api.wire import Call, Raw, Read, Write
+from rollbook.channels import CHANNELS
+from rollbook.errors import Invalid, NotNow, Problem
+from rollbook.imports import jobs
+from rollbook.imports.jobs import ImportSpec, Job, State
+
+EVENT_SECONDS = 0.5
+"""How often a watcher is told something, at most."""
+
+QUIET_SECONDS = 15.0
+"""How long a watcher is told nothing at most, so that proxies do not take the connection for dead."""
+
+PAGE_LIMIT = 25
+
+OPTIONS = (
+    "list", "list_id", "mode", "region", "phone_check", "map", "create_fields", "stop", "dry_run",
+    "format", "encoding", "delimiter", "header", "sheet", "filename",
+)  # fmt: skip
+"""What can be said of a file, in the query or as parts of a form."""
+
+
+class Counts(msgspec.Struct):
+    """How many rows of the file became what. Every row is in exactly one of `rejected`, `duplicates`,
+    `created`, `updated`, `unchanged`, `not_in_book` and `only_stopped`."""
+
+    rejected: Annotated[int, msgspec.Meta(description="Rows left out; `/rejects` has them.")]
+    rejected_by_reason: dict[str, int]
+    duplicates: Annotated[int, msgspec.Meta(description="A later row has the same phone: the last counts.")]
+    created: int
+    updated: int
+    unchanged: int
+    not_in_book: int
+    only_stopped: int
+    joined: Annotated[int, msgspec.Meta(description="Contacts that joined the list.")]
+    removed: Annotated[int, msgspec.Meta(description="Contacts that `replace` took out of the list.")]
+    stopped: Annotated[int, msgspec.Meta(description="Phones that were stopped before, and stay so.")]
+    stopped_by_channel: dict[str, int]
+    stops_added: int
+    undone: Annotated[dict[str, int], msgspec.Meta(description="What undo took back, and what it left.")]
+
+
+class Import(msgspec.Struct):
+    """An import: how far it is, and what became of the rows so far."""
+
+    id: Annotated[int, msgspec.Meta(examples=[1])]
+    filename: str
+    state: Annotated[
+        Literal[get_args(State)],  # type: ignore[valid-type]
+        msgspec.Meta(description="`done`, `failed`, `cancelled` and `undone` are the ends."),
+    ]
+    list_id: int | None
+    mode: str
+    dry_run: bool
+    size_bytes: int
+    bytes_done: int
+    rows_read: int
+    rows_staged: Annotated[int, msgspec.Meta(description="Good rows with different phones.")]
+    rows_done: Annotated[int, msgspec.Meta(description="Of these, how many are in the book.")]
+    rows_per_second: Annotated[float, msgspec.Meta(description="In the phase that is under way.")]
+    seconds_left: Annotated[float | None, msgspec.Meta(description="Of the phase that is under way.")]
+    counts: Counts
+    columns: Annotated[
+        dict[str, str],
+        msgspec.Meta(description="For each column of the file `phone`, the field that it fills, or ''."),
+    ]
+    fields_created: list[str]
+    file: Annotated[dict[str, str], msgspec.Meta(description="Its format, encoding, and so on.")]
+    error: str | None
+    created_at: str
+    finished_at: str | None
+
+
+class OneImport(msgspec.Struct):
+    """One import."""
+
+    data: Import
+
+
+class ImportIndex(msgspec.Struct):
+    """Imports, newest first."""
+
+    data: list[Import]
+    next: Annotated[
+        int | None, msgspec.Meta(description="`page[after]` of the next page; null on the last one.")
+    ]
+
+
+def start(call: Call, upload: Upload) -> Write:
+    """Import a file of contacts: CSV, XLSX, Parquet, JSON lines or vCard, plain or compressed, as the body or
+    as the part `file` of a form. It is read after the answer."""
+    spec, name = _spec(call.params, upload)
+    spool = call.options.spool
+
+    def begin(tx: Any, account_id: int) -> Job:
+        return jobs.begin(
+            tx,
+            account_id,
+            spec=spec,
+            source=name,
+            size_bytes=upload.size_bytes,
+            put=lambda import_id: spool.put(account_id, import_id, upload.path),
+        )
+
+    return Write(begin, show=lambda job: OneImport(_shown(call, job)))
+
+
+def index(call: Call) -> Read:
+    """Show imports, newest first."""
+    page = wire.page_of(call.params, limit=PAGE_LIMIT)
+    before = page.after
+
+    def show(found: list[Job]) -> ImportIndex:
+        more = len(found) > page.limit
+        shown = found[: page.limit]
+        return ImportIndex([_shown(call, job) for job in shown], shown[-1].id if more else None)
+
+    def some(tx: Any, account_id: int) -> list[Job]:
+        return jobs.recent(tx, account_id, before=before, limit=page.limit + 1)
+
+    return Read(some, show=show)
+
+
+def get(call: Call) -> Read:
+    """Show an import: its phase, how many rows are done, the rate, the seconds left, and its report."""
+    return Read(jobs.get, call.id, show=lambda job: OneImport(_shown(call, job)))
+
+
+def cancel(call: Call) -> Write:
+    """End an import after the chunk that is under way. What is in the book by then stays; see undo."""
+    return Write(jobs.cancel, call.id, show=lambda job: OneImport(_shown(call, job)))
+
+
+def undo(call: Call) -> Write:
+    """Take back the contacts and members that an import created, unless somebody touched them since. Stops
+    stay."""
+    return Write(jobs.request_undo, call.id, show=lambda job: OneImport(_shown(call, job)))
+
+
+def rejects(call: Call) -> Read:
+    """Send the rejected rows as CSV: line, reason, message, and the row as it was."""
+
+    def show(job: Job) -> File:
+        path = call.options.spool.rejects(call.account_id, job.id)
+        if path is None:
+            raise NotNow(f"There are no rejects of import {job.id} (any more); it is {job.state}.")
+        return File(path, f"rejects-{job.id}.csv")
+
+    return Read(jobs.get, call.id, show=show)
+
+
+def events(call: Call) -> Read:
+    """Send an import, again and again while it goes on, as server-sent events named by its state."""
+    return Read(jobs.get, call.id, show=lambda job: Events(call, job))
+
+
+class File(Raw):
+    """A CSV from the disk."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._file = path.open("rb")
+        self._name = name
+
+    def send(self, resp: Response, read: Any) -> None:
+        resp.content_type = "text/csv; charset=utf-8"
+        resp.downloadable_as = self._name
+        resp.set_stream(self._pieces(), path_size(self._file.fileno()))
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        with self._file:
+            while piece := await asyncio.to_thread(self._file.read, 1 << 18):
+                yield piece
+
+
+def path_size(descriptor: int) -> int:
+    """Bytes of an open file."""
+    return os.fstat(descriptor).st_size
+
+
+class Events(Raw):
+    """An import, as it goes on."""
+
+    def __init__(self, call: Call, job: Job) -> None:
+        self._call = call
+        self._job = job
+
+    def send(self, resp: Response, read: Any) -> None:
+        resp.sse = self._events(read)
+
+    async def _events(self, read: Any) -> AsyncIterator[SSEvent | None]:
+        job = self._job
+        told: bytes = b""
+        quiet = 0.0
+        while not ending.ending:
+            shown = msgspec.json.encode(_shown(self._call, job))
+            if shown != told:
+                told, quiet = shown, 0.0
+                yield SSEvent(data=shown, event=job.state, event_id=str(job.id))
+            elif quiet >= QUIET_SECONDS:
+                quiet = 0.0
+                yield None  # a comment
+            if job.ended:
+                return
+            await asyncio.sleep(EVENT_SECONDS)
+            quiet += EVENT_SECONDS
+            job = await read(jobs.get, job.account_id, job.id)
+
+
+def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
+    """What is to be done with a file, and its name."""
+    given: dict[str, list[str]] = {}
+    for name, value in params.items():
+        given[name.removesuffix("[]")] = [value] if isinstance(value, str) else list(value)
+    for name, values in upload.fields.items():
+        given[name.removesuffix("[]")] = values
+    problems = [
+        Problem(name, f"There is no option {name}; there are {', '.join(OPTIONS)}.")
+        for name in given
+        if name not in OPTIONS
+    ]
+
+    def one(name: str) -> str | None:
+        values = [value for value in given.get(name, []) if value]
+        if len(values) > 1:
+            problems.append(Problem(name, f"The {name} may be given once."))
+        return values[0] if values else None
+
+    def flag(name: str) -> bool | None:
+        value = one(name)
+        if value is None:
+            return None
+        if value.lower() not in ("true", "1", "false", "0"):
+            problems.append(Problem(name, f"The {name} must be true or false."))
+        return value.lower() in ("true", "1")
+
+    columns = {}
+    for pair in given.get("map", []):
+        column, equals, meaning = pair.rpartition("=")
+        if not equals:
+            problems.append(Problem("map", f"The map must be COLUMN=FIELD, not {pair!r}."))
+        columns[column] = meaning
+    list_id = one("list_id")
+    if list_id is not None and not wire.id_in_path(list_id):
+        problems.append(Problem("list_id", "The list_id must be the id of a list."))
+    if list_id is not None and one("list") is not None:
+        problems.append(Problem("list", "Give a list or a list_id, not both."))
+    stop = [part.strip().lower() for value in given.get("stop", []) for part in value.split(",")]
+    region = one("region")
+    delimiter = one("delimiter")
+    spec = ImportSpec(
+        list=wire.id_in_path(list_id) if list_id is not None else one("list"),
+        mode=one("mode") or "add",  # type: ignore[arg-type]
+        region=region.upper() if region else None,
+        phone_check=one("phone_check") or "valid",  # type: ignore[arg-type]
+        columns=columns,
+        create_fields=bool(flag("create_fields")),
+        stop=tuple(channel for channel in stop if channel),
+        dry_run=bool(flag("dry_run")),
+        format=one("format"),
+        encoding=one("encoding"),
+        delimiter=delimiter,
+        header=flag("header"),
+        sheet=one("sheet"),
+    )
+    try:
+        jobs.checked(spec)
+    except Invalid as error:
+        problems += error.problems
+    if problems:
+        raise Invalid(problems)
+    return spec, one("filename") or upload.name or "upload"
+
+
+def _shown(call: Call, job: Job) -> Import:
+    report = job.report
+    counts = Counts(
+        report.rows_rejected,
+        report.rejected,
+        report.duplicates,
+        report.created,
+        report.updated,
+        report.unchanged,
+        report.not_in_book,
+        report.only_stopped,
+        report.joined,
+        report.removed,
+        report.stopped,
+        {channel: report.stopped_on.get(channel, 0) for channel in CHANNELS},
+        report.stops_added,
+        report.undone,
+    )
+    left = job.seconds_left
+    return Import(
+        job.id,
+        job.source,
+        job.state,
+        job.list_id,
+        job.spec.mode,
+        job.spec.dry_run,
+        job.size_bytes,
+        job.bytes_done,
+        job.rows_read,
+        job.rows_staged,
+        job.reached if job.state == "merging" else job.rows_staged if job.state in ("done", "pruning") else 0,
+        round(job.rate, 1),
+        round(left, 1) if left is not None else None,
+        counts,
+        report.columns,
+        report.fields_created,
+        report.file,
+        job.error,
+        call.date(job.created_at),
+        call.date(job.finished_at) if job.finished_at is not None else None,
+    )
+
+
+EXAMPLE = Import(
+    1,
+    "customers.csv",
+    "done",
+    1,
+    "add",
+    False,
+    52_133,
+    52_133,
+    1_283,
+    1_280,
+    1_280,
+    0.0,
+    None,
+    Counts(
+        rejected=2,
+        rejected_by_reason={"too_short": 2},
+        duplicates=1,
+        created=1_200,
+        updated=60,
+        unchanged=20,
+        not_in_book=0,
+        only_stopped=0,
+        joined=1_260,
+        removed=0,
+        stopped=37,
+        stopped_by_channel={"sms": 30, "viber": 12, "rcs": 0, "whatsapp": 4},
+        stops_added=0,
+        undone={},
+    ),
+    {"Mobile": "phone", "Town": "City"},
+    [],
+    {"format": "csv", "encoding": "utf-8", "delimiter": ","},
+    None,
+    "2022-04-28 14:21:16",
+    "2022-04-28 14:21:17",
+)
+"""An import as the OpenAPI document shows it."""
+
+EXAMPLE_WAITING = msgspec.structs.replace(
+    EXAMPLE,
+    state="waiting",
+    bytes_done=0,
+    rows_read=0,
+    rows_staged=0,
+    rows_done=0,
+    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}),
+    list_id=None,
+    columns={},
+    file={},
+    finished_at=None,
+)
+"""The same before somebody worked on it."""

@@ -1,0 +1,197 @@
+"""Answers that are files: written by a process of their own, sent as fast as the client takes them.
+
+The process has the database's snapshot. The pipe to it is the queue: it is full when the client is slow, and
+then the process waits. A client that goes away ends it (docs/decisions/0022).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from falcon.asgi import Request, Response
+
+from rollbook.errors import Busy, Unavailable
+from rollbook.exports import Export
+from rollbook.exports.order import UNAVAILABLE, Order
+
+CHUNK_BYTES = 1 << 16
+"""What is sent at once, at most; a pipe holds as much."""
+
+STALL_SECONDS = 60.0
+"""How long a client may take nothing at all: it holds a snapshot, and with it what was replaced since."""
+
+RETRY_AFTER_SECONDS = 10
+
+CONNECTION = "rollbook.connection"
+"""Where the server puts the cycle of a request into its scope: who sends, and whether it is still there."""
+
+_log = logging.getLogger("rollbook")
+
+
+class Download:
+    """What a handler shows in place of a Struct where the answer is an export.
+
+    Args:
+        name: of the file, without what its format adds.
+    """
+
+    def __init__(self, export: Export, name: str) -> None:
+        self.export = export
+        self.name = name
+
+
+class ExportBroke(Exception):
+    """An export ended before it was whole. So does the connection, without a proper end: a client notices."""
+
+
+class Exporter:
+    """Starts exports, a limited number at a time.
+
+    Args:
+        most: exports under way at once.
+    """
+
+    def __init__(self, database_url: str, most: int) -> None:
+        self._database_url = database_url
+        self._most = most
+        self._under_way = 0
+
+    async def send(self, req: Request, resp: Response, account_id: int, download: Download) -> None:
+        """Make an export the answer.
+
+        Raises:
+            Busy: too many are under way.
+            Unavailable: the database could not be had.
+        """
+        if req.method != "HEAD":
+            resp.stream = await self._begun(req, Order(self._database_url, account_id, download.export))
+        resp.content_type = download.export.media_type
+        name = f"{download.name}{download.export.suffix}"
+        resp.set_header("Content-Disposition", f'attachment; filename="{name}"')
+
+    async def _begun(self, req: Request, order: Order) -> _File:
+        if self._under_way >= self._most:
+            raise Busy(
+                f"{self._most} exports are under way; try again later.",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+        self._under_way += 1
+        file = _File(self, req.scope.get(CONNECTION), req.context.request_id)
+        try:
+            await file.begin(order)
+        except BaseException:
+            await file.close()
+            raise
+        return file
+
+    def ended(self) -> None:
+        """An export is no longer under way."""
+        self._under_way -= 1
+
+
+class _File:
+    """An export that is sent: chunks of bytes, one after another.
+
+    Args:
+        connection: the cycle of the request, where the server has one.
+    """
+
+    def __init__(self, exporter: Exporter, connection: Any, request_id: str) -> None:
+        self._exporter = exporter
+        self._connection = connection
+        self._request_id = request_id
+        self._first = b""
+        self._process: Process | None = None
+        self._told: asyncio.Task[bytes] | None = None
+        self._gone: asyncio.Task[None] | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def begin(self, order: Order) -> None:
+        """Start the process, and wait for its first bytes: until then an error can be told as such."""
+        self._process = process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rollbook.exports", stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=CHUNK_BYTES
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        self._told = asyncio.create_task(process.stderr.read())
+        if self._connection is not None:
+            self._gone = asyncio.create_task(self._watch(process))
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(msgspec.json.encode(order) + b"\n")
+            await process.stdin.drain()
+        self._first = await self._read()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._stall is not None:
+            self._stall.cancel()
+        chunk, self._first = self._first, b""
+        chunk = chunk or await self._read()
+        if not chunk:
+            raise StopAsyncIteration
+        self._stall = asyncio.get_running_loop().call_later(STALL_SECONDS, self._stalled)
+        return chunk
+
+    async def _read(self) -> bytes:
+        """What comes next; nothing at the end, or when nobody is there to take it."""
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        if chunk := await process.stdout.read(CHUNK_BYTES):
+            return chunk
+        status = await process.wait()
+        if status == 0 or (self._gone is not None and self._gone.done()):
+            return b""
+        assert self._told is not None
+        told = (await self._told).decode(errors="replace")
+        if status == UNAVAILABLE:
+            raise Unavailable(told)
+        raise ExportBroke(f"the export of request {self._request_id} ended with {status}: {told}")
+
+    async def close(self) -> None:
+        """End it, wherever it is."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._stall is not None:
+            self._stall.cancel()
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.wait()
+        for task in (self._gone, self._told):
+            if task is not None:
+                task.cancel()
+        self._exporter.ended()
+
+    async def _watch(self, process: Process) -> None:
+        """End the process when the client goes away."""
+        while (await self._connection.receive())["type"] != "http.disconnect":
+            pass
+        _kill(process)
+
+    def _stalled(self) -> None:
+        _log.warning(
+            "a client took nothing of an export for %.0f seconds; it is ended",
+            STALL_SECONDS,
+            extra={"request_id": self._request_id},
+        )
+        if self._process is not None:
+            _kill(self._process)
+        if self._connection is not None:
+            self._connection.transport.abort()
+
+
+def _kill(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()

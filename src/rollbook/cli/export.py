@@ -1,0 +1,332 @@
+"""`rollbook export` and `rollbook audience`."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+
+from rollbook import audience as audiences
+from rollbook import exports, lists, phones
+from rollbook.audience import Audience
+from rollbook.channels import CHANNELS
+from rollbook.cli.common import account_flags, account_of, database_of, flags, json_flag, print_json
+from rollbook.config import Settings
+from rollbook.db import Database
+from rollbook.errors import CannotWrite, Invalid, Problem
+from rollbook.exports import COMPRESSIONS, FORMATS, Export
+from rollbook.exports import person as people
+
+COUNT_SECONDS_MAX = 3600.0
+"""What one statement of a count may take on PostgreSQL."""
+
+STDOUT = "-"
+
+FORMAT_OF = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl"}
+COMPRESSION_OF = {".gz": "gzip", ".zst": "zstd"}
+"""What a file's name says of it."""
+
+
+class Summary(msgspec.Struct):
+    """What was exported."""
+
+    rows: int
+    file: str
+    bytes: int
+    seconds: float
+
+
+def audience_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags that say which contacts are meant: the words for an `Audience`."""
+    channels = ", ".join(CHANNELS)
+    for option in (
+        click.option(
+            "--stopped",
+            metavar="CHANNELS",
+            help=f"Only who is stopped on any of these channels: {channels}, comma between.",
+        ),
+        click.option(
+            "--reachable", metavar="CHANNELS", help="Only who is stopped on none of these channels."
+        ),
+        click.option(
+            "--minus", multiple=True, metavar="LIST", help="Leave out who is in this list. Repeat for more."
+        ),
+        click.option(
+            "--and",
+            "all_of",
+            multiple=True,
+            metavar="LIST",
+            help="Only who is in this list too. Repeat for more.",
+        ),
+        click.option(
+            "--list",
+            "any_of",
+            multiple=True,
+            metavar="LIST",
+            help="A list, by its name or as #ID. Repeat for more: who is in any of them.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("audience")
+@audience_flags
+@account_flags
+@flags("database_url")
+@json_flag
+def audience(
+    settings: Settings,
+    account_name: str | None,
+    sandbox: bool,
+    as_json: bool,
+    any_of: Sequence[str],
+    all_of: Sequence[str],
+    minus: Sequence[str],
+    reachable: str | None,
+    stopped: str | None,
+) -> None:
+    """Count contacts, exactly: of lists put together, taken from each other, and reachable on channels.
+
+    Without --list and --and, of the whole book.
+    """
+    with database_of(_patient(settings)) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        meant = _audience(database, account_id, any_of, all_of, minus, reachable, stopped)
+        count = database.read(audiences.count, account_id, meant)
+    if as_json:
+        print_json({"count": count})
+    else:
+        click.echo(count)
+
+
+@click.command("export")
+@click.option("--all", "whole_book", is_flag=True, help="The whole book.")
+@click.option("--stop-list", is_flag=True, help="The stop list; with --stopped, of these channels only.")
+@click.option("--person", metavar="PHONE", help="All that is kept under this phone, as JSON.")
+@audience_flags
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="Else as FILE's name says, or csv.")
+@click.option("--compress", type=click.Choice([*COMPRESSIONS]), help="Else as FILE's name says.")
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="NAMES",
+    help="Which columns, in this order, comma between; a name with a comma in quotation marks.",
+)
+@click.option("--with-lists", is_flag=True, help="The names of each contact's lists go along.")
+@click.option(
+    "--safe-for-spreadsheets",
+    is_flag=True,
+    help="Put an apostrophe before texts that a spreadsheet would run as a formula.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    default=STDOUT,
+    show_default=True,
+    help="Where to; - for standard output.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if there is one.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@account_flags
+@flags("database_url")
+@json_flag
+def export(
+    settings: Settings,
+    account_name: str | None,
+    sandbox: bool,
+    whole_book: bool,
+    stop_list: bool,
+    person: str | None,
+    any_of: Sequence[str],
+    all_of: Sequence[str],
+    minus: Sequence[str],
+    reachable: str | None,
+    stopped: str | None,
+    format_: str | None,
+    compress: str | None,
+    columns: Sequence[str],
+    with_lists: bool,
+    safe_for_spreadsheets: bool,
+    output: str,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Export contacts of lists, the whole book, the stop list, or one person's data.
+
+    All of it is as it is at one moment, however long it takes. FILE is there only once it is whole.
+    """
+    some_lists = bool(any_of or all_of)
+    if [some_lists, whole_book, stop_list, person is not None].count(True) != 1:
+        raise click.UsageError("Say what to export: --list (or --and), --all, --stop-list or --person PHONE.")
+    if stop_list and (minus or reachable):
+        raise click.UsageError("--minus and --reachable do not go with --stop-list.")
+    if as_json and output == STDOUT:
+        raise click.UsageError("--json tells of the FILE that was written: it needs -o FILE.")
+    started = time.monotonic()
+    with database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        if person is not None:
+            if any((minus, reachable, stopped, format_, compress, columns, with_lists)):
+                raise click.UsageError("--person goes with -o, --force and --json only: it is all, as JSON.")
+            data = _person(database, account_id, person)
+            with _written(output, force=force) as file:
+                file.write(data)
+            rows = 1
+        else:
+            named_format, named_compression = _told_by_name(output)
+            wanted = Export(
+                what="stop list" if stop_list else "contacts",
+                audience=Audience()
+                if stop_list
+                else _audience(database, account_id, any_of, all_of, minus, reachable, stopped),
+                channels=_channels("stopped", stopped) if stop_list else (),
+                format=format_ or named_format or "csv",
+                compress=compress or named_compression,
+                columns=tuple(name for line in csv.reader(columns) for name in line),
+                with_lists=with_lists,
+                safe_for_spreadsheets=safe_for_spreadsheets,
+            )
+            total = database.read(exports.check, account_id, wanted)
+            binary = wanted.compress or wanted.format in ("xlsx", "parquet")
+            if output == STDOUT and binary and sys.stdout.isatty():
+                raise click.UsageError("This is nothing for a terminal: name a file with -o FILE.")
+            with _written(output, force=force) as file, _progress(total, quiet=quiet or as_json) as told:
+                rows = exports.write(database, account_id, wanted, file, told)
+    if output != STDOUT:
+        size = Path(output).stat().st_size
+        summary = Summary(rows, output, size, round(time.monotonic() - started, 3))
+        if as_json:
+            print_json(summary)
+        elif not quiet:
+            click.echo(f"{rows:,} rows, {size:,} bytes: {output}")
+
+
+def _audience(
+    database: Database,
+    account_id: int,
+    any_of: Sequence[str],
+    all_of: Sequence[str],
+    minus: Sequence[str],
+    reachable: str | None,
+    stopped: str | None,
+) -> Audience:
+    words = [*any_of, *all_of, *minus]
+    meant = dict(zip(words, database.read(lists.meant, account_id, words), strict=True)) if words else {}
+    return Audience(
+        lists=tuple(meant[word] for word in any_of),
+        all_of=tuple(meant[word] for word in all_of),
+        minus=tuple(meant[word] for word in minus),
+        reachable=_channels("reachable", reachable),
+        stopped=_channels("stopped", stopped),
+    )
+
+
+def _channels(flag: str, text: str | None) -> tuple[str, ...]:
+    named = tuple(part.strip().lower() for part in (text or "").split(",") if part.strip())
+    if unknown := [name for name in named if name not in CHANNELS]:
+        told = f"--{flag} takes some of {', '.join(CHANNELS)}, not {unknown[0]!r}."
+        raise Invalid([Problem(flag, told)])
+    return named
+
+
+def _person(database: Database, account_id: int, text: str) -> bytes:
+    try:
+        phone = phones.parse(text)
+    except phones.BadPhone as error:
+        raise Invalid([Problem("phone", f"The phone {error}.")]) from error
+    found = database.read(people.of_phone, account_id, phone)
+    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+
+
+def _told_by_name(output: str) -> tuple[str | None, str | None]:
+    """The format and the compression that a file's name says: `list.csv.gz`."""
+    suffixes = [suffix.lower() for suffix in Path(output).suffixes[-2:]]
+    compression = COMPRESSION_OF.get(suffixes[-1]) if suffixes else None
+    if compression:
+        suffixes.pop()
+    return (FORMAT_OF.get(suffixes[-1]) if suffixes else None), compression
+
+
+@contextmanager
+def _written(output: str, *, force: bool) -> Iterator[BinaryIO]:
+    """The file to write to: standard output, or one that has its name only once it is whole.
+
+    Raises:
+        CannotWrite: it is there already, another export writes it, or the disk does not take it.
+    """
+    if output == STDOUT:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(output)
+    if path.is_dir():
+        raise CannotWrite(path, "it is a folder")
+    if path.exists() and not force:
+        raise CannotWrite(path, "it is there already; --force replaces it")
+    part = path.with_name(f"{path.name}.part")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends like Ctrl-C, and tidies up
+    try:
+        with part.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CannotWrite(path, "another export writes it now") from None
+            try:
+                file.truncate(0)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                part.replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    part.unlink()
+                raise
+    except OSError as error:
+        raise CannotWrite(path, (error.strerror or str(error)).lower()) from error
+
+
+@contextmanager
+def _progress(total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """Shows the number of rows on standard error, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    started = time.monotonic()
+    with Progress(
+        TextColumn("exporting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=total, rate="")
+
+        def told(rows: int) -> None:
+            rate = rows / max(time.monotonic() - started, 0.001)
+            bar.update(task, completed=rows, rate=f"{rate:,.0f} rows/s")
+
+        yield told
+
+
+def _patient(settings: Settings) -> Settings:
+    return replace(settings, statement_timeout_seconds=COUNT_SECONDS_MAX)

@@ -1,0 +1,441 @@
+"""`rollbook import`, `rollbook imports ...` and `rollbook work`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rollbook import config
+from rollbook.channels import CHANNELS
+from rollbook.cli.common import (
+    account_flags,
+    account_of,
+    database_of,
+    date,
+    flags,
+    json_flag,
+    opened,
+    print_json,
+    print_table,
+)
+from rollbook.config import Settings
+from rollbook.db import Database
+from rollbook.errors import BadFile, NotNow
+from rollbook.imports import jobs
+from rollbook.imports.jobs import ImportSpec, Job
+from rollbook.imports.spool import Spool
+
+if TYPE_CHECKING:
+    from rollbook.cli.progress import Progress
+
+REJECTED = 3
+"""Exit code of `import --strict` when rows were rejected."""
+
+
+@click.command("import")
+@click.argument("path", metavar="FILE", type=click.Path())
+@click.option("--list", "list_name", help="The list that the contacts join: a name, created if new, or #ID.")
+@click.option(
+    "--mode",
+    type=click.Choice(["add", "update", "replace"]),
+    default="add",
+    show_default=True,
+    help="add contacts; update only those that are in the book; or replace the list's members.",
+)
+@click.option("--region", help="Country of numbers without a country code, such as UA (ISO 3166-1).")
+@click.option(
+    "--phone-check",
+    type=click.Choice(["valid", "possible"]),
+    default="valid",
+    show_default=True,
+    help="Take valid numbers (in a range of the numbering plan), or all of a possible length.",
+)
+@click.option(
+    "--map",
+    "mapped",
+    multiple=True,
+    metavar="COLUMN=FIELD",
+    help="What a column is: phone, a field's name, or nothing to leave it out. Repeat for more.",
+)
+@click.option("--create-fields", is_flag=True, help="Make a text field for every column that has none.")
+@click.option(
+    "--stop",
+    "stop",
+    metavar="CHANNELS",
+    help=f"Put every number on the stop list of these channels: {', '.join(CHANNELS)}, comma between.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option("--format", "format_", type=click.Choice(["csv", "xlsx", "parquet", "jsonl", "vcard"]))
+@click.option("--encoding", help="Of the text, such as windows-1251, where it is not detected.")
+@click.option("--delimiter", help="Between cells, where it is not detected; \\t for a tab.")
+@click.option("--header/--no-header", default=None, help="The first row is a header, or it is not.")
+@click.option("--sheet", help="Of a workbook with several.")
+@click.option("--rejects", "rejects_path", type=click.Path(), help="Write the rejected rows to this CSV.")
+@click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@account_flags
+@flags("database_url", "spool_dir")
+@json_flag
+def import_file(
+    settings: Settings,
+    path: str,
+    account_name: str | None,
+    sandbox: bool,
+    rejects_path: str | None,
+    strict: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Import the contacts in FILE (- for standard input).
+
+    CSV, XLSX, Parquet, JSON lines and vCard, gzip or zstd, are told apart by what is in them. Whoever is on
+    the stop list stays there. If the command is killed, a running service goes on with the import, or
+    `rollbook imports resume`.
+    """
+    spec = jobs.checked(_spec(options))
+    spool = Spool(config.spool_of(settings))
+    with _stopping() as stopping, database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        if path == "-":
+            source, file = "standard input", _spooled(spool)
+            put: Callable[[int, int, Path], None] = spool.put
+        else:
+            source, file = Path(path).name, Path(path)
+            _must_be_readable(file)
+            put = spool.point
+        job = database.write(
+            jobs.begin,
+            account_id,
+            spec=spec,
+            source=source,
+            size_bytes=file.stat().st_size,
+            put=lambda import_id: put(account_id, import_id, file),
+        )
+        if path == "-":
+            file.unlink()
+        job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+        if rejects_path is not None and (found := spool.rejects(account_id, job.id)):
+            shutil.copyfile(found, rejects_path)
+    _print_job(job, as_json=as_json, rejects_path=rejects_path)
+    if job.state != "done":
+        sys.exit(1)
+    if strict and job.report.rejected:
+        sys.exit(REJECTED)
+
+
+def _spec(options: dict[str, Any]) -> ImportSpec:
+    name: str | None = options["list_name"]
+    by_id = name is not None and name.startswith("#") and name[1:].isdecimal()
+    columns = {}
+    for pair in options["mapped"]:
+        column, equals, meaning = pair.rpartition("=")
+        if not equals:
+            raise click.UsageError(f"--map takes COLUMN=FIELD, not {pair!r}.")
+        columns[column] = meaning
+    stop = tuple(part.strip().lower() for part in (options["stop"] or "").split(",") if part.strip())
+    delimiter = options["delimiter"]
+    return ImportSpec(
+        list=int(name[1:]) if name is not None and by_id else name,
+        mode=options["mode"],
+        region=options["region"].upper() if options["region"] else None,
+        phone_check=options["phone_check"],
+        columns=columns,
+        create_fields=options["create_fields"],
+        stop=stop,
+        dry_run=options["dry_run"],
+        format=options["format_"],
+        encoding=options["encoding"],
+        delimiter="\t" if delimiter == "\\t" else delimiter,
+        header=options["header"],
+        sheet=options["sheet"],
+    )
+
+
+def _must_be_readable(path: Path) -> None:
+    if path.is_dir():
+        raise BadFile(f"{path} is a folder, not a file.")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+
+
+def _spooled(spool: Spool) -> Path:
+    """Standard input, in a file of the spool: the work may be done again."""
+    path, file = spool.incoming()
+    with file:
+        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def _worked_on(database: Database, spool: Spool, job: Job, stopping: threading.Event, *, quiet: bool) -> Job:
+    from rollbook.imports.work import Stopped, Worker
+
+    with _progress(quiet) as progress:
+        worker = Worker(database, spool, stopping=stopping, watch=progress.show)
+        try:
+            return worker.run(job.account_id, job.id)
+        except Stopped:
+            click.echo(
+                f"Stopped. Import {job.id} is kept: a running service goes on with it, or "
+                f"`rollbook imports resume {job.id}`; `rollbook imports cancel {job.id}` ends it.",
+                err=True,
+            )
+            sys.exit(130)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that is set on SIGINT and SIGTERM."""
+    event = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    from rollbook.cli.progress import Progress
+
+    with Progress(quiet=quiet) as progress:
+        yield progress
+
+
+@click.group()
+def imports() -> None:
+    """Imports: what became of them; cancel, undo, resume."""
+
+
+@imports.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, jobs.SHOWN_MAX))
+@account_flags
+@flags("database_url")
+@json_flag
+def imports_list(
+    settings: Settings, account_name: str | None, sandbox: bool, limit: int, as_json: bool
+) -> None:
+    """Show the newest imports."""
+    with database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        found = database.read(jobs.recent, account_id, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [
+            str(job.id),
+            job.source,
+            job.state + (" (dry run)" if job.spec.dry_run else ""),
+            str(job.rows_read),
+            str(job.report.created),
+            str(job.report.rows_rejected),
+            date(job.created_at),
+        ]
+        for job in found
+    ]
+    print_table(["ID", "FILE", "STATE", "ROWS", "NEW", "REJECTED", "CREATED (UTC)"], rows)
+
+
+_import_id = click.argument("import_id", metavar="ID", type=click.INT)
+
+
+@imports.command("show")
+@_import_id
+@account_flags
+@flags("database_url")
+@json_flag
+def imports_show(
+    settings: Settings, account_name: str | None, sandbox: bool, import_id: int, as_json: bool
+) -> None:
+    """Show import ID: how far it is, and its report."""
+    with database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        job = database.read(jobs.get, account_id, import_id)
+    _print_job(job, as_json=as_json)
+
+
+@imports.command("rejects")
+@_import_id
+@account_flags
+@flags("database_url", "spool_dir")
+def imports_rejects(settings: Settings, account_name: str | None, sandbox: bool, import_id: int) -> None:
+    """Print the rejected rows of import ID as CSV: line, reason, message, and the row as it was."""
+    with database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        database.read(jobs.get, account_id, import_id)
+    path = Spool(config.spool_of(settings)).rejects(account_id, import_id)
+    if path is None:
+        raise NotNow(f"The rejects of import {import_id} are not in the spool (any more).")
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+@imports.command("cancel")
+@_import_id
+@account_flags
+@flags("database_url")
+@json_flag
+def imports_cancel(
+    settings: Settings, account_name: str | None, sandbox: bool, import_id: int, as_json: bool
+) -> None:
+    """End import ID; what is in the book by then stays."""
+    with database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        job = database.write(jobs.cancel, account_id, import_id)
+    if as_json:
+        print_json(job)
+    else:
+        click.echo(f"Import {import_id} ends after the chunk that is under way.")
+
+
+@imports.command("undo")
+@_import_id
+@click.option("--quiet", is_flag=True, help="No progress.")
+@account_flags
+@flags("database_url", "spool_dir")
+@json_flag
+def imports_undo(
+    settings: Settings,
+    account_name: str | None,
+    sandbox: bool,
+    import_id: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Take back the contacts and members that import ID created, unless touched since. Stops stay."""
+    spool = Spool(config.spool_of(settings))
+    with _stopping() as stopping, database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        job = database.write(jobs.request_undo, account_id, import_id)
+        if not job.ended:
+            job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+    _print_job(job, as_json=as_json)
+    if job.state != "undone":
+        sys.exit(1)
+
+
+@imports.command("resume")
+@_import_id
+@click.option("--quiet", is_flag=True, help="No progress.")
+@account_flags
+@flags("database_url", "spool_dir")
+@json_flag
+def imports_resume(
+    settings: Settings,
+    account_name: str | None,
+    sandbox: bool,
+    import_id: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Go on with import ID here; if somebody works on it already, watch."""
+    spool = Spool(config.spool_of(settings))
+    with _stopping() as stopping, database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        job = database.read(jobs.get, account_id, import_id)
+        if not job.ended:
+            if not spool.has(account_id, import_id):
+                raise NotNow(f"The files of import {import_id} are not in the spool {spool.path}.")
+            job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+    _print_job(job, as_json=as_json)
+    if job.state not in ("done", "undone"):
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--until-idle", is_flag=True, help="End when there is nothing to do.")
+@click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input does.")
+@flags("database_url", "spool_dir", "import_keep_days", "log_level")
+def work(settings: Settings, until_idle: bool, lifeline: bool) -> None:
+    """Work on imports until SIGTERM. The service starts this by itself; run more on PostgreSQL.
+
+    Imports whose files are not in the spool of this machine are left to others.
+    """
+    from rollbook.imports import worker
+
+    database = opened(settings)
+    try:
+        database.migrate()
+        with _stopping() as stopping:
+            if lifeline:
+                threading.Thread(target=_until_end_of_input, args=(stopping,), daemon=True).start()
+            worker.run(
+                database,
+                Spool(config.spool_of(settings)),
+                stopping,
+                keep_days=settings.import_keep_days,
+                until_idle=until_idle,
+            )
+    finally:
+        database.close()
+
+
+def _until_end_of_input(stopping: threading.Event) -> None:
+    while os.read(0, 1024):  # not sys.stdin: its buffer's lock would be held when the process ends
+        pass
+    stopping.set()
+
+
+def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> None:
+    if as_json:
+        print_json(job)
+        return
+    report = job.report
+    if job.error:
+        click.echo(f"Error: {job.error}", err=True)
+    would = "Dry run: nothing was changed. It would be:" if job.spec.dry_run and job.state == "done" else ""
+    click.echo(would or f"Import {job.id} of {job.source}: {job.state}.")
+    if report.columns:
+        used = [
+            f"{column} -> {meaning}" if column != meaning else column
+            for column, meaning in report.columns.items()
+            if meaning
+        ]
+        left = [column for column, meaning in report.columns.items() if not meaning]
+        click.echo(f"Columns: {', '.join(used)}" + (f"; left out: {', '.join(left)}" if left else "") + ".")
+    rows = [[label, f"{number:,}"] for label, number in _numbers(job) if number]
+    if rows:
+        width = max(len(number) for _, number in rows)
+        print_table(["ROWS", ""], [[label, number.rjust(width)] for label, number in rows])
+    if report.rejected and rejects_path is None and job.state == "done":
+        click.echo(f"Rejected rows with their lines: rollbook imports rejects {job.id}")
+
+
+def _numbers(job: Job) -> Sequence[tuple[str, int]]:
+    report = job.report
+    return [
+        ("read", job.rows_read),
+        *(
+            (f"rejected: {reason.replace('_', ' ')}", number)
+            for reason, number in sorted(report.rejected.items())
+        ),
+        ("duplicate in the file (the last one counts)", report.duplicates),
+        ("new contacts", report.created),
+        ("updated contacts", report.updated),
+        ("unchanged contacts", report.unchanged),
+        ("not in the book, left out", report.not_in_book),
+        ("only for the stop list", report.only_stopped),
+        ("joined the list", report.joined),
+        ("removed from the list", report.removed),
+        ("stopped before, and still", report.stopped),
+        *((f"  of these on {channel}", number) for channel, number in report.stopped_on.items()),
+        ("newly stopped", report.stops_added),
+        *((f"undo: {what.replace('_', ' ')}", number) for what, number in report.undone.items()),
+    ]

@@ -1,0 +1,230 @@
+"""`rollbook numbers check`: what can be told about the phone numbers in a file, without a book."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import click
+import msgspec
+
+from rollbook.cli.common import errors_as_sentences, json_flag, print_json, print_table
+from rollbook.errors import BadFile
+from rollbook.files import Batch, Table, guess_phone_column, open_table
+from rollbook.numbers import CHECKED_AT_ONCE_MAX, check
+from rollbook.phones.one import known_region
+from rollbook.phones.verdict import REASONS, REGIONS, SENTENCES, TYPES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from rollbook.phones.column import Column
+
+REGIONS_SHOWN = 15
+"""Of the table; the rest is one row. JSON has all."""
+
+HEAD = ("line", "number", "valid", "possible", "reason", "e164", "region", "type")
+DETAILS = ("international", "national", "carrier", "time_zones")
+
+
+class Summary(msgspec.Struct):
+    """How many numbers of a file are what.
+
+    Args:
+        column: where they are.
+        rows: of the file, but for those that cannot be read.
+        unreadable: rows that cannot be read.
+        valid: numbers in a range that their country assigns.
+        possible: valid ones, and others of a right length.
+        reasons: why the others are not valid.
+        types, regions: of the valid ones.
+    """
+
+    column: str
+    rows: int = 0
+    unreadable: int = 0
+    valid: int = 0
+    possible: int = 0
+    reasons: dict[str, int] = {}
+    types: dict[str, int] = {}
+    regions: dict[str, int] = {}
+
+
+@click.group()
+def numbers() -> None:
+    """Phone numbers by themselves: nothing here needs a database."""
+
+
+@numbers.command("check")
+@click.argument("path", metavar="FILE", type=click.Path())
+@click.option("--region", help="Country of numbers without a country code, such as UA (ISO 3166-1).")
+@click.option("--column", help="Where the numbers are, when it is not the column that looks like it.")
+@click.option("--output", type=click.Path(dir_okay=False), help="Write a CSV with a row for each number.")
+@click.option(
+    "--brief",
+    is_flag=True,
+    help="Leave formats, carrier and time zones out of it, which take most of the time.",
+)
+@json_flag
+def numbers_check(
+    path: str, region: str | None, column: str | None, output: str | None, brief: bool, as_json: bool
+) -> None:
+    """Tell what the phone numbers in FILE (- for standard input) are: valid or why not, of which type and
+    country. Every kind of file that `import` reads is read."""
+    with errors_as_sentences():
+        region = known_region(region)
+        with _opened(path) as table:
+            found = _checked(table, _chosen(table, column), region, output, brief=brief)
+    if as_json:
+        print_json(found)
+        return
+    _print(found)
+    if output is not None:
+        click.echo(f"\nWrote {found.rows:,} rows to {output}.", err=True)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Table]:
+    if path != "-":
+        with open_table(path) as table:
+            yield table
+        return
+    with tempfile.NamedTemporaryFile(prefix="rollbook-numbers-") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        file.flush()
+        with open_table(file.name) as table:
+            yield table
+
+
+def _chosen(table: Table, column: str | None) -> str:
+    """The column with the numbers."""
+    known = ", ".join(table.columns)
+    if column is None:
+        found = guess_phone_column(table.columns, table.sample)
+        if found is None:
+            raise BadFile(f"No column looks like phone numbers; name one with --column: {known}.")
+        return found
+    for name in table.columns:
+        if name.casefold() == column.strip().casefold():
+            return name
+    raise BadFile(f"There is no column {column!r}; there are {known}.")
+
+
+def _checked(table: Table, column: str, region: str | None, output: str | None, *, brief: bool) -> Summary:
+    from rollbook.phones.column import classify
+
+    place = table.columns.index(column)
+    found = Summary(column)
+    with _writing(output, detailed=not brief) as rows:
+        for batch in table.batches():
+            texts = batch.cells.column(place)
+            numbers = classify(texts, region)
+            _count(found, numbers)
+            found.unreadable += len(batch.bad)
+            if rows is not None:
+                rows.write(batch, texts, numbers, region)
+    for name in ("reasons", "types", "regions"):
+        counts: dict[str, int] = getattr(found, name)
+        setattr(found, name, dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))))
+    return found
+
+
+def _count(found: Summary, numbers: Column) -> None:
+    import numpy as np
+
+    valid = numbers.valid
+    found.rows += len(numbers)
+    found.valid += int(valid.sum())
+    found.possible += int((numbers.possible | valid).sum())
+    for counts, words, which in (
+        (found.reasons, REASONS, numbers.reason[~valid]),
+        (found.types, TYPES, numbers.type[valid]),
+        (found.regions, REGIONS, numbers.region[valid]),
+    ):
+        for index, count in enumerate(np.bincount(which).tolist()):
+            if count:
+                counts[words[index]] = counts.get(words[index], 0) + count
+
+
+class _Rows:
+    """Writes a row for each number.
+
+    Args:
+        file: a CSV, empty.
+        detailed: with formats, carrier and time zones.
+    """
+
+    def __init__(self, file: TextIO, *, detailed: bool) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._detailed = detailed
+        self._writer.writerow((*HEAD, *DETAILS) if detailed else HEAD)
+
+    def write(self, batch: Batch, texts: pa.Array, numbers: Column, region: str | None) -> None:
+        for first in range(0, len(texts), CHECKED_AT_ONCE_MAX):
+            part = slice(first, first + CHECKED_AT_ONCE_MAX)
+            words = [text or "" for text in texts[part].to_pylist()]
+            base = zip(
+                batch.lines[part].tolist(),
+                words,
+                _said(numbers.valid[part].tolist()),
+                _said((numbers.possible | numbers.valid)[part].tolist()),
+                (REASONS[reason] for reason in numbers.reason[part]),
+                (f"+{phone}" if phone else "" for phone in numbers.phone[part].tolist()),
+                (REGIONS[region] for region in numbers.region[part]),
+                (TYPES[type] for type in numbers.type[part]),
+                strict=True,
+            )
+            if not self._detailed:
+                self._writer.writerows(base)
+                continue
+            for row, number in zip(base, check(words, region), strict=True):
+                zones = " ".join(number.time_zones)
+                details = (number.international, number.national, number.carrier, zones)
+                self._writer.writerow((*row, *details))
+
+
+@contextmanager
+def _writing(output: str | None, *, detailed: bool) -> Iterator[_Rows | None]:
+    if output is None:
+        yield None
+        return
+    try:
+        with open(output, "w", encoding="utf-8", newline="") as file:
+            yield _Rows(file, detailed=detailed)
+    except OSError as error:
+        raise BadFile(f"{output} cannot be written: {(error.strerror or str(error)).lower()}.") from error
+
+
+def _said(values: Sequence[bool]) -> Iterator[str]:
+    return ("yes" if value else "no" for value in values)
+
+
+def _print(found: Summary) -> None:
+    click.echo(f"Column {found.column!r}: {found.rows:,} numbers, of which are")
+    rows = [("valid", found.valid)]
+    rows += [(f"not: {SENTENCES[reason]}", count) for reason, count in found.reasons.items()]
+    _print_counts("", rows, found.rows)
+    if found.unreadable:
+        click.echo(f"{found.unreadable:,} more rows cannot be read.")
+    if found.valid:
+        click.echo()
+        _print_counts("TYPE", [(name.replace("_", " "), n) for name, n in found.types.items()], found.valid)
+        click.echo()
+        regions = [*found.regions.items()]
+        if len(regions) > REGIONS_SHOWN + 1:
+            rest = sum(count for _, count in regions[REGIONS_SHOWN:])
+            regions[REGIONS_SHOWN:] = [(f"{len(regions) - REGIONS_SHOWN} others", rest)]
+        _print_counts("REGION", regions, found.valid)
+
+
+def _print_counts(head: str, rows: Sequence[tuple[str, int]], of: int) -> None:
+    width = len(f"{of:,}")
+    print_table(
+        [head, "NUMBERS".rjust(width), "SHARE"],
+        [[name, f"{n:,}".rjust(max(width, len("NUMBERS"))), f"{n / max(of, 1):6.1%}"] for name, n in rows],
+    )

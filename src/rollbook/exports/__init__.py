@@ -1,0 +1,174 @@
+"""Exports: an audience, the whole book or the stop list as a file, in constant memory, from one state of the
+database (docs/decisions/0022). One person's data is in `exports.person`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Literal
+
+import msgspec
+
+from rollbook import audience
+from rollbook.audience import Audience
+from rollbook.channels import CHANNELS, mask_of
+from rollbook.db import Cell, Database, Piece, Transaction
+from rollbook.errors import Invalid, Problem
+from rollbook.exports import columns
+from rollbook.exports.columns import Column
+
+MEDIA = {
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+"""The formats, each with its media type."""
+
+FORMATS = tuple(MEDIA)
+
+COMPRESSIONS = {"gzip": (".gz", "application/gzip"), "zstd": (".zst", "application/zstd")}
+"""How a file of lines can be compressed: what its name then ends in, and its media type."""
+
+SPREADSHEETS = ("csv", "xlsx")
+"""Formats that people open in a spreadsheet."""
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to export, and in which form.
+
+    Args:
+        what: contacts, or rows of the stop list.
+        audience: which contacts; without any list the whole book.
+        channels: of the stop list, only rows of any of these.
+        format: one of `FORMATS`.
+        compress: one of `COMPRESSIONS`; XLSX and Parquet are compressed already.
+        columns: their names, in this order; none for the usual ones, see `columns`.
+        with_lists: the names of each contact's lists go along.
+        safe_for_spreadsheets: a text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Raises:
+        Invalid: naming everything that does not go.
+    """
+
+    what: Literal["contacts", "stop list"] = "contacts"
+    audience: Audience = Audience()
+    channels: tuple[str, ...] = ()
+    format: str = "csv"
+    compress: str | None = None
+    columns: tuple[str, ...] = ()
+    with_lists: bool = False
+    safe_for_spreadsheets: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.format not in FORMATS:
+            problems.append(Problem("format", f"The format must be one of {', '.join(FORMATS)}."))
+        if self.compress is not None and self.compress not in COMPRESSIONS:
+            problems.append(Problem("compress", f"The compress must be {' or '.join(COMPRESSIONS)}."))
+        elif self.compress and self.format in ("xlsx", "parquet"):
+            problems.append(Problem("compress", f"A file in {self.format} is compressed already."))
+        if self.safe_for_spreadsheets and self.format not in SPREADSHEETS:
+            what = f"The safe_for_spreadsheets goes with {' and '.join(SPREADSHEETS)} only."
+            problems.append(Problem("safe_for_spreadsheets", what))
+        if any(channel not in CHANNELS for channel in self.channels):
+            problems.append(Problem("type", f"The type must be some of {', '.join(CHANNELS)}."))
+        if self.with_lists and self.what == "stop list":
+            problems.append(Problem("with_lists", "The with_lists goes with contacts only."))
+        if problems:
+            raise Invalid(problems)
+
+    @property
+    def suffix(self) -> str:
+        """What the file's name ends in: `.csv.gz`."""
+        return f".{self.format}{COMPRESSIONS[self.compress][0] if self.compress else ''}"
+
+    @property
+    def media_type(self) -> str:
+        """What the file is, for HTTP."""
+        return COMPRESSIONS[self.compress][1] if self.compress else MEDIA[self.format]
+
+
+def check(tx: Transaction, account_id: int, export: Export) -> int | None:
+    """See that there is everything that an export names.
+
+    Returns:
+        How many rows it will have, where that is kept.
+
+    Raises:
+        Invalid: naming every list, channel and column that there is not.
+    """
+    problems: list[Problem] = []
+    for look in (columns.chosen, _look_at_audience):
+        try:
+            look(tx, account_id, export)
+        except Invalid as error:
+            problems += error.problems
+    if problems:
+        raise Invalid(problems)
+    if export.what == "contacts":
+        return audience.kept(tx, account_id, export.audience)
+    return None
+
+
+def write(
+    database: Database,
+    account_id: int,
+    export: Export,
+    out: BinaryIO,
+    told: Callable[[int], None] | None = None,
+) -> int:
+    """Write an export, all of it as it is at one moment.
+
+    Args:
+        out: takes the file from its beginning to its end; it need not be one that can seek.
+        told: called again and again with the number of rows so far.
+
+    Returns:
+        How many rows there were.
+
+    Raises:
+        Invalid: as `check`.
+        Unavailable: the database went away; what was written is no whole file.
+    """
+    from rollbook.files import writers
+
+    rows = 0
+    with database.long_read() as tx:
+        chosen = columns.chosen(tx, account_id, export)
+        pieces = _pieces(tx, account_id, export, chosen)
+        head = [writers.Column(each.shown, each.kind) for each in chosen]
+        with (
+            writers.compressed(out, export.compress) as file,
+            writers.opened(export.format, head, file) as writer,
+        ):
+            for piece in pieces:
+                writer.add(piece.data)
+                rows += piece.rows
+                if told is not None:
+                    told(rows)
+    return rows
+
+
+def _pieces(tx: Transaction, account_id: int, export: Export, chosen: list[Column]) -> Iterator[Piece]:
+    cells = [Cell(each.sql, each.kind in ("text", "texts")) for each in chosen]
+    params: dict[str, object] = {"account_id": account_id}
+    for each in chosen:
+        params |= each.params
+    if export.what == "contacts":
+        selected = audience.select(tx, account_id, export.audience)
+        return tx.csv(cells, selected.rows, selected.where, **{**params, **selected.params})
+    # By phone, as it is stored: a phone is above 0 and its own key.
+    rows = f"""
+        SELECT stop_list.phone AS id, stop_list.phone, stop_list.id AS row_id, stop_list.mask,
+               stop_list.created_at
+        FROM stop_list WHERE stop_list.account_id = :account_id AND stop_list.phone > :after
+        {tx.in_pieces("stop_list.phone")}
+    """
+    where = f"source.mask & {mask_of(export.channels)} <> 0" if export.channels else "TRUE"
+    tx.read_whole_tables(joined=True)
+    return tx.csv(cells, rows, where, **params)
+
+
+def _look_at_audience(tx: Transaction, account_id: int, export: Export) -> None:
+    if export.what == "contacts":
+        audience.check(tx, account_id, export.audience)

@@ -1,0 +1,51 @@
+"""The process in which a service writes an export: `python -m rollbook.exports`.
+
+It reads an `Order` from standard input, one line of JSON, and writes the file to standard output. Its parent
+keeps standard input open as long as it wants the file. It exits with 0 when the file is whole, with
+`UNAVAILABLE` and a sentence on standard error when the database could not be had.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import msgspec
+
+from rollbook import exports
+from rollbook.db import open_database
+from rollbook.errors import Unavailable
+from rollbook.exports.order import UNAVAILABLE, Order
+
+NICENESS = 5
+"""Whoever answers requests goes first."""
+
+
+def main() -> None:
+    """Write what standard input says."""
+    os.nice(NICENESS)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        database = open_database(order.database_url)
+        try:
+            exports.write(database, order.account_id, order.export, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        finally:
+            database.close()
+    except Unavailable as error:
+        sys.stderr.write(str(error))
+        sys.exit(UNAVAILABLE)
+    except BrokenPipeError:
+        os._exit(1)  # nobody reads it any more
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

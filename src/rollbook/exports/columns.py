@@ -1,0 +1,145 @@
+"""The columns of an export: those that every contact has, then the account's fields, under their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from rollbook import fields, texts
+from rollbook.channels import CHANNELS
+from rollbook.db import Transaction
+from rollbook.errors import Invalid, Problem
+from rollbook.fields import Field
+
+if TYPE_CHECKING:
+    from rollbook.exports import Export
+
+Kind = Literal["integer", "moment", "text", "texts"]
+"""Of a column's values: whole numbers, ISO 8601 in UTC, texts, JSON arrays of texts."""
+
+CONTACT = ("phone", "id", "created_at", "stopped")
+"""What every contact has. `lists` is one more, for who asks for it."""
+
+STOP = ("phone", "channels", "created_at")
+"""What every row of the stop list has. `id` is one more, for who asks for it."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""What a text begins with that a spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+
+KNOWN_MAX = 30
+"""Columns that a message names."""
+
+
+class Column(NamedTuple):
+    """A column of an export.
+
+    Args:
+        name: as callers name it.
+        shown: as the file has it.
+        sql: of its values, from the columns of `source`.
+        params: of `sql`.
+    """
+
+    name: str
+    shown: str
+    kind: Kind
+    sql: str
+    params: Mapping[str, object] = {}
+
+
+def chosen(tx: Transaction, account_id: int, export: Export) -> list[Column]:
+    """The columns of an export, in their order.
+
+    Raises:
+        Invalid: naming every column that there is not.
+    """
+    if export.what == "contacts":
+        known = _of_contacts(tx, account_id, export.safe_for_spreadsheets)
+        usual = [name for name, column in known.items() if column.usual]
+        if export.with_lists:
+            usual.insert(len(CONTACT), "lists")
+    else:
+        known = _of_stops(tx)
+        usual = list(STOP)
+    if not export.columns:
+        return [known[name].column for name in usual]
+    wanted = list(dict.fromkeys(texts.normal(name.strip()) for name in export.columns))
+    if export.with_lists and "lists" not in wanted:
+        wanted.append("lists")
+    if unknown := [name for name in wanted if name not in known]:
+        there = ", ".join([*known][:KNOWN_MAX]) + (" and more" if len(known) > KNOWN_MAX else "")
+        told = f"There is no column {', '.join(map(repr, unknown))}: there are {there}."
+        raise Invalid([Problem("columns", told)])
+    return [known[name].column for name in wanted]
+
+
+class _Known(NamedTuple):
+    """A column that can be chosen; a usual one is there when nobody chooses."""
+
+    column: Column
+    usual: bool = True
+
+
+def _of_contacts(tx: Transaction, account_id: int, safe: bool) -> dict[str, _Known]:
+    name = tx.json_text("contact_list.name")
+    lists = f"""
+        (SELECT '[' || string_agg({name}, ',' ORDER BY contact_list.id DESC) || ']'
+         FROM membership CROSS JOIN contact_list
+         WHERE membership.account_id = :account_id AND membership.contact_id = source.id
+           AND contact_list.account_id = :account_id AND contact_list.id = membership.list_id)
+    """
+    known = {
+        "phone": _plain("phone", "integer", "source.phone"),
+        "id": _plain("id", "integer", "source.id"),
+        "created_at": _plain("created_at", "moment", tx.iso("source.created_at")),
+        "stopped": _plain("stopped", "text", _channels("source.stop_mask")),
+        "lists": _plain("lists", "texts", lists, usual=False),
+    }
+    for field in fields.all(tx, account_id):
+        name = field.name
+        while name in known:  # a field may be called `id`
+            name += " (field)"
+        known[name] = _Known(_of_field(name, field, safe), field.is_visible)
+    return known
+
+
+def _of_stops(tx: Transaction) -> dict[str, _Known]:
+    return {
+        "phone": _plain("phone", "integer", "source.phone"),
+        "channels": _plain("channels", "text", _channels("source.mask")),
+        "created_at": _plain("created_at", "moment", tx.iso("source.created_at")),
+        "id": _plain("id", "integer", "source.row_id", usual=False),
+    }
+
+
+def _plain(name: str, kind: Kind, sql: str, *, usual: bool = True) -> _Known:
+    return _Known(Column(name, name, kind, sql), usual)
+
+
+def _of_field(name: str, field: Field, safe: bool) -> Column:
+    value, shown = "field_value.value", name
+    params: dict[str, object] = {f"field_{field.id}": field.id}
+    if safe and name.startswith(FORMULA):
+        shown = f"'{name}"
+    if safe and field.type == "text":
+        starts = {f"formula_{number}": start for number, start in enumerate(FORMULA)}
+        params |= starts
+        among = ", ".join(f":{name}" for name in starts)
+        value = f"CASE WHEN substr({value}, 1, 1) IN ({among}) THEN '''' || {value} ELSE {value} END"
+    sql = f"""
+        (SELECT {value} FROM field_value
+         WHERE field_value.account_id = :account_id AND field_value.contact_id = source.id
+           AND field_value.field_id = :field_{field.id})
+    """
+    return Column(name, shown, "text", sql, params)
+
+
+def _channels(mask: str) -> str:
+    """SQL: the names of the channels in a mask, with commas between them; NULL for none."""
+    names = [_named(number) for number in range(1 << len(CHANNELS))]
+    cases = " ".join(f"WHEN {number} THEN '{','.join(some)}'" for number, some in enumerate(names) if some)
+    return f"CASE {mask} WHEN 0 THEN NULL {cases} END"
+
+
+def _named(mask: int) -> Sequence[str]:
+    return [channel for channel, bit in CHANNELS.items() if mask & bit]

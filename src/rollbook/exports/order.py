@@ -1,0 +1,18 @@
+"""What a service tells the process that writes an export."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rollbook.exports import Export
+
+UNAVAILABLE = 75
+"""Exit code: the database could not be had (EX_TEMPFAIL of sysexits.h)."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """An export of an account's data."""
+
+    database_url: str
+    account_id: int
+    export: Export

@@ -1,0 +1,509 @@
+"""What imports were asked for, and how far each of them is. Light: whoever only asks needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from rollbook import accounts, lists
+from rollbook.channels import CHANNELS
+from rollbook.db import Transaction
+from rollbook.errors import Invalid, NotFound, NotNow, Problem
+from rollbook.lists import NewList
+
+Mode = Literal["add", "update", "replace"]
+State = Literal[
+    "waiting", "reading", "merging", "pruning", "done", "failed", "cancelled", "undoing", "undone"
+]
+PhoneCheck = Literal["possible", "valid"]
+
+UNDERWAY: tuple[State, ...] = ("waiting", "reading", "merging", "pruning", "undoing")
+ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "undone")
+
+SOURCE_LENGTH_MAX = 255
+SHOWN_MAX = 501
+"""Imports that one call lists: a page of 500, and whether there are more."""
+
+
+class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What to do with a file.
+
+    Args:
+        list: the list that its contacts join, by name or (a number) by id; a name that is not there yet is
+            created. `None`: they only go into the book.
+        mode: `add` creates contacts and extends those that are there; `update` leaves out phones that are not
+            in the book; `replace` also takes out of the list everyone whom the file does not name.
+        region: ISO 3166-1 code of the country whose national numbers are meant where no country code stands.
+        phone_check: take phones that are `valid` (in a range that the numbering plan assigns), or all that
+            are `possible` (country code and length are right).
+        columns: what columns of the file mean: for its header, `phone`, the name of a field, or "" for
+            nothing. What is not named is guessed.
+        create_fields: make a text field for every column that has none.
+        stop: channels on which every phone of the file is put on the stop list. Without a list only that is
+            done: no contact is created.
+        dry_run: only say what would happen.
+        format, encoding, delimiter, header, sheet: of the file, where they should not be detected.
+    """
+
+    list: str | int | None = None
+    mode: Mode = "add"
+    region: str | None = None
+    phone_check: PhoneCheck = "valid"
+    columns: Mapping[str, str] = {}
+    create_fields: bool = False
+    stop: tuple[str, ...] = ()
+    dry_run: bool = False
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    sheet: str | None = None
+
+    @property
+    def into_book(self) -> bool:
+        """Whether it makes contacts, and does not only stop phones."""
+        return self.list is not None or not self.stop
+
+
+class Report(msgspec.Struct):
+    """What became of the rows of a file. Every row of it is counted in exactly one of `rejected`,
+    `duplicates`, `created`, `updated`, `unchanged`, `not_in_book` and `only_stopped`.
+
+    Args:
+        rejected: rows left out, by reason.
+        duplicates: rows whose phone a later row has, too: the last one counts.
+        created: phones that became contacts.
+        updated: contacts that joined the list or got another value.
+        unchanged: contacts for whom nothing was to do.
+        not_in_book: phones left out because only contacts were to be updated.
+        only_stopped: phones of an import that only feeds the stop list.
+        joined: contacts that joined the list.
+        removed: contacts that `replace` took out of the list.
+        stopped: phones that were on the stop list, of any channel, before; they stay there.
+        stopped_on: of these, how many on each channel.
+        stops_added: phones that this import stopped on a channel more.
+        list_created: the list was made for this import.
+        columns: what each column of the file was taken for: `phone`, a field's name, or "".
+        field_ids: the fields that it fills, in the order of their columns; 0 for one that a dry run would
+            make.
+        fields_created: their names.
+        file: how the file was read: format, encoding, delimiter, compression, sheet.
+        seconds: what each phase took.
+        undone: what undo took back and what it left.
+    """
+
+    rejected: dict[str, int] = {}
+    duplicates: int = 0
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    not_in_book: int = 0
+    only_stopped: int = 0
+    joined: int = 0
+    removed: int = 0
+    stopped: int = 0
+    stopped_on: dict[str, int] = {}
+    stops_added: int = 0
+    list_created: bool = False
+    columns: dict[str, str] = {}
+    field_ids: list[int] = []
+    fields_created: list[str] = []
+    file: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    undone: dict[str, int] = {}
+
+    @property
+    def rows_rejected(self) -> int:
+        """Rows left out, for any reason."""
+        return sum(self.rejected.values())
+
+
+class Job(msgspec.Struct, frozen=True):
+    """An import.
+
+    Args:
+        source: the file's name, for people.
+        size_bytes, bytes_done: of the file, and how many of them were read.
+        rows_read: rows of the file so far.
+        rows_staged: good rows with different phones, once all were read.
+        reached: how many of those are in the book; while an undo is under way, units taken back.
+        error: why it failed.
+        phase_started_at: when it came into its state.
+    """
+
+    account_id: int
+    id: int
+    source: str
+    spec: ImportSpec
+    state: State
+    cancel_wanted: bool
+    list_id: int | None
+    size_bytes: int
+    bytes_done: int
+    rows_read: int
+    rows_staged: int
+    reached: int
+    report: Report
+    error: str | None
+    created_at: datetime
+    phase_started_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How much of its phase is done, of how much (0: not known): bytes of the file, then rows."""
+        if self.state == "reading":
+            return self.bytes_done, self.size_bytes
+        if self.state == "merging":
+            return self.reached, self.rows_staged
+        return 0, 0
+
+    @property
+    def rate(self) -> float:
+        """Rows a second in the phase that is under way; 0 when there is nothing to tell yet."""
+        seconds = (datetime.now(UTC) - self.phase_started_at).total_seconds()
+        rows = {"reading": self.rows_read, "merging": self.reached}.get(self.state, 0)
+        return rows / seconds if seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the phase that is under way, as far as it can be told."""
+        done, total = self.progress
+        seconds = (datetime.now(UTC) - self.phase_started_at).total_seconds()
+        return seconds * (total - done) / done if done and total else None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen by itself."""
+        return self.state in ENDED
+
+
+class _Row(msgspec.Struct, frozen=True):
+    account_id: int
+    id: int
+    source: str
+    spec: str
+    state: str
+    cancel_wanted: bool
+    list_id: int | None
+    size_bytes: int
+    bytes_done: int
+    rows_read: int
+    rows_staged: int
+    reached: int
+    report: str
+    error: str | None
+    created_at: datetime
+    phase_started_at: datetime
+    finished_at: datetime | None
+
+
+_COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(_Row))
+
+
+def checked(spec: ImportSpec) -> ImportSpec:
+    """The same spec.
+
+    Raises:
+        Invalid: naming everything in it that cannot be.
+    """
+    problems = []
+    if spec.mode not in get_args(Mode):
+        problems.append(Problem("mode", "The mode must be add, update or replace."))
+    if spec.phone_check not in get_args(PhoneCheck):
+        problems.append(Problem("phone_check", "The phone_check must be possible or valid."))
+    if spec.mode == "replace" and spec.list is None:
+        problems.append(Problem("mode", "The mode replace needs a list whose members to replace."))
+    if unknown := [channel for channel in spec.stop if channel not in CHANNELS]:
+        problems.append(
+            Problem("stop", f"There is no channel {unknown[0]!r}: stop takes {', '.join(CHANNELS)}.")
+        )
+    if spec.region is not None and not _is_region(spec.region):
+        problems.append(
+            Problem("region", f"There is no region {spec.region!r}: two letters such as UA (ISO 3166-1).")
+        )
+    if isinstance(spec.list, str):
+        try:
+            lists.clean_name(spec.list)
+        except ValueError as error:
+            problems.append(Problem("list", f"The list name {error}."))
+    if list(spec.columns.values()).count("phone") > 1:
+        problems.append(Problem("columns", "Only one column can be the phone."))
+    if problems:
+        raise Invalid(problems)
+    return spec
+
+
+def _is_region(code: str) -> bool:
+    import phonenumbers
+
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
+def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, size_bytes: int) -> Job:
+    """Ask for an import. Nobody works on it before its file is in the spool; see `begin`.
+
+    Args:
+        source: the file's name, for people.
+        size_bytes: of the file; 0 when it is not known yet.
+
+    Raises:
+        Invalid: the spec cannot be.
+        NotFound: it names a list by an id that the account does not have.
+    """
+    checked(spec)
+    row = tx.one(
+        _Row,
+        f"""
+        INSERT INTO import_job (
+            account_id, id, source, spec, state, cancel_wanted, list_id, size_bytes, bytes_done, rows_read,
+            rows_staged, reached, report, error, created_at, phase_started_at, finished_at
+        ) VALUES (
+            :account_id, :id, :source, :spec, 'waiting', FALSE, :list_id, :size_bytes, 0, 0, 0, 0, :report,
+            NULL, :now, :now, NULL
+        ) RETURNING {_COLUMNS}
+        """,
+        account_id=account_id,
+        id=tx.new_ids("import_job", 1)[0],
+        source=source.replace("\0", "")[-SOURCE_LENGTH_MAX:],
+        spec=_json(spec),
+        list_id=_list_of(tx, account_id, spec),
+        size_bytes=size_bytes,
+        report=_json(Report()),
+        now=tx.now,
+    )
+    assert row is not None
+    return _job(row)
+
+
+def begin(
+    tx: Transaction,
+    account_id: int,
+    *,
+    spec: ImportSpec,
+    source: str,
+    size_bytes: int,
+    put: Callable[[int], None],
+) -> Job:
+    """Ask for an import and put its file into the spool: both, or neither.
+
+    Args:
+        put: puts the file there for the import with that id; may be called again with another id.
+
+    Raises: see `create`.
+    """
+    job = create(tx, account_id, spec=spec, source=source, size_bytes=size_bytes)
+    put(job.id)
+    return job
+
+
+def _list_of(tx: Transaction, account_id: int, spec: ImportSpec) -> int | None:
+    """The id of the list that is meant; `None` when it still has to be made."""
+    if spec.list is None:
+        return None
+    if isinstance(spec.list, int):
+        found: int = lists.get(tx, account_id, spec.list).id
+        return found
+    return tx.one(
+        int,
+        "SELECT id FROM contact_list WHERE account_id = :account_id AND name = :name",
+        account_id=account_id,
+        name=lists.clean_name(spec.list),
+    )
+
+
+def with_list(tx: Transaction, job: Job) -> tuple[int | None, bool]:
+    """The list of an import whose file turned out to be good, made if it is not there (which a dry run does
+    not).
+
+    Returns:
+        Its id, and whether it is a new one.
+    """
+    found = job.list_id if job.list_id is not None else _list_of(tx, job.account_id, job.spec)
+    if found is not None or job.spec.list is None:
+        return found, False
+    if job.spec.dry_run:
+        return None, True
+    return lists.create(tx, job.account_id, NewList(str(job.spec.list))).id, True
+
+
+def get(tx: Transaction, account_id: int, import_id: int) -> Job:
+    """One import.
+
+    Raises:
+        NotFound: the account has no import with that id.
+    """
+    row = tx.one(
+        _Row,
+        f"SELECT {_COLUMNS} FROM import_job WHERE account_id = :account_id AND id = :id",
+        account_id=account_id,
+        id=import_id,
+    )
+    if row is None:
+        raise NotFound("import", import_id)
+    return _job(row)
+
+
+def recent(tx: Transaction, account_id: int, *, before: int | None = None, limit: int = 50) -> list[Job]:
+    """Imports, newest first.
+
+    Args:
+        before: only those with a smaller id.
+        limit: `SHOWN_MAX` at most.
+    """
+    behind = "AND id < :before" if before is not None else ""
+    place = {"before": before} if before is not None else {}
+    rows = tx.all(
+        _Row,
+        f"""
+        SELECT {_COLUMNS} FROM import_job WHERE account_id = :account_id {behind}
+        ORDER BY id DESC LIMIT :limit
+        """,
+        account_id=account_id,
+        limit=min(limit, SHOWN_MAX),
+        **place,
+    )
+    return [_job(row) for row in rows]
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Which import, of any account."""
+
+    account_id: int
+    id: int
+
+
+def unfinished(tx: Transaction) -> list[Named]:
+    """Imports of all accounts that wait for somebody to work on them, oldest first."""
+    states = ", ".join(f"'{state}'" for state in UNDERWAY)
+    return tx.all(
+        Named,
+        f"""
+        SELECT account_id, id FROM import_job WHERE state IN ({states}) AND finished_at IS NULL
+        ORDER BY id LIMIT 100
+        """,
+    )
+
+
+def ended_before(tx: Transaction, moment: datetime) -> list[Named]:
+    """Imports of all accounts that ended before `moment` and still have something to undo."""
+    return tx.all(
+        Named,
+        """
+        SELECT DISTINCT import_job.account_id, import_job.id FROM import_job
+        WHERE finished_at < :moment AND EXISTS (
+            SELECT 1 FROM import_chunk WHERE import_chunk.account_id = import_job.account_id
+            AND import_chunk.import_id = import_job.id
+        ) LIMIT 100
+        """,
+        moment=moment,
+    )
+
+
+def cancel(tx: Transaction, account_id: int, import_id: int) -> Job:
+    """Ask for the end of an import. What is in the book by then stays; see `request_undo`.
+
+    Raises:
+        NotFound: the account has no import with that id.
+        NotNow: it has ended.
+    """
+    accounts.lock(tx, account_id)
+    job = get(tx, account_id, import_id)
+    if job.ended or job.state == "undoing":
+        raise NotNow(f"Import {import_id} cannot be cancelled: it is {job.state}.")
+    if job.state == "waiting":
+        return change(tx, job, state="cancelled", cancel_wanted=True)
+    return change(tx, job, cancel_wanted=True)
+
+
+def request_undo(tx: Transaction, account_id: int, import_id: int) -> Job:
+    """Ask that what an import created is taken back.
+
+    Raises:
+        NotFound: the account has no import with that id.
+        NotNow: it is still under way, was undone, was a dry run, or is too old.
+    """
+    accounts.lock(tx, account_id)
+    job = get(tx, account_id, import_id)
+    if job.state == "undoing":
+        return job
+    if not job.ended or job.state == "undone" or job.spec.dry_run:
+        what = "it was a dry run" if job.ended and job.spec.dry_run else f"it is {job.state}"
+        raise NotNow(f"Import {import_id} cannot be undone: {what}.")
+    chunks = tx.one(
+        int,
+        "SELECT count(*) FROM import_chunk WHERE account_id = :account_id AND import_id = :id",
+        account_id=account_id,
+        id=import_id,
+    )
+    if not chunks:
+        if job.report.created or job.report.joined or job.report.removed:
+            raise NotNow(f"Import {import_id} cannot be undone any more: what it did is not kept so long.")
+        if not job.report.list_created:
+            return change(tx, job, state="undone")
+    return change(tx, job, state="undoing", reached=0)
+
+
+def change(tx: Transaction, job: Job, **values: Any) -> Job:
+    """Change an import, if nobody has changed how far it is since `job` was read. The caller holds the
+    account where it changes anything that is counted.
+
+    Raises:
+        NotNow: somebody else worked on it.
+    """
+    if "state" in values and values["state"] != job.state:
+        values.setdefault("phase_started_at", tx.now)
+        if values["state"] in ENDED:
+            values.setdefault("finished_at", tx.now)
+        elif job.ended:
+            values["finished_at"] = None
+    if "report" in values:
+        values["report"] = _json(values["report"])
+    row = tx.one(
+        _Row,
+        f"""
+        UPDATE import_job SET {", ".join(f"{name} = :{name}" for name in values)}
+        WHERE account_id = :account_id AND id = :id AND state = :state_before AND reached = :reached_before
+        RETURNING {_COLUMNS}
+        """,
+        account_id=job.account_id,
+        id=job.id,
+        state_before=job.state,
+        reached_before=job.reached,
+        **values,
+    )
+    if row is None:
+        raise NotNow(f"Somebody else works on import {job.id}.")
+    return _job(row)
+
+
+def added(report: Report, counted: Report) -> Report:
+    """A report with the numbers of another one, of a part of the rows, added to it."""
+    values = {}
+    for name in _NUMBERS:
+        values[name] = getattr(report, name) + getattr(counted, name)
+    for name in ("rejected", "stopped_on", "undone"):
+        sums = dict(getattr(report, name))
+        for what, number in getattr(counted, name).items():
+            sums[what] = sums.get(what, 0) + number
+        values[name] = sums
+    return msgspec.structs.replace(report, **values)
+
+
+_NUMBERS = [
+    field.name for field in msgspec.structs.fields(Report) if field.type is int and field.name != "duplicates"
+]
+
+
+def _job(row: _Row) -> Job:
+    values = msgspec.structs.asdict(row)
+    values["spec"] = msgspec.json.decode(row.spec, type=ImportSpec)
+    values["report"] = msgspec.json.decode(row.report, type=Report)
+    return Job(**values)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,124 @@
+"""What each chunk of an import did, so that undo can take it back.
+
+Contacts that it created need no list: their ids follow one another from the chunk's `first_id` on. Ids of
+contacts that were there before are kept as differences, compressed: 2 bytes each instead of 8.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from rollbook.db import Transaction
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """What one transaction did.
+
+    Args:
+        place: of its first row in the stage; chunks that only removed members come behind all rows.
+        rows_staged: how many rows of the stage it took.
+        first_id, contacts: the ids of the contacts that it created: so many from that one on.
+        joined: contacts that were there before and joined the list, packed.
+        removed: contacts that it took out of the list, packed.
+        refused: places of rows that it left out, packed.
+    """
+
+    place: int
+    rows_staged: int
+    first_id: int = 0
+    contacts: int = 0
+    joined: str = ""
+    removed: str = ""
+    refused: str = ""
+
+
+def write(tx: Transaction, account_id: int, import_id: int, chunk: Chunk) -> None:
+    """Remember what a chunk did, in the transaction that did it."""
+    tx.run(
+        """
+        INSERT INTO import_chunk (
+            account_id, import_id, place, rows_staged, first_id, contacts, joined, removed, refused
+        ) VALUES (
+            :account_id, :import_id, :place, :rows_staged, :first_id, :contacts, :joined, :removed, :refused
+        )
+        """,
+        account_id=account_id,
+        import_id=import_id,
+        **msgspec.structs.asdict(chunk),
+    )
+
+
+def last(tx: Transaction, account_id: int, import_id: int) -> Chunk | None:
+    """The chunk that was done last of those that are remembered; `None` when there is none."""
+    return tx.one(
+        Chunk,
+        """
+        SELECT place, rows_staged, first_id, contacts, joined, removed, refused FROM import_chunk
+        WHERE account_id = :account_id AND import_id = :import_id ORDER BY place DESC LIMIT 1
+        """,
+        account_id=account_id,
+        import_id=import_id,
+    )
+
+
+def rewrite(tx: Transaction, account_id: int, import_id: int, chunk: Chunk) -> None:
+    """Remember only what is left of a chunk; a chunk of which nothing is left is forgotten."""
+    row = "account_id = :account_id AND import_id = :import_id AND place = :place"
+    named = {"account_id": account_id, "import_id": import_id, "place": chunk.place}
+    if chunk.contacts or chunk.joined or chunk.removed:
+        tx.run(
+            f"""
+            UPDATE import_chunk SET contacts = :contacts, joined = :joined, removed = :removed WHERE {row}
+            """,
+            contacts=chunk.contacts,
+            joined=chunk.joined,
+            removed=chunk.removed,
+            **named,
+        )
+    else:
+        tx.run(f"DELETE FROM import_chunk WHERE {row}", **named)
+
+
+def refused(tx: Transaction, account_id: int, import_id: int) -> list[int]:
+    """The places of all rows of the stage that were left out when they were merged."""
+    packed = tx.all(
+        str,
+        """
+        SELECT refused FROM import_chunk
+        WHERE account_id = :account_id AND import_id = :import_id AND refused <> '' ORDER BY place
+        """,
+        account_id=account_id,
+        import_id=import_id,
+    )
+    return [int(place) for text in packed for place in unpack(text)]
+
+
+def forget(tx: Transaction, account_id: int, import_id: int) -> None:
+    """Forget what an import did: it cannot be undone any more."""
+    tx.run(
+        "DELETE FROM import_chunk WHERE account_id = :account_id AND import_id = :import_id",
+        account_id=account_id,
+        import_id=import_id,
+    )
+
+
+def pack(numbers: NDArray[np.int64] | Sequence[int]) -> str:
+    """Whole numbers as text."""
+    values = np.sort(np.asarray(numbers, np.int64))
+    if not len(values):
+        return ""
+    return base64.b85encode(zlib.compress(np.diff(values, prepend=0).astype("<i8").tobytes(), 1)).decode()
+
+
+def unpack(text: str) -> NDArray[np.int64]:
+    """The numbers of a `pack`, ascending."""
+    if not text:
+        return np.zeros(0, np.int64)
+    differences = np.frombuffer(zlib.decompress(base64.b85decode(text)), "<i8")
+    return np.cumsum(differences, dtype=np.int64)

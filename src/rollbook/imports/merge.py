@@ -1,0 +1,391 @@
+"""A chunk of staged phones into the book: first what would happen, then the same done in one exact
+transaction.
+
+A dry run only plans; a real run plans and applies inside one transaction, under the account's lock. So both
+count the same, and lists' counts are true after each chunk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from rollbook import counts, fields, members, stop_list
+from rollbook.channels import CHANNELS, mask_of
+from rollbook.counts import Mask
+from rollbook.db import Integers, Rows, Transaction
+from rollbook.fields import Type
+from rollbook.imports import journal
+from rollbook.imports.jobs import ImportSpec, Report
+from rollbook.imports.journal import Chunk
+from rollbook.members import LISTS_MAX
+
+Ids = NDArray[np.int64]
+
+RANGE_READ_MAX = 5_000
+"""Rows of the stop list between a chunk's first and last phone that are read at once, rather than each phone
+being looked up: a tenth of the time, and most of a book is not stopped."""
+
+
+class Used(NamedTuple):
+    """A field that a column of values fills; without id one that a dry run would create."""
+
+    id: int | None
+    type: Type
+
+
+GONE = Used(-1, "text")
+"""A field that was deleted while the import was under way."""
+
+
+class Goal(NamedTuple):
+    """What an import does with every phone.
+
+    Args:
+        list_id: that they join; `None` for none, or for one that a dry run would create.
+        joins: whether they join a list at all.
+        creates: whether phones that are not in the book become contacts.
+        into_book: false when they only feed the stop list.
+        stop: channels to stop them on.
+        fields: the field of each column of values.
+    """
+
+    list_id: int | None
+    joins: bool
+    creates: bool
+    into_book: bool
+    stop: Sequence[str]
+    fields: Sequence[Used]
+
+
+def goal(spec: ImportSpec, list_id: int | None, used: Sequence[Used]) -> Goal:
+    """What a spec comes to, once the list and the fields are known."""
+    return Goal(
+        list_id=list_id,
+        joins=spec.list is not None,
+        creates=spec.mode != "update",
+        into_book=spec.into_book,
+        stop=spec.stop,
+        fields=used,
+    )
+
+
+class Staged(NamedTuple):
+    """A piece of the stage.
+
+    Args:
+        place: of its first row.
+        phones: E.164 digits, ascending, no two alike, at least one.
+        values: for each column that fills a field, the rows' values in canonical form; `None` leaves what is.
+    """
+
+    place: int
+    phones: Ids
+    values: Sequence[Sequence[str | None]]
+
+
+class Plan(NamedTuple):
+    """What happens to a piece of the stage.
+
+    Args:
+        masks: of phones that are stopped already, by place in the piece.
+        known: places of those that are contacts.
+        known_ids, known_masks: of these contacts.
+        refused: places of contacts that are in as many lists as one can be.
+        new: places of phones that become contacts.
+        joining: ids of contacts that are there and join the list.
+        joining_masks: of these.
+        changed: ids of contacts that are there, with field and value that differ from what they have.
+    """
+
+    masks: Mapping[int, int]
+    known: Ids
+    known_ids: Ids
+    refused: Ids
+    new: Ids
+    joining: Ids
+    joining_masks: Ids
+    changed: Sequence[tuple[int, int, str]]
+    new_values: bool
+    counted: Report
+
+
+class _Place(msgspec.Struct, frozen=True):
+    place: int
+    id: int
+    stop_mask: int
+
+
+class _Stopped(msgspec.Struct, frozen=True):
+    phone: int
+    mask: int
+
+
+_NONE: Ids = np.zeros(0, np.int64)
+
+
+def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> Plan:
+    """What would happen now to a piece of the stage. Changes nothing."""
+    masks = _stopped(tx, account_id, staged.phones)
+    counted = Report(stopped=len(masks))
+    for channel, bit in CHANNELS.items():
+        if on := sum(1 for mask in masks.values() if mask & bit):
+            counted.stopped_on[channel] = on
+    added = mask_of(goal.stop)
+    if added:
+        counted.stops_added = len(staged.phones) - sum(mask & added == added for mask in masks.values())
+    if not goal.into_book:
+        counted.only_stopped = len(staged.phones)
+        return Plan(masks, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, (), False, counted)
+    rows = _known(tx, account_id, staged.phones)
+    known = np.fromiter((row.place for row in rows), np.int64, len(rows))
+    ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
+    known_masks = np.fromiter((row.stop_mask for row in rows), np.int64, len(rows))
+    outside = np.ones(len(rows), bool)
+    refused = _NONE
+    if goal.list_id is not None and len(rows):
+        outside = ~np.isin(ids, _members_of(tx, account_id, goal.list_id, ids))
+    elif not goal.joins:
+        outside = np.zeros(len(rows), bool)
+    if outside.any():
+        full = np.isin(ids, _full(tx, account_id, ids[outside])) & outside
+        refused = known[full]
+        known, ids, known_masks, outside = known[~full], ids[~full], known_masks[~full], outside[~full]
+    changed = _changed(tx, account_id, goal, staged, known, ids)
+    touched = set(ids[outside].tolist()) | {contact_id for contact_id, _, _ in changed}
+    absent = np.ones(len(staged.phones), bool)
+    absent[known] = False
+    absent[refused] = False
+    new = np.flatnonzero(absent)
+    if not goal.creates:
+        counted.not_in_book, new = len(new), _NONE
+    counted.created = len(new)
+    counted.updated = len(touched)
+    counted.unchanged = len(ids) - len(touched)
+    counted.joined = int(outside.sum()) + (len(new) if goal.joins else 0)
+    if len(refused):
+        counted.rejected["too_many_lists"] = len(refused)
+    return Plan(
+        masks,
+        known,
+        ids,
+        refused,
+        new,
+        ids[outside],
+        known_masks[outside],
+        changed,
+        bool(goal.fields),
+        counted,
+    )
+
+
+def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: Plan) -> Chunk:
+    """Do what was planned in the same transaction. The caller holds the account.
+
+    Returns:
+        What undo has to know.
+    """
+    masks = dict(planned.masks)
+    if goal.stop:
+        masks = _stop(tx, account_id, goal, staged, planned)
+    new, first_id = planned.new, 0
+    if len(new):
+        first_id = _create(tx, account_id, staged.phones[new], stopped=bool(masks))
+    if goal.list_id is not None:
+        joining_masks = planned.joining_masks | mask_of(goal.stop)
+        of_mask = Counter(joining_masks.tolist())
+        stopped_new = [masks[place] for place in masks if place < len(staged.phones)]
+        if len(new) != len(staged.phones):
+            inside = set(new.tolist())
+            stopped_new = [mask for place, mask in masks.items() if place in inside]
+        of_mask.update(stopped_new)
+        of_mask[0] += len(new) - len(stopped_new)
+        created = np.arange(first_id, first_id + len(new), dtype=np.int64)
+        everyone = np.sort(np.concatenate([planned.joining, created]))
+        if len(everyone):
+            members.add_many(tx, account_id, goal.list_id, Integers(everyone))
+            counts.joined(tx, account_id, {Mask(goal.list_id, m): n for m, n in of_mask.items() if n})
+    if planned.new_values:
+        _store(tx, account_id, goal, staged, planned, first_id)
+    return Chunk(
+        staged.place,
+        len(staged.phones),
+        first_id,
+        len(new),
+        journal.pack(planned.joining),
+        refused=journal.pack(planned.refused + staged.place),
+    )
+
+
+def _stopped(tx: Transaction, account_id: int, phones: Ids) -> dict[int, int]:
+    """The masks of those phones that are on the stop list, by place."""
+    low, high = int(phones[0]), int(phones[-1])
+    rows = tx.all(
+        _Stopped,
+        """
+        SELECT phone, mask FROM stop_list
+        WHERE account_id = :account_id AND phone >= :low AND phone <= :high ORDER BY phone LIMIT :most
+        """,
+        account_id=account_id,
+        low=low,
+        high=high,
+        most=RANGE_READ_MAX + 1,
+    )
+    if len(rows) > RANGE_READ_MAX:
+        rows = tx.all(
+            _Stopped,
+            f"""
+            SELECT stop_list.phone, stop_list.mask FROM {tx.integers("phones")} CROSS JOIN stop_list
+            WHERE stop_list.account_id = :account_id AND stop_list.phone = phones.value
+            """,
+            account_id=account_id,
+            phones=Integers(phones),
+        )
+    if not rows:
+        return {}
+    found = np.fromiter((row.phone for row in rows), np.int64, len(rows))
+    places = np.minimum(np.searchsorted(phones, found), len(phones) - 1)
+    return {
+        place: row.mask
+        for place, row, phone in zip(places.tolist(), rows, phones[places].tolist(), strict=True)
+        if phone == row.phone
+    }
+
+
+def _known(tx: Transaction, account_id: int, phones: Ids) -> list[_Place]:
+    """Those phones that are contacts, by place, which counts from 0."""
+    anyone = tx.one(
+        int,
+        """
+        SELECT id FROM contact
+        WHERE account_id = :account_id AND phone >= :low AND phone <= :high ORDER BY phone LIMIT 1
+        """,
+        account_id=account_id,
+        low=int(phones[0]),
+        high=int(phones[-1]),
+    )
+    if anyone is None:  # as in every chunk of a first import: spares ten million look-ups
+        return []
+    return tx.all(
+        _Place,
+        f"""
+        SELECT phones.place - 1 AS place, contact.id, contact.stop_mask
+        FROM {tx.integers("phones")} CROSS JOIN contact
+        WHERE contact.account_id = :account_id AND contact.phone = phones.value
+        """,
+        account_id=account_id,
+        phones=Integers(phones),
+    )
+
+
+def _members_of(tx: Transaction, account_id: int, list_id: int, ids: Ids) -> list[int]:
+    return tx.all(
+        int,
+        f"""
+        SELECT membership.contact_id FROM {tx.integers("ids")} CROSS JOIN membership
+        WHERE membership.account_id = :account_id AND membership.list_id = :list_id
+          AND membership.contact_id = ids.value
+        """,
+        account_id=account_id,
+        list_id=list_id,
+        ids=Integers(ids),
+    )
+
+
+def _full(tx: Transaction, account_id: int, ids: Ids) -> list[int]:
+    """Contacts that cannot join another list."""
+    lists_of = members.how_many(tx, account_id, ids.tolist())
+    return [contact_id for contact_id, lists in lists_of.items() if lists >= LISTS_MAX]
+
+
+def _changed(
+    tx: Transaction, account_id: int, goal: Goal, staged: Staged, known: Ids, ids: Ids
+) -> list[tuple[int, int, str]]:
+    """Values that contacts which are there do not have already: contact, column and value."""
+    if not len(ids) or not any(any(column) for column in staged.values):
+        return []
+    now = {
+        (value.contact_id, value.field_id): value.value
+        for value in fields.values_of(tx, account_id, ids.tolist())
+    }
+    changed = []
+    for place, contact_id in zip(known.tolist(), ids.tolist(), strict=True):
+        for number, field in enumerate(goal.fields):
+            value = staged.values[number][place]
+            if value and field is not GONE and (field.id is None or now.get((contact_id, field.id)) != value):
+                changed.append((contact_id, number, value))
+    return changed
+
+
+def _stop(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: Plan) -> dict[int, int]:
+    """Stop every phone of the piece; the masks of all of them, by place."""
+    added = mask_of(goal.stop)
+    phones = staged.phones.tolist()
+    wanted = [phone for place, phone in enumerate(phones) if planned.masks.get(place, 0) & added != added]
+    if wanted:
+        stop_list.add(tx, account_id, phones=wanted, channels=goal.stop)
+    return {place: planned.masks.get(place, 0) | added for place in range(len(phones))}
+
+
+def _create(tx: Transaction, account_id: int, phones: Ids, *, stopped: bool) -> int:
+    """Insert contacts that are not there, with ids in the order of their phones; the first id."""
+    first_id = tx.new_ids("contact", len(phones))[0]
+    mask, join = "0", ""
+    if stopped:
+        mask = "coalesce(stop_list.mask, 0)"
+        join = "LEFT JOIN stop_list ON stop_list.account_id = :account_id AND stop_list.phone = phones.value"
+    tx.run(
+        f"""
+        INSERT INTO contact (account_id, id, phone, stop_mask, created_at)
+        SELECT :account_id, :first_id + phones.place - 1, phones.value, {mask}, :now
+        FROM {tx.integers("phones")} {join}
+        """,
+        account_id=account_id,
+        first_id=first_id,
+        now=tx.now,
+        phones=Integers(phones),
+    )
+    counts.change_account(tx, account_id, contacts=len(phones))
+    return first_id
+
+
+def _store(
+    tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: Plan, first_id: int
+) -> None:
+    """Store the values of contacts that were created and those that changed of others."""
+    there = [number for number, field in enumerate(goal.fields) if field is not GONE]
+    order = sorted(there, key=lambda number: goal.fields[number].id or 0)
+    contact_ids: list[int] = []
+    numbers: list[int] = []
+    values: list[str] = []
+    for contact_id, place in enumerate(planned.new.tolist(), first_id):
+        for number in order:
+            if value := staged.values[number][place]:
+                contact_ids.append(contact_id)
+                numbers.append(number)
+                values.append(value)
+    for contact_id, number, value in planned.changed:
+        contact_ids.append(contact_id)
+        numbers.append(number)
+        values.append(value)
+    if not values:
+        return
+    keys: dict[tuple[int, str], str] = {}
+    for number, value in zip(numbers, values, strict=True):
+        if (number, value) not in keys:
+            keys[number, value] = fields.canonical(goal.fields[number].type, value).key
+    fields.store_rows(
+        tx,
+        account_id,
+        Rows(
+            contact_id=contact_ids,
+            field_id=[goal.fields[number].id for number in numbers],
+            value=values,
+            search_key=[keys[number, value] for number, value in zip(numbers, values, strict=True)],
+        ),
+    )

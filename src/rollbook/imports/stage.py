@@ -1,0 +1,342 @@
+"""The stage: the good rows of a file, checked, without duplicates, sorted by phone, in files of their own.
+
+Sorted whole numbers are what makes a merge quick: it walks through every index from one end to the other. The
+stage of ten million phones takes 240 MB of disk (docs/decisions/0019); with it a merge goes on after a crash
+without the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rollbook import fields
+from rollbook.fields import Type
+from rollbook.files import Batch, Table
+from rollbook.imports import rejects
+from rollbook.imports.rejects import Rejects
+from rollbook.phones import column
+from rollbook.phones.single import DIGITS_MAX, DIGITS_MIN
+
+PHONE_MIN, PHONE_MAX = 10 ** (DIGITS_MIN - 1), 10**DIGITS_MAX - 1
+OUT_OF_BOUNDS = f"must have {DIGITS_MIN} to {DIGITS_MAX} digits with its country code"
+
+CLASSIFIERS = 2
+"""Threads that look at phones: more than that wait for the reader of the file."""
+
+_PHONES, _ROWS, _LINES, _VALUES = "phones.int64", "rows.int64", "lines.int64", "values.arrow"
+
+
+class Filled(NamedTuple):
+    """A column of the file that fills a field.
+
+    Args:
+        column: of the file.
+        field: its name.
+        type: of the field.
+    """
+
+    column: str
+    field: str
+    type: Type
+
+
+class Totals(NamedTuple):
+    """What a file held.
+
+    Args:
+        rows: all of them.
+        rejected: rows left out, by reason.
+        duplicates: rows whose phone a later row has.
+        staged: rows that are left.
+    """
+
+    rows: int
+    rejected: Mapping[str, int]
+    duplicates: int
+    staged: int
+
+
+def build(
+    table: Table,
+    phone_column: str,
+    filled: Sequence[Filled],
+    folder: Path,
+    *,
+    region: str | None,
+    only_valid: bool,
+    progress: Callable[[int, int], None],
+) -> Totals:
+    """Read a file and stage its good rows; what was staged before is thrown away.
+
+    Args:
+        phone_column: the one with the phones.
+        filled: columns whose values are kept.
+        folder: of the stage; it exists.
+        region: of national numbers.
+        only_valid: take no phones that are merely possible.
+        progress: told of the bytes and rows done, now and then; what it raises ends the reading.
+
+    Raises:
+        BadFile: the file cannot be read to its end.
+        OSError: the disk does not take the stage.
+    """
+    pa.enable_signal_handlers(False)  # a signal ends the work between two batches, not in the midst of one
+    clear(folder)
+    phones: list[NDArray[np.int64]] = []
+    lines: list[NDArray[np.int64]] = []
+    rejected: Counter[str] = Counter()
+    rows = 0
+    with Rejects(folder, table.columns) as left_out, _Values(folder, filled) as values:
+        for batch, found in _classified(table.batches(), phone_column, region):
+            good, values_of_good = _checked(batch, found, filled, left_out, rejected, only_valid=only_valid)
+            rows += batch.cells.num_rows + len(batch.bad)
+            phones.append(good.phones)
+            lines.append(batch.lines[good.places])
+            values.add(values_of_good)
+            progress(batch.bytes_done, rows)
+    staged, good_rows = _sort(phones, lines, folder, keep_rows=bool(filled))
+    _sync(folder)
+    return Totals(rows, dict(rejected), good_rows - staged, staged)
+
+
+class _Good(NamedTuple):
+    """The rows of a batch that go in."""
+
+    phones: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
+def _classified(
+    batches: Iterator[Batch], phone_column: str, region: str | None
+) -> Iterator[tuple[Batch, column.Column]]:
+    """Batches with what their phones are, in order. Other threads look at the phones of some batches while
+    this one reads the next: they work on arrays, without holding the interpreter."""
+    with ThreadPoolExecutor(CLASSIFIERS, "classify") as pool:
+        ahead: deque[tuple[Batch, Future[column.Column]]] = deque()
+        try:
+            for batch in batches:
+                cells = batch.cells.column(phone_column)
+                ahead.append((batch, pool.submit(column.classify, cells, region)))
+                if len(ahead) > CLASSIFIERS:
+                    first, found = ahead.popleft()
+                    yield first, found.result()
+            while ahead:
+                first, found = ahead.popleft()
+                yield first, found.result()
+        finally:
+            for _, found in ahead:
+                found.cancel()
+
+
+def _checked(
+    batch: Batch,
+    found: column.Column,
+    filled: Sequence[Filled],
+    left_out: Rejects,
+    rejected: Counter[str],
+    *,
+    only_valid: bool,
+) -> tuple[_Good, list[pa.Array]]:
+    cells = batch.cells
+    accepted = found.valid if only_valid else found.possible
+    within = (found.phone >= PHONE_MIN) & (found.phone <= PHONE_MAX)
+    ok = accepted & within
+    bad_phones = np.flatnonzero(~ok)
+    if len(bad_phones):
+        reasons = found.reason[bad_phones]
+        out_of_bounds = accepted[bad_phones]
+        words = np.array(column.REASONS, object)[reasons]
+        words[out_of_bounds] = "out_of_bounds"
+        sentences = np.array([column.SENTENCES.get(word, "") for word in column.REASONS], object)[reasons]
+        sentences[out_of_bounds] = OUT_OF_BOUNDS
+        rejected.update(words.tolist())
+        left_out.add(batch.lines, cells, bad_phones, words, [f"The phone {why}." for why in sentences])
+    kept: list[pa.Array] = []
+    for column_name, field, type_ in filled:
+        values, why_not = canonical(type_, cells.column(column_name))
+        if why_not:
+            places = np.array([place for place in why_not if ok[place]], np.int64)
+            if len(places):
+                sentences_here = [f"The {field} {why_not[place]}." for place in places]
+                words = np.full(len(places), "bad_value", object)
+                rejected["bad_value"] += len(places)
+                left_out.add(batch.lines, cells, places, words, sentences_here)
+                ok[places] = False
+        kept.append(values)
+    for row in batch.bad:
+        rejected[row.reason] += 1
+        left_out.add_unreadable(row)
+    places = np.flatnonzero(ok)
+    chosen = pa.array(places)
+    return _Good(found.phone[places], places), [values.take(chosen) for values in kept]
+
+
+def canonical(type_: Type, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Values of a field in the form in which they are kept.
+
+    Args:
+        type_: of the field.
+        cells: texts; white space around them is dropped, and what is empty then is none.
+
+    Returns:
+        The values, and for each place that has no value of that type, why.
+    """
+    encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(cells))
+    texts = encoded.dictionary
+    unchanged = pa.array(np.zeros(len(texts), bool))
+    if type_ == "text":
+        short = pc.less_equal(pc.binary_length(texts), fields.VALUE_LENGTH_MAX)
+        unchanged = pc.and_(pc.and_(pc.string_is_ascii(texts), short), pc.greater(pc.binary_length(texts), 0))
+        unchanged = pc.and_(unchanged, pc.invert(pc.match_substring(texts, "\0")))
+    odd = np.flatnonzero(~unchanged.to_numpy(zero_copy_only=False))
+    if not len(odd):
+        return encoded.cast(pa.string()), {}
+    values: list[str | None] = texts.to_pylist()
+    why_not: dict[int, str] = {}
+    for place in odd.tolist():
+        text = values[place]
+        try:
+            values[place] = fields.canonical(type_, text).value if text else None
+        except ValueError as error:
+            values[place], why_not[place] = None, str(error)
+    indices = encoded.indices
+    bad_places: dict[int, str] = {}
+    if why_not:
+        codes = indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        for place in np.flatnonzero(np.isin(codes, list(why_not))).tolist():
+            bad_places[place] = why_not[int(codes[place])]
+    return pa.array(values, pa.string()).take(indices), bad_places
+
+
+def _sort(
+    phones: list[NDArray[np.int64]], lines: list[NDArray[np.int64]], folder: Path, *, keep_rows: bool
+) -> tuple[int, int]:
+    """Write the phones in order, each once: the last row with it counts. How many there are of how many."""
+    everything = np.concatenate(phones) if phones else np.zeros(0, np.int64)
+    phones.clear()
+    order = np.argsort(everything, kind="stable")
+    ordered = everything[order]
+    del everything
+    last = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=last[:-1])
+    _write(folder / _PHONES, ordered[last])
+    rows = len(ordered)
+    del ordered
+    chosen = order[last]
+    del order, last
+    all_lines = np.concatenate(lines) if lines else np.zeros(0, np.int64)
+    lines.clear()
+    _write(folder / _LINES, all_lines[chosen])
+    if keep_rows:
+        _write(folder / _ROWS, chosen)
+    return len(chosen), rows
+
+
+def _write(path: Path, numbers: NDArray[np.int64]) -> None:
+    with path.open("wb") as file:  # not by numpy, which does not tell a full disk from other errors
+        file.write(np.ascontiguousarray(numbers, "<i8").data)
+
+
+def _mapped(path: Path) -> NDArray[np.int64]:
+    if not path.stat().st_size:
+        return np.zeros(0, np.int64)
+    return np.memmap(path, "<i8", "r")
+
+
+class _Values:
+    """The values of good rows, in the order of the file."""
+
+    def __init__(self, folder: Path, filled: Sequence[Filled]) -> None:
+        self._schema = pa.schema([(str(number), pa.string()) for number in range(len(filled))])
+        self._writer: Any = None
+        if filled:
+            self._writer = pa.ipc.new_file(folder / _VALUES, self._schema)
+
+    def __enter__(self) -> _Values:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def add(self, values: list[pa.Array]) -> None:
+        """Append the rows of a batch."""
+        if self._writer is not None:
+            self._writer.write_batch(pa.record_batch(values, schema=self._schema))
+
+
+class Stage:
+    """A stage that is complete.
+
+    Attributes:
+        phones: E.164 digits, ascending, no two alike.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.phones = _mapped(folder / _PHONES)
+        self._folder = folder
+        self._rows: NDArray[np.int64] | None = None
+        self._batches: list[pa.RecordBatch] = []
+        if (folder / _ROWS).exists():
+            self._rows = _mapped(folder / _ROWS)
+            reader = pa.ipc.open_file(pa.memory_map(str(folder / _VALUES)))
+            self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+            sizes = [batch.num_rows for batch in self._batches]
+            self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+
+    def __len__(self) -> int:
+        return len(self.phones)
+
+    @property
+    def lines(self) -> NDArray[np.int64]:
+        """The line of the file that each phone is from."""
+        return _mapped(self._folder / _LINES)
+
+    def values(self, place: int, rows: int) -> list[list[str | None]]:
+        """What the rows from `place` on have in each of the columns that were kept."""
+        if self._rows is None:
+            return []
+        wanted = self._rows[place : place + rows]
+        order = np.argsort(wanted)
+        ordered = wanted[order]
+        pieces: list[list[pa.Array]] = []
+        bounds = np.searchsorted(ordered, self._starts)
+        for number, batch in enumerate(self._batches):
+            inside = ordered[bounds[number] : bounds[number + 1]]
+            if len(inside):
+                taken = batch.take(pa.array(inside - self._starts[number]))
+                pieces.append(taken.columns)
+        back = pa.array(np.argsort(order))
+        return [pa.concat_arrays(parts).take(back).to_pylist() for parts in zip(*pieces, strict=True)]
+
+
+def clear(folder: Path) -> None:
+    """Throw away what is staged."""
+    for name in (_PHONES, _ROWS, _LINES, _VALUES):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Bring the stage to the disk, before the database says that it is there."""
+    for path in _files(folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    names = (_PHONES, _ROWS, _LINES, _VALUES, rejects.NAME)
+    yield from (folder / name for name in names if (folder / name).exists())
+    yield folder

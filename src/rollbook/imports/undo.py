@@ -1,0 +1,174 @@
+"""Taking back what an import created, unless somebody touched it since.
+
+A contact that the import created is touched when it has another phone now, other values than the file gave
+it, or other lists than the import's. Such a contact stays as it is. Stops stay, always; so do values that the
+import gave to contacts which were there before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from rollbook import accounts, contacts, fields, lists, members
+from rollbook.db import Transaction
+from rollbook.errors import NotFound
+from rollbook.imports import jobs, journal
+from rollbook.imports.jobs import Job, Report
+from rollbook.imports.journal import Chunk
+from rollbook.imports.stage import Stage
+from rollbook.members import LISTS_MAX, Membership
+
+CONTACTS_AT_ONCE = 2_500
+"""Contacts that one transaction takes back: deleting costs several times what creating did."""
+
+
+class _Contact(msgspec.Struct, frozen=True):
+    id: int
+    phone: int
+
+
+def some(tx: Transaction, account_id: int, job: Job, staged: Stage) -> Job | None:
+    """Take back a piece of what the import did, the newest first.
+
+    Returns:
+        The import as it is then; `None` when nothing is left.
+    """
+    accounts.lock(tx, account_id)
+    chunk = journal.last(tx, account_id, job.id)
+    if chunk is None:
+        return None
+    has_list = job.list_id is not None and _exists(tx, account_id, job.list_id)
+    done: Counter[str] = Counter()
+    rest = chunk
+    if chunk.removed:
+        ids = journal.unpack(chunk.removed)
+        now, later = ids[:CONTACTS_AT_ONCE].tolist(), ids[CONTACTS_AT_ONCE:]
+        if has_list and job.list_id is not None:
+            done["members_returned"] = _return(tx, account_id, job.list_id, now)
+        rest = msgspec.structs.replace(chunk, removed=journal.pack(later))
+    elif chunk.joined:
+        ids = journal.unpack(chunk.joined)
+        now, later = ids[:CONTACTS_AT_ONCE].tolist(), ids[CONTACTS_AT_ONCE:]
+        if has_list and job.list_id is not None:
+            done["members_removed"] = _take_out(tx, account_id, job.list_id, now)
+        rest = msgspec.structs.replace(chunk, joined=journal.pack(later))
+    elif chunk.contacts:
+        size = min(chunk.contacts, CONTACTS_AT_ONCE)
+        first = chunk.first_id + chunk.contacts - size
+        done.update(_delete(tx, account_id, job, staged, chunk, first, size, has_list=has_list))
+        rest = msgspec.structs.replace(chunk, contacts=chunk.contacts - size)
+    journal.rewrite(tx, account_id, job.id, rest)
+    report = jobs.added(job.report, Report(undone=dict(done)))
+    return jobs.change(tx, job, report=report)
+
+
+def finish(tx: Transaction, account_id: int, job: Job, report: Report) -> Job:
+    """All is taken back: a list that was made for the import goes, too, if it is empty."""
+    accounts.lock(tx, account_id)
+    undone = dict(report.undone)
+    if report.stops_added:
+        undone["stops_left"] = report.stops_added
+    if report.list_created and job.list_id is not None and _exists(tx, account_id, job.list_id):
+        if lists.get(tx, account_id, job.list_id).items == 0:
+            lists.delete(tx, account_id, job.list_id)
+            undone["lists_deleted"] = 1
+        else:
+            undone["lists_left"] = 1
+    if report.fields_created:
+        undone["fields_left"] = len(report.fields_created)
+    return jobs.change(tx, job, state="undone", report=msgspec.structs.replace(report, undone=undone))
+
+
+def _exists(tx: Transaction, account_id: int, list_id: int) -> bool:
+    try:
+        lists.get(tx, account_id, list_id)
+    except NotFound:
+        return False
+    return True
+
+
+def _return(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) -> int:
+    """Put contacts back into the list that they were taken out of, those that still can be."""
+    masks = {row.id: row.stop_mask for row in contacts.rows_of(tx, account_id, ids)}
+    there = members.there(tx, account_id, [Membership(list_id, contact_id) for contact_id in masks])
+    full = {
+        contact_id
+        for contact_id, lists_of in members.how_many(tx, account_id, list(masks)).items()
+        if lists_of >= LISTS_MAX
+    }
+    pairs = [
+        pair
+        for contact_id in masks
+        if contact_id not in full and (pair := Membership(list_id, contact_id)) not in there
+    ]
+    members.add(tx, account_id, pairs, masks)
+    return len(pairs)
+
+
+def _take_out(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) -> int:
+    """Take contacts that joined the list out of it, those that are still in."""
+    pairs = members.there(tx, account_id, [Membership(list_id, contact_id) for contact_id in ids])
+    inside = {pair.contact_id for pair in pairs}
+    masks = {
+        row.id: row.stop_mask for row in contacts.rows_of(tx, account_id, ids) if row.id in inside
+    }  # fmt: skip
+    members.remove_many(tx, account_id, list_id, masks)
+    return len(masks)
+
+
+def _delete(
+    tx: Transaction,
+    account_id: int,
+    job: Job,
+    staged: Stage,
+    chunk: Chunk,
+    first: int,
+    size: int,
+    *,
+    has_list: bool,
+) -> dict[str, int]:
+    """Delete those of the contacts `first` and following that nobody touched."""
+    found = tx.all(
+        _Contact,
+        """
+        SELECT id, phone FROM contact
+        WHERE account_id = :account_id AND id >= :first AND id < :behind ORDER BY id
+        """,
+        account_id=account_id,
+        first=first,
+        behind=first + size,
+    )
+    if not found:
+        return {}
+    ids = [row.id for row in found]
+    phones = np.array(staged.phones[chunk.place : chunk.place + chunk.rows_staged])
+    now = np.fromiter((row.phone for row in found), np.int64, len(found))
+    places = np.minimum(np.searchsorted(phones, now), len(phones) - 1)
+    same_phone = phones[places] == now
+    in_lists: dict[int, set[int]] = {}
+    for pair in members.of_contacts(tx, account_id, ids):
+        in_lists.setdefault(pair.contact_id, set()).add(pair.list_id)
+    expected_lists = {job.list_id} if has_list else set()
+    in_fields: dict[int, dict[int, str]] = {}
+    for value in fields.values_of(tx, account_id, ids):
+        in_fields.setdefault(value.contact_id, {})[value.field_id] = value.value
+    given = staged.values(chunk.place, chunk.rows_staged)
+    known = {field.id for field in fields.all(tx, account_id)}
+    untouched = []
+    for row, place, same in zip(found, places.tolist(), same_phone.tolist(), strict=True):
+        gave = {
+            field_id: value
+            for field_id, column in zip(job.report.field_ids, given, strict=True)
+            if field_id in known and (value := column[place])
+        }
+        if same and in_lists.get(row.id, set()) == expected_lists and in_fields.get(row.id, {}) == gave:
+            untouched.append(row.id)
+    removed = contacts.remove(tx, account_id, untouched)
+    taken = {"contacts_deleted": removed, "contacts_left": len(found) - removed}
+    if has_list:
+        taken["members_removed"] = removed
+    return taken

@@ -1,0 +1,442 @@
+"""The work on imports, step by step; whoever is killed in between is followed by another, who goes on.
+
+An import's files lie in a folder of the spool. Who works on it holds a lock on that folder, which the system
+lets go of when the process ends, however it ends. What was done is in the database in the transaction that
+did it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rollbook import accounts, fields, lists
+from rollbook.db import Database, Transaction
+from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailable
+from rollbook.fields import Field, NewField
+from rollbook.files import ReadOptions, guess_phone_column, open_table
+from rollbook.imports import columns, jobs, journal, merge, prune, rejects, stage, undo
+from rollbook.imports.jobs import Job, Report
+from rollbook.imports.spool import Spool
+from rollbook.imports.stage import Filled, Stage
+from rollbook.members import LISTS_MAX
+
+CHUNK_ROWS_FIRST = 5_000
+CHUNK_ROWS_MAX = 50_000
+CHUNK_ROWS_MIN = 500
+CHUNK_SECONDS = 0.1
+"""How long a chunk may hold the account, about: calls of the API wait so long at most, and a little."""
+
+PAUSE_SECONDS = 0.003
+"""Between chunks, for who waits: a waiting writer looks each millisecond whether it can go on."""
+
+TOLD_SECONDS = 0.5
+"""How often the database is told how far the reading of a file is."""
+
+AWAY_SECONDS = 1.0
+"""How long to wait for a database that is away."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when a file cannot grow. Arrow passes it on as text."""
+
+_log = logging.getLogger("rollbook")
+
+Watch = Callable[[Job], None]
+
+
+class Stopped(Exception):
+    """Whoever runs the work wants it to stop; it goes on another time."""
+
+
+class _Cancelled(Exception):
+    """Whoever asked for the import does not want it any more."""
+
+
+class Worker:
+    """Works on imports.
+
+    Args:
+        spool: where their files are.
+        stopping: set when the work is to stop soon; it goes on another time.
+        watch: told of an import whenever it is a step further.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        *,
+        stopping: threading.Event | None = None,
+        watch: Watch = lambda _: None,
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._stopping = stopping or threading.Event()
+        self._watch = watch
+        self._chunk_rows = CHUNK_ROWS_FIRST
+
+    def run_one(self) -> bool:
+        """Work on the oldest import that nobody works on, to its end.
+
+        Returns:
+            Whether there was one.
+        """
+        for found in self._database.read(jobs.unfinished):
+            if self._spool.has(found.account_id, found.id):
+                with self._spool.held(found.account_id, found.id) as held:
+                    if held and not self._database.read(jobs.get, found.account_id, found.id).ended:
+                        self._finish(found.account_id, found.id)
+                        return True
+        return False
+
+    def run(self, account_id: int, import_id: int) -> Job:
+        """Work on one import to its end, or watch whoever does.
+
+        Raises:
+            Stopped: before the end.
+            NotFound: there is no such import.
+        """
+        while True:
+            with self._spool.held(account_id, import_id) as held:
+                if held:
+                    return self._finish(account_id, import_id)
+            job = self._database.read(jobs.get, account_id, import_id)
+            self._watch(job)
+            if job.ended:
+                return job
+            if self._stopping.wait(TOLD_SECONDS):
+                raise Stopped
+
+    def _finish(self, account_id: int, import_id: int) -> Job:
+        told = ""
+        while True:
+            try:
+                job = self._database.read(jobs.get, account_id, import_id)
+                while not job.ended:
+                    self._watch(job)
+                    job = self._step(job)
+                self._watch(job)
+                self._spool.forget_upload(account_id, import_id)
+                return job
+            except (Unavailable, NotNow) as error:
+                if str(error) != told:  # a person may be waiting, and can do something about it
+                    told = str(error)
+                    _log.warning("import %d waits and tries again: %s", import_id, told)
+                if self._stopping.wait(AWAY_SECONDS):
+                    raise Stopped from error
+
+    def _step(self, job: Job) -> Job:
+        """One phase of the work; the import as it is then."""
+        if self._stopping.is_set():
+            raise Stopped
+        step = {
+            "waiting": self._read,
+            "reading": self._read,
+            "merging": self._merge,
+            "pruning": self._prune,
+            "undoing": self._undo,
+        }[job.state]
+        try:
+            if job.cancel_wanted and job.state != "undoing":
+                raise _Cancelled
+            return step(job)
+        except _Cancelled:
+            return self._change(job.account_id, job.id, state="cancelled")
+        except (Unavailable, NotNow, Stopped):
+            raise
+        except OSError as error:
+            if error.errno in _FULL or any(os.strerror(number) in str(error) for number in _FULL):
+                return self._fail(job, f"The disk of the spool is full ({self._spool.path}).")
+            return self._fail(job, f"A file of the import cannot be used: {error}.")
+        except RollbookError as error:
+            return self._fail(job, str(error))
+        except Exception:
+            _log.exception("import %d failed", job.id)
+            return self._fail(job, "The import failed unexpectedly; the log has the details.")
+
+    def _fail(self, job: Job, why: str) -> Job:
+        if job.state in ("waiting", "reading"):
+            stage.clear(self._spool.folder(job.account_id, job.id))
+        return self._change(job.account_id, job.id, state="failed", error=why)
+
+    def _change(self, account_id: int, import_id: int, **values: Any) -> Job:
+        def change(tx: Transaction, account_id: int) -> Job:
+            accounts.lock(tx, account_id)
+            return jobs.change(tx, jobs.get(tx, account_id, import_id), **values)
+
+        return self._database.write(change, account_id)
+
+    # Reading
+
+    def _read(self, job: Job) -> Job:
+        folder = self._spool.folder(job.account_id, job.id)
+        spec = job.spec
+        options = ReadOptions(
+            format=spec.format,
+            encoding=spec.encoding,
+            delimiter=spec.delimiter,
+            header=spec.header,
+            sheet=spec.sheet,
+        )
+        started = time.perf_counter()
+        job = self._change(job.account_id, job.id, state="reading", bytes_done=0, rows_read=0, rows_staged=0)
+        with open_table(self._spool.source(job.account_id, job.id), options) as table:
+            known = self._database.read(fields.all, job.account_id)
+            chosen = columns.choose(
+                table.columns,
+                known,
+                spec.columns,
+                guess_phone=lambda: guess_phone_column(table.columns, table.sample),
+                create_fields=spec.create_fields,
+            )
+            filled = [Filled(name, field.name, field.type) for name, field in chosen.fields.items()]
+            filled += [Filled(name, field, "text") for name, field in chosen.new.items()]
+            if not spec.into_book:
+                filled = []
+            job = self._change(job.account_id, job.id, size_bytes=table.size_bytes)
+            totals = stage.build(
+                table,
+                chosen.phone,
+                filled,
+                folder,
+                region=spec.region,
+                only_valid=spec.phone_check == "valid",
+                progress=self._reading_progress(job),
+            )
+            about = {
+                "format": table.format,
+                "encoding": table.encoding,
+                "delimiter": table.delimiter,
+                "compression": table.compression,
+                "sheet": table.sheet,
+            }
+        if not totals.rows:
+            raise BadFile(
+                f"{job.source} has a header but no rows." if table.columns else f"{job.source} is empty."
+            )
+        if spec.mode == "replace" and not totals.staged:
+            raise BadFile(
+                f"{job.source} has no good phone number in {totals.rows} rows: its list would be emptied, "
+                "so nothing was replaced."
+            )
+        report = msgspec.structs.replace(
+            job.report,
+            rejected=dict(totals.rejected),
+            duplicates=totals.duplicates,
+            columns=chosen.described(),
+            file={name: value for name, value in about.items() if value},
+            seconds={"reading": round(time.perf_counter() - started, 3)},
+        )
+        return self._database.write(
+            _staged, job.account_id, job.id, [one.field for one in filled], report, totals
+        )
+
+    def _reading_progress(self, job: Job) -> Callable[[int, int], None]:
+        told = time.monotonic()
+
+        def progress(bytes_done: int, rows: int) -> None:
+            nonlocal told
+            if self._stopping.is_set():
+                raise Stopped
+            if time.monotonic() - told >= TOLD_SECONDS:
+                told = time.monotonic()
+                changed = self._change(job.account_id, job.id, bytes_done=bytes_done, rows_read=rows)
+                if changed.cancel_wanted:
+                    raise _Cancelled
+                self._watch(changed)
+
+        return progress
+
+    # Merging
+
+    def _merge(self, job: Job) -> Job:
+        staged = Stage(self._spool.folder(job.account_id, job.id))
+        goal = self._database.read(_goal, job.account_id, job)
+        started = time.perf_counter()
+        told = time.monotonic()
+        while job.reached < len(staged):
+            if job.cancel_wanted:
+                raise _Cancelled
+            if self._stopping.is_set():
+                raise Stopped
+            rows = min(self._chunk_rows, len(staged) - job.reached)
+            piece = merge.Staged(
+                job.reached,
+                np.array(staged.phones[job.reached : job.reached + rows]),
+                staged.values(job.reached, rows),
+            )
+            took = _Took()
+            if job.spec.dry_run:
+                counted = self._database.read(took.measured(merge.plan), job.account_id, goal, piece).counted
+                report = jobs.added(job.report, counted)
+                job = msgspec.structs.replace(job, reached=job.reached + rows, report=report)
+                if time.monotonic() - told > TOLD_SECONDS or job.reached == len(staged):
+                    told = time.monotonic()
+                    job = self._change(job.account_id, job.id, reached=job.reached, report=job.report)
+            else:
+                job = self._database.write(took.measured(_merged), job.account_id, job, goal, piece)
+                time.sleep(PAUSE_SECONDS)
+            self._resize(took.seconds)
+            self._watch(job)
+        rejects_folder = self._spool.folder(job.account_id, job.id)
+        self._write_refused(job, staged, rejects_folder)
+        report = _timed(job.report, "merging", started)
+        if job.spec.mode == "replace":
+            return self._change(job.account_id, job.id, state="pruning", reached=0, report=report)
+        return self._change(job.account_id, job.id, state="done", report=report)
+
+    def _write_refused(self, job: Job, staged: Stage, folder: Path) -> None:
+        places = self._database.read(journal.refused, job.account_id, job.id)
+        why = f"The contact would be in more than {LISTS_MAX} lists."
+        if places:
+            lines = staged.lines
+            rejects.append(
+                folder,
+                [(int(lines[place]), int(staged.phones[place]), "too_many_lists", why) for place in places],
+            )
+
+    def _resize(self, seconds: float) -> None:
+        """Take more rows at a time, or fewer, towards `CHUNK_SECONDS` for each chunk."""
+        factor = min(1.5, max(0.3, CHUNK_SECONDS / max(seconds, 0.001)))
+        self._chunk_rows = min(CHUNK_ROWS_MAX, max(CHUNK_ROWS_MIN, int(self._chunk_rows * factor)))
+
+    # Pruning
+
+    def _prune(self, job: Job) -> Job:
+        staged = Stage(self._spool.folder(job.account_id, job.id))
+        started = time.perf_counter()
+        while job.list_id is not None:
+            if job.cancel_wanted:
+                raise _Cancelled
+            if self._stopping.is_set():
+                raise Stopped
+            run = self._database.read if job.spec.dry_run else self._database.write
+            reached = run(prune.some, job.account_id, job, staged.phones)
+            if reached is None:
+                break
+            job = reached
+            if job.spec.dry_run:
+                job = self._change(job.account_id, job.id, reached=job.reached, report=job.report)
+            else:
+                time.sleep(PAUSE_SECONDS)
+            self._watch(job)
+        return self._change(
+            job.account_id, job.id, state="done", report=_timed(job.report, "pruning", started)
+        )
+
+    # Undoing
+
+    def _undo(self, job: Job) -> Job:
+        folder = self._spool.folder(job.account_id, job.id)
+        try:
+            staged = Stage(folder)
+        except OSError:
+            return self._change(
+                job.account_id,
+                job.id,
+                state="done",
+                error="It cannot be undone: what it staged is not in the spool any more.",
+            )
+        started = time.perf_counter()
+        while (further := self._database.write(undo.some, job.account_id, job, staged)) is not None:
+            if self._stopping.is_set():
+                raise Stopped
+            job = further
+            time.sleep(PAUSE_SECONDS)
+            self._watch(job)
+        return self._database.write(undo.finish, job.account_id, job, _timed(job.report, "undoing", started))
+
+
+class _Took:
+    """How long a transaction's work takes, without the waiting before it."""
+
+    seconds = 0.0
+
+    def measured(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return fn(*args)
+            finally:
+                self.seconds = time.perf_counter() - started
+
+        return timed
+
+
+def _staged(
+    tx: Transaction, account_id: int, import_id: int, names: list[str], report: Report, totals: stage.Totals
+) -> Job:
+    """A file was read: make the fields that it needs and go on to the merge."""
+    accounts.lock(tx, account_id)
+    job = jobs.get(tx, account_id, import_id)
+    if job.cancel_wanted:
+        raise _Cancelled
+    by_name = {field.name: field for field in fields.all(tx, account_id)}
+    report.field_ids = []
+    for name in names:
+        field = by_name.get(name)
+        if field is None:
+            report.fields_created.append(name)
+            if not job.spec.dry_run:
+                field = fields.create(tx, account_id, NewField(name, "text"))
+        report.field_ids.append(field.id if field is not None else 0)
+    list_id, report.list_created = jobs.with_list(tx, job)
+    return jobs.change(
+        tx,
+        job,
+        list_id=list_id,
+        state="merging",
+        bytes_done=job.size_bytes,
+        rows_read=totals.rows,
+        rows_staged=totals.staged,
+        reached=0,
+        report=report,
+    )
+
+
+def _goal(tx: Transaction, account_id: int, job: Job) -> merge.Goal:
+    """What to do with each phone; a field that was deleted meanwhile is filled no more."""
+    known: dict[int, Field] = {field.id: field for field in fields.all(tx, account_id)}
+    used: list[merge.Used] = []
+    for field_id in job.report.field_ids:
+        if field_id == 0:
+            used.append(merge.Used(None, "text"))
+        else:
+            field = known.get(field_id)
+            used.append(merge.Used(field.id, field.type) if field is not None else merge.GONE)
+    return merge.goal(job.spec, job.list_id, used)
+
+
+def _merged(tx: Transaction, account_id: int, job: Job, goal: merge.Goal, piece: merge.Staged) -> Job:
+    """Bring a piece of the stage into the book."""
+    accounts.lock(tx, account_id)
+    if goal.list_id is not None:
+        try:
+            lists.get(tx, account_id, goal.list_id)
+        except NotFound:
+            raise NotFound("list", f"{goal.list_id} any more: it was deleted during the import") from None
+    planned = merge.plan(tx, account_id, goal, piece)
+    chunk = merge.apply(tx, account_id, goal, piece, planned)
+    journal.write(tx, account_id, job.id, chunk)
+    return jobs.change(
+        tx,
+        job,
+        reached=job.reached + len(piece.phones),
+        report=jobs.added(job.report, planned.counted),
+    )
+
+
+def _timed(report: Report, phase: str, started: float) -> Report:
+    before = report.seconds.get(phase, 0)
+    return msgspec.structs.replace(
+        report, seconds={**report.seconds, phase: round(before + time.perf_counter() - started, 3)}
+    )

@@ -1,0 +1,77 @@
+"""A process that works on imports as they come."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+from rollbook.db import Database
+from rollbook.errors import NotFound, RollbookError, Unavailable
+from rollbook.imports import jobs, journal
+from rollbook.imports.spool import Spool
+from rollbook.imports.work import Stopped, Worker
+
+LOOK_SECONDS = 0.5
+"""How often it looks for work."""
+
+IDLE_SECONDS = 5.0
+"""How long nothing must be to do until it ends, where it may."""
+
+CLEAN_SECONDS = 3600.0
+"""How often it throws away what is too old."""
+
+INCOMING_SECONDS_MAX = 86_400.0
+"""How long a file may take to arrive."""
+
+_log = logging.getLogger("rollbook")
+
+
+def run(
+    database: Database, spool: Spool, stopping: threading.Event, *, keep_days: float, until_idle: bool
+) -> None:
+    """Work on imports until told to stop.
+
+    Args:
+        stopping: set when it is to end; what is under way goes on another time.
+        keep_days: how long ended imports can be undone.
+        until_idle: end as well when there is nothing to do.
+    """
+    worker = Worker(database, spool, stopping=stopping)
+    idle_since = cleaned = time.monotonic()
+    forget_old(database, spool, keep_days=keep_days)
+    while not stopping.is_set():
+        try:
+            if worker.run_one():
+                idle_since = time.monotonic()
+                continue
+            if time.monotonic() - cleaned > CLEAN_SECONDS:
+                cleaned = time.monotonic()
+                forget_old(database, spool, keep_days=keep_days)
+        except Stopped:
+            return
+        except Unavailable:
+            pass
+        except RollbookError as error:  # an import that was deleted under its worker
+            _log.warning("%s", error)
+        if until_idle and time.monotonic() - idle_since > IDLE_SECONDS:
+            return
+        stopping.wait(LOOK_SECONDS)
+
+
+def forget_old(database: Database, spool: Spool, *, keep_days: float) -> None:
+    """Throw away what ended imports left for an undo, once they are older than that; and files of imports
+    that are not there."""
+    before = datetime.now(UTC) - timedelta(days=keep_days)
+    for found in database.read(jobs.ended_before, before):
+        database.write(journal.forget, found.account_id, found.id)
+    for account_id, import_id in spool.old(before.timestamp()):
+        try:
+            job = database.read(jobs.get, account_id, import_id)
+        except NotFound:
+            spool.discard(account_id, import_id)
+        else:
+            if job.finished_at is not None and job.finished_at < before:
+                spool.discard(account_id, import_id)
+    spool.forget_incoming(time.time() - INCOMING_SECONDS_MAX)

@@ -1,0 +1,195 @@
+"""Imports over HTTP: sent, watched, cancelled, undone, and what was rejected."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.calls import PHONE, counts, ended, imported, made_list, stopped
+from tests.conftest import Live
+from tests.imports.desk import csv_of
+from tests.servers import Service
+
+
+def test_a_file_is_imported_in_the_background(api: httpx.Client) -> None:
+    made = imported(api, csv_of(range(1, 11)) + "nonsense\n", list="Customers", filename="customers.csv")
+    assert (made["filename"], made["size_bytes"]) == ("customers.csv", len(csv_of(range(1, 11))) + 9)
+    job = ended(api, made["id"])
+    assert (job["state"], job["error"]) == ("done", None)
+    assert {name: job["counts"][name] for name in ("created", "joined", "rejected")} == {
+        "created": 10,
+        "joined": 10,
+        "rejected": 1,
+    }
+    assert (job["rows_read"], job["rows_staged"], job["rows_done"]) == (11, 10, 10)
+    assert counts(api, job["list_id"]) == (10, 0)
+    assert api.get("/api/imports").json() == {"data": [job], "next": None}
+    rejects = api.get(f"/api/imports/{job['id']}/rejects")
+    assert rejects.headers["content-type"] == "text/csv; charset=utf-8"
+    assert f"rejects-{job['id']}.csv" in rejects.headers["content-disposition"]
+    rows = list(csv.reader(io.StringIO(rejects.text)))
+    assert rows[0] == ["line", "reason", "message", "phone", "row"]
+    assert rows[1][:2] + rows[1][3:] == ["12", "not_a_number", "nonsense", ""]
+
+
+def test_a_form_says_all_that_the_query_can(api: httpx.Client) -> None:
+    stopped(api, 1, types=("viber",))
+    text = f"Tel,Town\n{PHONE + 1},Kyiv\n"
+    answer = api.post(
+        "/api/imports",
+        files={"file": ("people.csv.gz", gzip.compress(text.encode()))},
+        data={
+            "list": "People",
+            "map": ["Town=City"],
+            "create_fields": "true",
+            "stop": "rcs",
+            "phone_check": "possible",
+        },
+    )
+    assert answer.status_code == 202, answer.text
+    job = ended(api, answer.json()["data"]["id"])
+    assert (job["filename"], job["state"]) == ("people.csv.gz", "done")
+    assert job["columns"] == {"Tel": "phone", "Town": "City"}
+    assert job["fields_created"] == ["City"]
+    assert job["file"]["compression"] == "gzip"
+    assert (job["counts"]["stopped"], job["counts"]["stops_added"]) == (1, 1)
+    [row] = api.get("/api/stoplist").json()["data"]
+    assert (row["viber_stoplist"], row["rcs_stoplist"]) == (True, True)
+
+
+def test_events_tell_how_far_it_is_until_it_ends(api: httpx.Client) -> None:
+    made = imported(api, csv_of(range(1, 60_000)), list="Customers")
+    states = [state for state, _ in events(api, made["id"])]
+    assert states[-1] == "done"
+    assert states == sorted(states, key=["waiting", "reading", "merging", "done"].index)
+    [(state, job)] = events(api, made["id"])
+    assert (state, job["counts"]["created"]) == ("done", 59_999)
+
+
+def events(api: httpx.Client, import_id: int) -> Iterator[tuple[str, Any]]:
+    """The name and the data of each event."""
+    with api.stream("GET", f"/api/imports/{import_id}/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        name = ""
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                yield name, json.loads(line.removeprefix("data: "))
+
+
+def test_undo_and_cancel(api: httpx.Client) -> None:
+    kept = made_list(api, "Customers")
+    job = ended(api, imported(api, csv_of(range(1, 11)), list_id=kept["id"])["id"])
+    refused = api.post(f"/api/imports/{job['id']}/cancel")
+    assert (refused.status_code, refused.json()["message"]) == (
+        409,
+        f"Import {job['id']} cannot be cancelled: it is done.",
+    )
+    assert api.post(f"/api/imports/{job['id']}/undo").status_code == 202
+    assert ended(api, job["id"])["counts"]["undone"]["contacts_deleted"] == 10
+    assert counts(api, kept["id"]) == (0, 0)
+    big = imported(api, csv_of(range(1, 200_000)), list="Customers")
+    cancelled = api.post(f"/api/imports/{big['id']}/cancel")
+    assert cancelled.status_code == 200
+    assert ended(api, big["id"])["state"] == "cancelled"
+
+
+def test_a_key_makes_a_repeated_upload_one_import(api: httpx.Client) -> None:
+    text = csv_of(range(1, 5)).encode()
+    headers = {"Idempotency-Key": "upload-1"}
+    first = api.post("/api/imports", content=text, headers=headers)
+    again = api.post("/api/imports", content=text, headers=headers)
+    assert first.json()["data"]["id"] == again.json()["data"]["id"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert api.post("/api/imports", content=text + b"\n", headers=headers).status_code == 422
+    assert len(api.get("/api/imports").json()["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "message"),
+    [
+        ({"lists": "x"}, "lists", "There is no option lists"),
+        ({"mode": "merge"}, "mode", "add, update or replace"),
+        ({"mode": "replace"}, "mode", "needs a list"),
+        ({"region": "Ukraine"}, "region", "no region"),
+        ({"list": "x"}, "list", "at least 3"),
+        ({"list_id": "x"}, "list_id", "must be the id"),
+        ({"list": "Customers", "list_id": "1"}, "list", "not both"),
+        ({"map": "phone"}, "map", "COLUMN=FIELD"),
+        ({"dry_run": "maybe"}, "dry_run", "true or false"),
+        ({"stop": "sms,fax"}, "stop", "no channel 'fax'"),
+        ({"format": ["csv", "xlsx"]}, "format", "given once"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(
+    api: httpx.Client, query: dict[str, Any], field: str, message: str
+) -> None:
+    answer = api.post("/api/imports", params=query, content=csv_of(range(1, 3)).encode())
+    assert answer.status_code == 422
+    [problem] = answer.json()["errors"]
+    assert problem["field"] == field
+    assert message in problem["message"]
+    assert api.get("/api/imports").json()["data"] == []
+
+
+def test_what_is_not_there(api: httpx.Client, live: Live) -> None:
+    for method, path in [
+        ("GET", ""),
+        ("GET", "/events"),
+        ("GET", "/rejects"),
+        ("POST", "/cancel"),
+        ("POST", "/undo"),
+    ]:
+        answer = api.request(method, f"/api/imports/999{path}")
+        assert (answer.status_code, answer.json()["message"]) == (422, "Import is not found")
+    unknown = api.post("/api/imports", params={"list_id": 999}, content=b"phone\n1\n")
+    assert (unknown.status_code, unknown.json()["message"]) == (422, "Contact group is not found")
+    form = api.post("/api/imports", data={"list": "Customers"}, files={"other": b"x"})
+    assert (form.status_code, form.json()["message"]) == (422, "The form has no part with the name file.")
+    with live.client(live.new_key(rights=["read"])) as reader:
+        assert reader.post("/api/imports", content=b"phone\n").status_code == 403
+
+
+def test_a_bad_file_fails_with_a_sentence(api: httpx.Client) -> None:
+    job = ended(api, imported(api, "name\nAnn\n", filename="people.csv")["id"])
+    assert job["state"] == "failed"
+    assert "No column looks like phone numbers" in job["error"]
+    assert api.get(f"/api/imports/{job['id']}/rejects").status_code == 409
+
+
+def test_a_file_that_is_too_large_is_refused_and_not_kept(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    flags = ("--import-bytes-max", "2000", "--spool-dir", str(spool))
+    service = Service(f"sqlite:///{tmp_path}/rollbook.db", *flags)
+    with service.client() as api:
+        assert api.post("/api/imports", content=b"x" * 2001).status_code == 413
+        streamed = api.post("/api/imports", content=iter([b"x" * 1500] * 2))
+        assert streamed.status_code == 413
+        form = api.post("/api/imports", files={"file": b"x" * 2001})
+        assert (form.status_code, form.json()["message"]) == (
+            413,
+            "The file is larger than 2000 bytes (--import-bytes-max).",
+        )
+        job = ended(api, imported(api, csv_of(range(1, 3)))["id"])
+        assert job["state"] == "done"
+    assert list((spool / "incoming").iterdir()) == []
+    assert not (spool / f"1-{job['id']}" / "upload").exists()
+    assert service.stop() == 0
+
+
+def test_a_service_without_workers_leaves_the_work_to_others(tmp_path: Path) -> None:
+    service = Service(f"sqlite:///{tmp_path}/rollbook.db", "--import-workers", "0")
+    with service.client() as api:
+        job = imported(api, csv_of(range(1, 3)))
+        assert api.get(f"/api/imports/{job['id']}").json()["data"]["state"] == "waiting"
+        assert api.post(f"/api/imports/{job['id']}/cancel").json()["data"]["state"] == "cancelled"
+    assert service.stop() == 0

@@ -1,0 +1,180 @@
+"""`rollbook import`, `rollbook imports` and `rollbook work`, as people use them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.imports.desk import csv_of, phone
+from tests.servers import rollbook, run
+
+
+@pytest.fixture
+def account(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a database with an account; the environment names both it and the spool."""
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", url)
+    monkeypatch.setenv("ROLLBOOK_SPOOL_DIR", str(tmp_path / "spool"))
+    assert run("account", "create", "alice").returncode == 0
+    return url
+
+
+def imported(path: Path | str, *flags: str, status: int = 0) -> Any:
+    """What the command prints as JSON."""
+    done = run("import", str(path), "--phone-check", "possible", "--json", *flags)
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_file_comes_into_a_list_and_out_again(account: str, tmp_path: Path) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text(f"Phone;City\n{phone(1)};Kyiv\n{phone(2)};Rome\nnonsense;Oslo\n{phone(2)};Bonn\n")
+    told = run("import", str(path), "--list", "Customers", "--phone-check", "possible", "--create-fields")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines() == [
+        "Import 1 of customers.csv: done.",
+        "Columns: Phone -> phone, City.",
+        "ROWS",
+        "read                                         4",
+        "rejected: not a number                       1",
+        "duplicate in the file (the last one counts)  1",
+        "new contacts                                 2",
+        "joined the list                              2",
+        "Rejected rows with their lines: rollbook imports rejects 1",
+    ]
+    assert told.stderr == ""
+    rejects = run("imports", "rejects", "1").stdout.splitlines()
+    assert rejects[0] == "line,reason,message,Phone,City,row"
+    assert next(csv.reader(rejects[1:]))[:2] == ["4", "not_a_number"]
+    listed = run("imports", "list").stdout.splitlines()
+    assert listed[0].split() == ["ID", "FILE", "STATE", "ROWS", "NEW", "REJECTED", "CREATED", "(UTC)"]
+    assert listed[1].split()[:6] == ["1", "customers.csv", "done", "4", "2", "1"]
+    shown = json.loads(run("imports", "show", "1", "--json").stdout)
+    assert shown["report"]["created"] == 2
+    undone = run("imports", "undo", "1")
+    assert "undo: contacts deleted  " in undone.stdout
+    assert json.loads(run("verify", "--json").stdout)["drift"] == []
+
+
+def test_standard_input_a_dry_run_and_the_exit_codes(account: str, tmp_path: Path) -> None:
+    text = csv_of(range(1, 5)) + "nonsense\n"
+    command = rollbook("import", "-", "--phone-check", "possible", "--dry-run")
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Dry run: nothing was changed. It would be:")
+    path = tmp_path / "contacts.csv"
+    path.write_text(text)
+    rejects = tmp_path / "rejects.csv"
+    assert imported(path, "--strict", "--rejects", str(rejects), status=3)["report"]["created"] == 4
+    assert rejects.read_text().splitlines()[1].startswith("6,")
+    assert imported(path, "--region", "ua")["report"]["unchanged"] == 4
+    bad = tmp_path / "bad.csv"
+    bad.write_text("name\nAnn\n")
+    assert imported(bad, status=1)["state"] == "failed"
+    assert run("import", str(path), "--map", "phone").returncode == 2
+    assert run("import", str(path), "--account", "nobody").returncode == 1
+    assert not list((tmp_path / "spool" / "incoming").iterdir())
+
+
+def test_columns_and_stops_by_flags(account: str, tmp_path: Path) -> None:
+    path = tmp_path / "optouts.txt"
+    path.write_text(f"a\tb\n{phone(1)}\tx\n{phone(2)}\ty\n")
+    report = imported(path, "--stop", "sms, viber", "--map", "a=phone", "--delimiter", "\\t")["report"]
+    assert (report["only_stopped"], report["stops_added"]) == (2, 2)
+    assert run("import", str(path), "--stop", "fax").returncode == 1
+
+
+def test_several_accounts_have_to_be_told_apart(account: str, tmp_path: Path) -> None:
+    assert run("account", "create", "bob").returncode == 0
+    path = tmp_path / "contacts.csv"
+    path.write_text(csv_of(range(1, 5)))
+    refused = run("import", str(path))
+    assert refused.returncode == 2
+    assert "alice, bob" in refused.stderr
+    assert imported(path, "--account", "bob", "--sandbox")["report"]["created"] == 4
+
+
+def test_an_import_that_is_interrupted_is_resumed(account: str, tmp_path: Path) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_text(csv_of(range(1, 150_000)))
+    process = subprocess.Popen(
+        rollbook("import", str(path), "--list", "Customers", "--phone-check", "possible"),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        listed = json.loads(run("imports", "list", "--json").stdout)
+        if listed:
+            break
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    if process.returncode != 0:  # unless it was quicker
+        assert process.returncode == 130, told
+        assert "rollbook imports resume 1" in told
+    assert run("imports", "resume", "1").returncode == 0
+    shown = json.loads(run("imports", "show", "1", "--json").stdout)
+    assert (shown["state"], shown["report"]["created"]) == ("done", 149_999)
+    assert json.loads(run("verify", "--json").stdout)["drift"] == []
+
+
+def test_work_does_what_waits_and_ends_when_idle(account: str, tmp_path: Path) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_text(csv_of(range(1, 300_000)))
+    process = subprocess.Popen(
+        rollbook("import", str(path), "--phone-check", "possible", "--quiet"), stdout=subprocess.DEVNULL
+    )
+    while not json.loads(run("imports", "list", "--json").stdout):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert run("work", "--until-idle").returncode == 0
+    [job] = json.loads(run("imports", "list", "--json").stdout)
+    assert (job["state"], job["report"]["created"]) == ("done", 299_999)
+
+
+def test_cancel_and_what_has_ended(account: str, tmp_path: Path) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_text(csv_of(range(1, 5)))
+    imported(path)
+    refused = run("imports", "cancel", "1")
+    assert refused.returncode == 1
+    assert refused.stderr == "Error: Import 1 cannot be cancelled: it is done.\n"
+    assert run("imports", "show", "9").stderr == "Error: There is no import 9.\n"
+
+
+def test_a_terminal_shows_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/rollbook.db")
+    assert run("account", "create", "alice").returncode == 0
+    path = tmp_path / "contacts.csv"
+    path.write_text(csv_of(range(1, 200_000)))
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        rollbook("import", str(path), "--phone-check", "possible"),
+        stdout=subprocess.DEVNULL,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(master)
+    assert process.wait(30) == 0
+    assert b"merging" in shown
+    assert b"rows/s" in shown
