@@ -306,3 +306,8 @@ def test_two_who_work_on_the_same_import_do_it_once(desk: Desk) -> None:
         ended = list(pool.map(desk.work, [job, job]))
     assert [each.report.created for each in ended] == [2_999] * 2
     assert desk.counts()["Customers"].items == 2_999
+
+
+def test_a_number_without_its_area_code_is_no_phone(desk: Desk) -> None:
+    job = desk.done(f"phone\n555-0123\n{phone(1)}\n", region="US")
+    assert numbers(job.report) == {"created": 1, "rejected": {"local_only": 1}}

@@ -33,6 +33,9 @@ OUT_OF_BOUNDS = f"must have {DIGITS_MIN} to {DIGITS_MAX} digits with its country
 CLASSIFIERS = 2
 """Threads that look at phones: more than that wait for the reader of the file."""
 
+_LOCAL_ONLY = column.REASONS.index("local_only")
+"""Numbers without an area code: possible to dial there, but not from anywhere else."""
+
 _PHONES, _ROWS, _LINES, _VALUES = "phones.int64", "rows.int64", "lines.int64", "values.arrow"
 
 
@@ -148,7 +151,7 @@ def _checked(
     only_valid: bool,
 ) -> tuple[_Good, list[pa.Array]]:
     cells = batch.cells
-    accepted = found.valid if only_valid else found.possible
+    accepted = found.valid if only_valid else found.possible & (found.reason != _LOCAL_ONLY)
     within = (found.phone >= PHONE_MIN) & (found.phone <= PHONE_MAX)
     ok = accepted & within
     bad_phones = np.flatnonzero(~ok)
