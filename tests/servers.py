@@ -149,7 +149,7 @@ class Service:
         self.database_url = database_url
         self._folder = Path(tempfile.mkdtemp(prefix="rollbook-log-"))
         self.log_path = self._folder / "log.jsonl"
-        if "--spool-dir" not in flags:
+        if "--spool-dir" not in flags and module == "rollbook":
             flags = (*flags, "--spool-dir", str(self._folder / "spool"))
         self._log = self.log_path.open("wb")
         self._text = ""
