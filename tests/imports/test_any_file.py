@@ -18,7 +18,7 @@ from rollbook.imports import work
 from tests.calls import PHONE
 from tests.imports.desk import Desk, phone
 
-EXAMPLES = int(os.environ.get("IMPORT_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("IMPORT_EXAMPLES", "40"))
 
 NUMBERS = st.integers(1, 25)
 CELLS = st.one_of(

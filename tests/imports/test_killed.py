@@ -26,7 +26,7 @@ from tests.conftest import opened
 from tests.imports.desk import _book, _counts
 from tests.servers import Service
 
-KILLS = int(os.environ.get("KILLS", "2"))
+KILLS = int(os.environ.get("KILLS", "1"))
 ROWS = int(os.environ.get("KILL_ROWS", "20000"))
 WORKER_SECONDS_MAX = 60
 
