@@ -7,7 +7,6 @@ the same columns of the same rows to a file, each in a process of its own, in tu
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from benchmarks import book
 from benchmarks.book import Book
 from benchmarks.engines import ACCOUNT, Engine, Postgresql
-from benchmarks.measure import Comparison, Figure, Plan, in_rounds
+from benchmarks.measure import Comparison, Figure, Plan, in_rounds, peak_megabytes
 from rollbook import audience
 from rollbook.audience import Audience
 from rollbook.db import Database, Limits, open_database
@@ -116,21 +115,11 @@ def _written(command: Sequence[str], out: Path) -> tuple[float, float]:
     megabytes = 0.0
     with out.open("wb") as file, subprocess.Popen(command, stdout=file) as process:
         while process.poll() is None:
-            megabytes = max(megabytes, _peak(process.pid))
+            megabytes = max(megabytes, peak_megabytes(process.pid))
             time.sleep(LOOK_SECONDS)
     taken = time.perf_counter() - started
     assert process.returncode == 0, command
     return taken * 1000, megabytes
-
-
-def _peak(process_id: int) -> float:
-    """The most megabytes so far. Not what `wait4` says: that begins with what this process has."""
-    try:
-        status = Path(f"/proc/{process_id}/status").read_text()
-    except OSError:
-        return 0.0
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 def _rows(path: Path) -> int:

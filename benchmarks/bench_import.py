@@ -11,7 +11,6 @@ contacts.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -33,7 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from benchmarks.engines import Engine, Prepared, serving
-from benchmarks.measure import Comparison, Figure, Plan
+from benchmarks.measure import Comparison, Figure, Plan, peak_megabytes
 from benchmarks.phone_samples import mixed_array
 
 WHAT = "import {rows:,} rows of CSV into a list"
@@ -45,6 +44,8 @@ CONNECTIONS = 8
 BATCH_ROWS = 1_000_000
 CITIES = ("Kyiv", "Lviv", "Odesa", "Berlin", "Warsaw", "Rome", "Paris", "Madrid", "Oslo", "Vienna")
 REGION = "UA"
+LOOK_SECONDS = 0.02
+"""How often it is looked how much memory an import has."""
 
 
 @dataclass(frozen=True)
@@ -147,16 +148,17 @@ def _imported(prepared: Prepared, path: Path) -> Imported:
     started = time.perf_counter()
     command = [sys.executable, "-m", "rollbook", "import", str(path), "--list", "Customers"]
     command += ["--region", REGION, "--database-url", prepared.url, "--spool-dir", f"{path}.spool", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    with process.stdout:
+    megabytes = 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        while process.poll() is None:
+            megabytes = max(megabytes, peak_megabytes(process.pid))
+            time.sleep(LOOK_SECONDS)
+        assert process.stdout is not None
         told = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
     seconds = time.perf_counter() - started
-    assert status == 0, f"the import ended with {status}: {told!r}"
+    assert process.returncode == 0, f"the import ended with {process.returncode}: {told!r}"
     shutil.rmtree(f"{path}.spool")
-    return Imported(seconds, usage.ru_maxrss * 1024 / 1e6, json.loads(told)["report"])
+    return Imported(seconds, megabytes, json.loads(told)["report"])
 
 
 def _told(what: str, seconds: float, report: Mapping[str, Any] | None = None) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from benchmarks import load
@@ -115,6 +117,16 @@ class Figure:
     def met(self) -> bool | None:
         """Whether the goal is met; `None` when there is none."""
         return None if self.goal is None else self.value <= self.goal
+
+
+def peak_megabytes(process_id: int) -> float:
+    """The most memory that a process had so far. Not what `wait4` says: that begins with what we have."""
+    try:
+        status = Path(f"/proc/{process_id}/status").read_text()
+    except OSError:
+        return 0.0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 def in_rounds(
