@@ -199,10 +199,8 @@ def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned:
     if goal.list_id is not None:
         joining_masks = planned.joining_masks | mask_of(goal.stop)
         of_mask = Counter(joining_masks.tolist())
-        stopped_new = [masks[place] for place in masks if place < len(staged.phones)]
-        if len(new) != len(staged.phones):
-            inside = set(new.tolist())
-            stopped_new = [mask for place, mask in masks.items() if place in inside]
+        inside = set(new.tolist()) if masks else set()
+        stopped_new = [mask for place, mask in masks.items() if place in inside]
         of_mask.update(stopped_new)
         of_mask[0] += len(new) - len(stopped_new)
         created = np.arange(first_id, first_id + len(new), dtype=np.int64)
