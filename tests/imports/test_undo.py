@@ -107,6 +107,7 @@ def test_undo_goes_on_in_pieces(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_cannot_be_undone_is_refused(desk: Desk) -> None:
     dry = desk.done(csv_of(range(1, 3)), dry_run=True)
+    assert not list(desk.spool.folder(desk.account_id, dry.id).glob("*.int64"))
     with pytest.raises(NotNow, match="dry run"):
         desk.undone(dry)
     waiting = desk.ask(csv_of(range(1, 3)))

@@ -126,6 +126,8 @@ class Worker:
                     job = self._step(job)
                 self._watch(job)
                 self._spool.forget_upload(account_id, import_id)
+                if job.spec.dry_run or job.state == "undone":  # there is nothing to undo
+                    stage.clear(self._spool.folder(account_id, import_id))
                 return job
             except (Unavailable, NotNow) as error:
                 if str(error) != told:  # a person may be waiting, and can do something about it
