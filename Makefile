@@ -13,7 +13,7 @@ start: .venv/runtime  ## Set everything up and serve on embedded SQLite (rollboo
 
 test: .venv/dev  ## Run every test, on SQLite and on a real PostgreSQL
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -94,7 +94,9 @@ def test_no_route_reaches_another_accounts_data(live: Live, other: str) -> None:
         for route in ROUTES:
             if not route.right:
                 continue
-            for query in QUERIES if route.method == "GET" else QUERIES[:1] + QUERIES[-1:]:
+            # An export takes a process of its own, and has none of the searches that most queries are for.
+            searches = route.method == "GET" and "export" not in route.path
+            for query in QUERIES if searches else QUERIES[:1] + QUERIES[-1:]:
                 answer = intruder.request(route.method, target(route, ids, query), json=body_of(route, ids))
                 tried += 1
                 assert SECRET not in answer.text

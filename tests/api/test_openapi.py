@@ -56,7 +56,7 @@ CHECKS = [
 - `max_response_time`: a busy machine would fail it.
 """
 
-EXAMPLES_MAX = 25
+EXAMPLES_MAX = 10
 """Of random requests to each operation, besides those that schemathesis derives from the schema."""
 
 DESCRIBED = schemathesis.openapi.from_dict(
