@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, cast
 
 import msgspec
 from falcon.asgi import Response, SSEvent
@@ -17,7 +17,7 @@ from rollbook.api.wire import Call, Raw, Read, Write
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem
 from rollbook.imports import jobs
-from rollbook.imports.jobs import ImportSpec, Job, State
+from rollbook.imports.jobs import ImportSpec, Job, Mode, PhoneCheck, State
 
 EVENT_SECONDS = 0.5
 """How often a watcher is told something, at most."""
@@ -60,7 +60,7 @@ class Import(msgspec.Struct):
     id: Annotated[int, msgspec.Meta(examples=[1])]
     filename: str
     state: Annotated[
-        Literal[get_args(State)],  # type: ignore[valid-type]
+        State,
         msgspec.Meta(description="`done`, `failed`, `cancelled` and `undone` are the ends."),
     ]
     list_id: int | None
@@ -263,9 +263,9 @@ def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
     delimiter = one("delimiter")
     spec = ImportSpec(
         list=wire.id_in_path(list_id) if list_id is not None else one("list"),
-        mode=one("mode") or "add",  # type: ignore[arg-type]
+        mode=cast("Mode", one("mode") or "add"),  # `checked` refuses what is none
         region=region.upper() if region else None,
-        phone_check=one("phone_check") or "valid",  # type: ignore[arg-type]
+        phone_check=cast("PhoneCheck", one("phone_check") or "valid"),
         columns=columns,
         create_fields=bool(flag("create_fields")),
         stop=tuple(channel for channel in stop if channel),

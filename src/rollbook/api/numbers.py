@@ -45,6 +45,7 @@ class CheckedNumber(msgspec.Struct):
         bool, msgspec.Meta(description="Its country code exists and has numbers of that length.")
     ]
     reason: Annotated[
+        # The words stand once, in phones/verdict.py; mypy knows only a Literal whose words are written out.
         Literal[REASONS[1:]] | None,  # type: ignore[valid-type]
         msgspec.Meta(description="Why it is not valid.", examples=["too_short"]),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -148,16 +149,16 @@ class Batch(msgspec.Struct):
     data: Summary
 
 
-class Raw:
+class Raw(ABC):
     """What a handler shows in place of a Struct where the answer is no JSON."""
 
+    @abstractmethod
     def send(self, resp: Response, read: Callable[..., Awaitable[Any]]) -> None:
         """Make it the answer.
 
         Args:
             read: runs a function of the core on a snapshot.
         """
-        raise NotImplementedError
 
 
 class Options(msgspec.Struct, frozen=True):
