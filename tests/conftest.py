@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -149,6 +151,39 @@ def api(live: Live) -> Iterator[httpx.Client]:
     """A client of a fresh account on a running service."""
     with live.client(live.new_key()) as client:
         yield client
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """When a test timed out, the stacks of the services that it waited for; they are ended."""
+    report = yield
+    if report.failed and call.excinfo is not None and _timed_out(call.excinfo.value):
+        for service in set(Service.running):
+            report.sections.append((f"stacks of the service at {service.url}", service.abort()))
+    return report
+
+
+def _timed_out(error: BaseException) -> bool:
+    by_its_limit = isinstance(error, pytest.fail.Exception) and str(error).startswith("Timeout")
+    return by_its_limit or isinstance(error, (subprocess.TimeoutExpired, httpx.ReadTimeout, TimeoutError))
+
+
+ID_CHARACTERS_MAX = 60
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes and long texts get a readable name; what was left out of it stands in a checksum."""
+    if isinstance(val, bytes):
+        text = "".join(chr(byte) if 32 < byte < 127 else "." for byte in val)
+    elif isinstance(val, str) and len(val) > ID_CHARACTERS_MAX:
+        text = val.encode("ascii", "replace").decode()
+    else:
+        return None
+    named = text[: ID_CHARACTERS_MAX // 2] or "empty"
+    whole = val if isinstance(val, bytes) else val.encode("utf-8", "surrogatepass")
+    return named if named.encode() == whole else f"{named}-{zlib.crc32(whole):08x}"
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

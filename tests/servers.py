@@ -13,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 import psycopg
@@ -157,7 +157,7 @@ class Service:
             rollbook(*("serve", "--database-url", database_url, "--port", str(port), *flags), module=module),
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**os.environ, **(env or {})},
+            env=environment(env),
             text=True,
             preexec_fn=preexec,
         )
@@ -192,6 +192,13 @@ class Service:
         self.process.kill()
         self._end()
 
+    def abort(self) -> str:
+        """End a service that hangs; its log with the stacks of its threads."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGABRT)
+        self._end()
+        return self._text
+
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""
         if self.process.poll() is None:
@@ -204,7 +211,15 @@ class Service:
 
     def _end(self) -> int:
         self.running.discard(self)
-        status = self.process.wait(60)
+        try:
+            status = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(20)
+            self.process.kill()
+            self.process.wait()
+            raise RuntimeError(f"The service did not end: {self.log()}") from None
         if self.process.stdout is not None:
             self.process.stdout.close()
         self._log.close()
@@ -235,16 +250,63 @@ def rollbook(*arguments: str, module: str = "rollbook") -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
+def environment(env: Mapping[str, str] | None = None, *, measured: bool = True) -> dict[str, str]:
+    """The environment of a process of a test: SIGABRT makes it print the stacks of its threads.
+
+    Args:
+        env: more variables.
+        measured: not, where a test interrupts the process while it works. coverage's tracer takes a lock, and
+            a signal handler that raises while it is held leaves it locked: the process never ends.
+    """
+    inherited = {
+        name: value for name, value in os.environ.items() if measured or not name.startswith("COVERAGE_")
+    }
+    return {**inherited, "PYTHONFAULTHANDLER": "1", **(env or {})}
+
+
+def aborted(process: subprocess.Popen[Any]) -> str:
+    """End a process that hangs; the stacks that it printed, where its standard error is a pipe."""
+    process.send_signal(signal.SIGABRT)
+    try:
+        _, error = process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        _, error = process.communicate()
+    return error.decode(errors="replace") if isinstance(error, bytes) else error or ""
+
+
+@contextlib.contextmanager
+def begun(
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, measured: bool = True, **popen: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that ends with the block. When a test fails or times out in it, its stacks are printed.
+
+    Args:
+        env, measured: see `environment`.
+        popen: for `subprocess.Popen`.
+    """
+    process = subprocess.Popen(command, env=environment(env, measured=measured), text=True, **popen)
+    try:
+        yield process
+    except BaseException:
+        if process.poll() is None:
+            print(f"{' '.join(command)} had not ended:\n{aborted(process)}")
+        raise
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
 def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command `rollbook` and wait for it."""
-    return subprocess.run(
-        rollbook(*arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **(env or {})},
-    )
+    command = rollbook(*arguments)
+    with begun(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        out, error = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(command, process.returncode, out, error)
 
 
 def free_port() -> int:

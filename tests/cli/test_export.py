@@ -20,7 +20,7 @@ from rollbook.contacts import Contact, NewContact
 from rollbook.db import Database
 from rollbook.fields import NewField
 from rollbook.lists import NewList
-from tests.servers import rollbook, run
+from tests.servers import begun, rollbook, run
 
 PHONE = 380_000_000_000
 
@@ -202,20 +202,16 @@ def test_an_export_that_is_stopped_leaves_no_file(
     db.write(_more, account)
     path = tmp_path / "out" / "book.xlsx"  # which takes long enough
     path.parent.mkdir()
-    process = subprocess.Popen(
-        rollbook("export", "--all", "-o", str(path), "--database-url", url),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = rollbook("export", "--all", "-o", str(path), "--database-url", url)
     part = path.with_name("book.xlsx.part")
-    deadline = time.monotonic() + 30
-    while not part.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    busy = told(url, "export", "--all", "-o", str(path), status=1)
-    assert busy == f"Error: {path} cannot be written: another export writes it now.\n"
-    process.send_signal(how)
-    _, error = process.communicate(timeout=60)
+    with begun(command, measured=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 30
+        while not part.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        busy = told(url, "export", "--all", "-o", str(path), status=1)
+        assert busy == f"Error: {path} cannot be written: another export writes it now.\n"
+        process.send_signal(how)
+        _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Aborted!" in error
     assert list(path.parent.iterdir()) == []

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.imports.desk import csv_of, phone
-from tests.servers import rollbook, run
+from tests.servers import begun, rollbook, run
 
 
 @pytest.fixture
@@ -105,19 +105,15 @@ def test_several_accounts_have_to_be_told_apart(account: str, tmp_path: Path) ->
 def test_an_import_that_is_interrupted_is_resumed(account: str, tmp_path: Path) -> None:
     path = tmp_path / "contacts.csv"
     path.write_text(csv_of(range(1, 150_000)))
-    process = subprocess.Popen(
-        rollbook("import", str(path), "--list", "Customers", "--phone-check", "possible"),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        listed = json.loads(run("imports", "list", "--json").stdout)
-        if listed:
-            break
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    command = rollbook("import", str(path), "--list", "Customers", "--phone-check", "possible")
+    with begun(command, measured=False, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            listed = json.loads(run("imports", "list", "--json").stdout)
+            if listed:
+                break
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
     if process.returncode != 0:  # unless it was quicker
         assert process.returncode == 130, told
         assert "rollbook imports resume 1" in told
@@ -130,13 +126,11 @@ def test_an_import_that_is_interrupted_is_resumed(account: str, tmp_path: Path) 
 def test_work_does_what_waits_and_ends_when_idle(account: str, tmp_path: Path) -> None:
     path = tmp_path / "contacts.csv"
     path.write_text(csv_of(range(1, 300_000)))
-    process = subprocess.Popen(
-        rollbook("import", str(path), "--phone-check", "possible", "--quiet"), stdout=subprocess.DEVNULL
-    )
-    while not json.loads(run("imports", "list", "--json").stdout):
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    command = rollbook("import", str(path), "--phone-check", "possible", "--quiet")
+    with begun(command, stdout=subprocess.DEVNULL) as process:
+        while not json.loads(run("imports", "list", "--json").stdout):
+            time.sleep(0.01)
+        process.kill()
     assert run("work", "--until-idle").returncode == 0
     [job] = json.loads(run("imports", "list", "--json").stdout)
     assert (job["state"], job["report"]["created"]) == ("done", 299_999)
@@ -158,23 +152,23 @@ def test_a_terminal_shows_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "contacts.csv"
     path.write_text(csv_of(range(1, 200_000)))
     master, slave = pty.openpty()
-    process = subprocess.Popen(
+    with begun(
         rollbook("import", str(path), "--phone-check", "possible"),
+        env={"TERM": "xterm", "COLUMNS": "120"},
         stdout=subprocess.DEVNULL,
         stderr=slave,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
-    )
-    os.close(slave)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(master, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(master)
-    assert process.wait(30) == 0
+    ) as process:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            shown += piece
+        os.close(master)
+        assert process.wait(30) == 0
     assert b"merging" in shown
     assert b"rows/s" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from rollbook.db import Database, migrations, open_database
 from rollbook.errors import BadDatabaseUrl, DatabaseTooNew, Unavailable
-from tests.servers import rollbook, run
+from tests.servers import begun, rollbook, run
 
 
 def test_an_empty_database_is_at_version_0_and_comes_to_the_last(url: str) -> None:
@@ -22,16 +23,13 @@ def test_an_empty_database_is_at_version_0_and_comes_to_the_last(url: str) -> No
 
 
 def test_processes_that_start_at_once_migrate_once(url: str) -> None:
-    started = [
-        subprocess.Popen(
-            rollbook("migrate", "--json", "--database-url", url),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(6)
-    ]
-    done = [process.communicate() for process in started]
+    command = rollbook("migrate", "--json", "--database-url", url)
+    with contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(begun(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            for _ in range(6)
+        ]
+        done = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0] * 6, done
     assert sum("0001_accounts_and_lists" in out for out, _ in done) == 1
 
