@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help start test check format bench docs lock clean
+.PHONY: help start test check format bench soak docs lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
@@ -30,6 +30,9 @@ format: .venv/dev  ## Format the code and mend what the linter can mend
 
 bench: .venv/dev  ## Measure side by side; ENGINE=sqlite, ONLY=address_book, MEMBERS=10000000, ROUNDS=5, SECONDS=4
 	@$(BIN)/python -m benchmarks
+
+soak: .venv/dev  ## Load, kill and cut for MINUTES=10 on each engine (or ENGINE=sqlite), and look for what is lost
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(addprefix --engine ,$(ENGINE))
 
 docs: .venv/dev  ## Write the generated reference pages anew
 	@$(BIN)/python -m tests.docs.generate
