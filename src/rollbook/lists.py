@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -237,17 +238,48 @@ def _get(tx: Transaction, account_id: int, list_id: int) -> ContactList:
 get = SetBased(_get, get_many, one_statement=lambda _: True)
 
 
+MEANING = "LIST is its name, or its id as #12; 12 alone is the id where no list has that name."
+"""How people name a list, wherever they do; see `meant`."""
+
+ID = re.compile("#?([0-9]+)")
+"""What may be the id of a list."""
+
+
 def meant(tx: Transaction, account_id: int, words: Sequence[str]) -> list[int]:
     """The ids of the lists that people mean.
 
     Args:
-        words: each the name of a list, or an id, `#12`; a number is an id where no list has that name.
+        words: see `MEANING`.
 
     Raises:
         Invalid: naming every word that means no list.
     """
+    found = _meant(tx, account_id, words)
+    if unknown := [word for word, id in found.items() if id is None]:
+        raise Invalid([Problem("list", f"There is no contact list {word!r}.") for word in unknown])
+    return [id for word in words if (id := found[word]) is not None]
+
+
+def meant_or_new(tx: Transaction, account_id: int, word: str) -> int | str:
+    """The id of the list that people mean, or the name of one that there is not yet.
+
+    Args:
+        word: see `MEANING`.
+
+    Raises:
+        Invalid: it is an id, `#12`, that no list has.
+    """
+    id = _meant(tx, account_id, [word])[word]
+    if id is not None:
+        return id
+    if ID.fullmatch(word.strip()) and "#" in word:
+        raise Invalid([Problem("list", f"There is no contact list {word!r}.")])
+    return word
+
+
+def _meant(tx: Transaction, account_id: int, words: Sequence[str]) -> dict[str, int | None]:
     names = {word: texts.normal(word.strip()) for word in words}
-    ids = {word: int(digits) for word in words if (digits := word.strip().removeprefix("#")).isdecimal()}
+    ids = {word: int(digits[1]) for word in words if (digits := ID.fullmatch(word.strip()))}
     found = tx.all(
         _Named,
         f"""
@@ -260,14 +292,7 @@ def meant(tx: Transaction, account_id: int, words: Sequence[str]) -> list[int]:
     )
     of_name, known = {each.name: each.id for each in found}, {each.id for each in found}
     meaning = {word: of_name.get(names[word]) or ids.get(word) for word in words}
-    problems = [
-        Problem("lists", f"There is no contact list {word!r}.")
-        for word, id in meaning.items()
-        if id is None or id not in known
-    ]
-    if problems:
-        raise Invalid(problems)
-    return [id for word in words if (id := meaning[word]) is not None]
+    return {word: id if id in known else None for word, id in meaning.items()}
 
 
 def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -> ContactList:

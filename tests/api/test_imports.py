@@ -120,14 +120,35 @@ def test_a_key_makes_a_repeated_upload_one_import(api: httpx.Client) -> None:
         ({"lists": "x"}, "lists", "There is no option lists"),
         ({"mode": "merge"}, "mode", "add, update or replace"),
         ({"mode": "replace"}, "mode", "needs a list"),
-        ({"region": "Ukraine"}, "region", "no region"),
+        ({"mode": ""}, "mode", "is empty: it takes add, update or replace"),
+        ({"region": "Ukraine"}, "region", "two letters such as UA"),
+        ({"region": "XX"}, "region", "two letters such as UA"),
         ({"list": "x"}, "list", "at least 3"),
         ({"list_id": "x"}, "list_id", "must be the id"),
         ({"list": "Customers", "list_id": "1"}, "list", "not both"),
-        ({"map": "phone"}, "map", "COLUMN=FIELD"),
+        ({"map": "phone"}, "map", "must be COLUMN=FIELD, not 'phone'"),
+        ({"map": "=phone"}, "map", "COLUMN=FIELD"),
+        ({"map": ["A=phone", "A=City"]}, "map", "two things of the column 'A'"),
+        ({"map": ["A=phone", "B="], "map[]": "C"}, "map", "COLUMN=FIELD"),
+        ({"create_fields": ""}, "create_fields", "is empty: it takes true or false"),
         ({"dry_run": "maybe"}, "dry_run", "true or false"),
         ({"stop": "sms,fax"}, "stop", "no channel 'fax'"),
+        ({"stop": ""}, "stop", "is empty: it takes some of sms, viber"),
         ({"format": ["csv", "xlsx"]}, "format", "given once"),
+        ({"format": "foo"}, "format", "must be csv, xlsx, parquet, jsonl or vcard, not 'foo'"),
+        ({"format": ""}, "format", "is empty"),
+        ({"delimiter": "ab"}, "delimiter", "cannot be 'ab': name one character"),
+        ({"delimiter": ""}, "delimiter", "is empty"),
+        ({"encoding": "klingon"}, "encoding", "no encoding 'klingon'"),
+        ({"encoding": "base64"}, "encoding", "no encoding 'base64'"),
+        ({"encoding": "undefined"}, "encoding", "no encoding 'undefined'"),
+        ({"encoding": "utf-8\0"}, "encoding", "no encoding"),
+        ({"header": "maybe"}, "header", "must be true or false, not 'maybe'"),
+        ({"phone_check": "strict"}, "phone_check", "valid or possible"),
+        ({"sheet": " "}, "sheet", "is empty: it takes the name of a sheet"),
+        ({"filename": ""}, "filename", "is empty"),
+        ({"list": ""}, "list", "is empty"),
+        ({"list_id": "0"}, "list_id", "must be the id of a list"),
     ],
 )
 def test_an_option_that_cannot_be_is_named(
@@ -139,6 +160,35 @@ def test_an_option_that_cannot_be_is_named(
     assert problem["field"] == field
     assert message in problem["message"]
     assert api.get("/api/imports").json()["data"] == []
+
+
+def test_options_of_a_form_are_checked_as_those_of_the_query(api: httpx.Client) -> None:
+    file = {"file": ("a.csv", csv_of(range(1, 3)).encode())}
+    wrong = {"format": "foo", "delimiter": "ab", "header": "", "sheets": "x"}
+    answer = api.post("/api/imports", params={"encoding": "klingon"}, files=file, data=wrong)
+    assert answer.status_code == 422
+    assert {each["field"] for each in answer.json()["errors"]} == {*wrong, "encoding"}
+    twice = api.post("/api/imports", params={"list": "Customers"}, files=file, data={"list": "Others"})
+    assert twice.json()["errors"] == [{"field": "list", "message": "The list may be given once."}]
+    assert api.get("/api/imports").json()["data"] == []
+
+
+def test_what_is_read_may_be_said_in_any_case_and_by_name(api: httpx.Client) -> None:
+    text = "phone\tname\n" + f"{PHONE + 1}\tAnn\n"
+    said = {"format": "CSV", "delimiter": "TAB", "encoding": "UTF8", "header": "1", "region": "ua"}
+    job = ended(api, imported(api, text, **said)["id"])
+    assert (job["state"], job["file"]) == ("done", {"format": "csv", "encoding": "utf-8", "delimiter": "\t"})
+    spaced = imported(api, text.replace("\t", " "), delimiter=" ")
+    assert ended(api, spaced["id"])["file"]["delimiter"] == " "
+
+
+def test_an_error_names_options_of_http(api: httpx.Client) -> None:
+    job = ended(api, imported(api, "name\nAnn\n", filename="people.csv")["id"])
+    assert job["error"].endswith("Say which one it is: map=COLUMN=phone.")
+    koi8 = "телефон,имя\n1,Анна\n".encode("koi8-r")
+    sent = api.post("/api/imports", params={"encoding": "utf-8"}, content=koi8)
+    job = ended(api, sent.json()["data"]["id"])
+    assert job["error"].endswith("for example encoding=windows-1251.")
 
 
 def test_what_is_not_there(api: httpx.Client, live: Live) -> None:

@@ -89,7 +89,62 @@ def test_columns_and_stops_by_flags(account: str, tmp_path: Path) -> None:
     path.write_text(f"a\tb\n{phone(1)}\tx\n{phone(2)}\ty\n")
     report = imported(path, "--stop", "sms, viber", "--map", "a=phone", "--delimiter", "\\t")["report"]
     assert (report["only_stopped"], report["stops_added"]) == (2, 2)
-    assert run("import", str(path), "--stop", "fax").returncode == 1
+    twice = imported(path, "--stop", "rcs", "--stop", "whatsapp", "--map", "a=phone")["report"]
+    assert twice["stops_added"] == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--stop", "fax"], "'--stop': There is no channel 'fax'; there are sms, viber, rcs, whatsapp."),
+        (["--stop", ""], "'--stop': The stop is empty: it takes some of sms, viber, rcs, whatsapp."),
+        (["--map", "phone"], "'--map': The map must be COLUMN=FIELD, not 'phone'."),
+        (["--map", "a=phone", "--map", "a=b"], "The map says two things of the column 'a'."),
+        (["--region", "XX"], "'--region': The region must be two letters such as UA (ISO 3166-1), not 'XX'."),
+        (["--format", "foo"], "'--format': 'foo' is not one of 'csv', 'xlsx', 'parquet', 'jsonl', 'vcard'."),
+        (["--delimiter", "ab"], "'--delimiter': The delimiter cannot be 'ab'"),
+        (["--encoding", "klingon"], "'--encoding': There is no encoding 'klingon'"),
+        (["--encoding", ""], "'--encoding': The encoding is empty"),
+        (["--list", "ab"], "'--list': The list name must be at least 3 characters."),
+        (["--mode", "replace"], "Error: --mode replace needs a list whose members to replace: --list."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_flag_that_cannot_be_is_refused_before_anything_is_done(
+    tmp_path: Path, flags: list[str], told: str
+) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_text(csv_of(range(1, 5)))
+    database = tmp_path / "rollbook.db"
+    done = run("import", str(path), "--database-url", f"sqlite:///{database}", *flags)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert not database.exists()
+
+
+def test_an_error_names_flags_whoever_begun_the_import(account: str, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("name\nAnn\n")
+    failed = run("import", str(path))
+    assert failed.returncode == 1
+    assert failed.stderr.endswith("Say which one it is: --map COLUMN=phone.\n")
+    assert "--map COLUMN=phone" in json.loads(run("imports", "list", "--json").stdout)[0]["error"]
+    assert "--map COLUMN=phone" in run("imports", "show", "1").stderr
+
+
+def test_a_list_is_meant_as_everywhere(account: str, tmp_path: Path) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_text(csv_of(range(1, 5)))
+    named = imported(path, "--list", "Customers")["list_id"]
+    for word in (f"#{named}", str(named), " Customers"):
+        assert imported(path, "--list", word)["list_id"] == named
+        assert run("audience", "--list", word).stdout == "4\n"
+    new = imported(path, "--list", "123456")
+    assert new["report"]["list_created"]
+    assert run("audience", "--list", "123456").stdout == "4\n"
+    for command in (["import", str(path)], ["audience"], ["export"]):
+        refused = run(*command, "--list", "#999999")
+        assert (refused.returncode, refused.stderr) == (1, "Error: There is no contact list '#999999'.\n")
 
 
 def test_several_accounts_have_to_be_told_apart(account: str, tmp_path: Path) -> None:

@@ -132,7 +132,6 @@ NATIONAL = {
     ("arguments", "message"),
     [
         (["--column", "mobile"], "Error: There is no column 'mobile'; there are name, phone, city."),
-        (["--region", "Kyiv"], "Error: The region must be two letters such as UA (ISO 3166-1), not 'KYIV'."),
         (["--output", "/nowhere/checked.csv"], "Error: /nowhere/checked.csv cannot be written: no such file"),
     ],
 )
@@ -140,6 +139,19 @@ def test_what_cannot_be_done_is_said(file: Path, arguments: list[str], message: 
     done = run("numbers", "check", str(file), *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(message)
+
+
+def test_it_reads_files_as_they_are_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "customers.txt"
+    path.write_bytes("тел~имя\n+380 50 123 45 67~Анна\n".encode("koi8-u"))
+    flags = ("--delimiter", "~", "--encoding", "koi8-u", "--header", "--format", "csv", "--column", "тел")
+    done = run("numbers", "check", str(path), "--json", *flags)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["valid"] == 1
+    for flag in (("--encoding", "klingon"), ("--region", "Kyiv"), ("--delimiter", "ab"), ("--sheet", "")):
+        refused = run("numbers", "check", str(path), *flag)
+        assert refused.returncode == 2
+        assert f"Invalid value for '{flag[0]}'" in refused.stderr
 
 
 def test_a_file_without_numbers_is_said_to_have_none(tmp_path: Path) -> None:

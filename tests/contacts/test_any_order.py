@@ -44,7 +44,7 @@ from rollbook.db import Database, Transaction
 from rollbook.errors import AlreadyExists, NotFound, RollbookError, UnknownIds
 from rollbook.fields import FieldChange, NewField
 from rollbook.imports import merge
-from rollbook.imports.jobs import ImportSpec
+from rollbook.imports.spec import ImportSpec
 from rollbook.lists import ListChange, NewList, Stats
 from rollbook.search import Criterion, Page, Search
 from tests.model import CHANNELS, WHEN, Book, Field, Look, Refused, Wanted, kept

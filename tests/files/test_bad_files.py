@@ -20,6 +20,7 @@ import xlsxwriter
 from rollbook.errors import BadFile, RollbookError
 from rollbook.files import SENTENCES, TEXT_BYTES_MAX, BadRow
 from rollbook.files.source import EXPANSION_FREE_BYTES
+from rollbook.options import as_flags
 from tests.files.reading import read
 
 MIB = 1 << 20
@@ -31,7 +32,7 @@ def refusal(path: Path, **options: Any) -> str:
     with pytest.raises(BadFile) as refused:
         read(path, **options)
     assert isinstance(refused.value, RollbookError)
-    sentence = str(refused.value)
+    sentence = as_flags(str(refused.value))
     assert sentence[0].isupper() or sentence.startswith("/")
     assert sentence.endswith(".")
     return sentence
@@ -281,7 +282,7 @@ def test_damaged_xlsx(path: Path) -> None:
 def test_xlsx_with_two_sheets(path: Path) -> None:
     workbook(path, {"Old": [["phone"], [12025550101]], "Empty": [], "New": [["phone"], [12025550102]]})
     sentence = refusal(path)
-    assert "has 2 sheets: Old, New. Choose one with --sheet" in sentence
+    assert "has 2 sheets: Old, New. Choose one, for example --sheet Old." in sentence
     assert read(path, sheet="new").rows == [["12025550102"]]
     assert "no sheet 'Other'; it has Old, Empty, New" in refusal(path, sheet="Other")
 

@@ -14,7 +14,8 @@ from rollbook.accounts import Account
 from rollbook.counts import ACCOUNT_COUNTS, LIST_COUNTS
 from rollbook.db import Database, Transaction
 from rollbook.imports import jobs
-from rollbook.imports.jobs import ImportSpec, Job
+from rollbook.imports.jobs import Job
+from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
 from rollbook.imports.work import Worker
 from tests.calls import PHONE

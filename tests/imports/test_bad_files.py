@@ -18,6 +18,7 @@ import pytest
 import xlsxwriter
 
 from rollbook.imports.jobs import Job
+from rollbook.options import as_flags
 from tests.calls import PHONE
 from tests.imports.desk import Desk, csv_of, phone
 from tests.servers import rollbook, run
@@ -31,7 +32,7 @@ def refused(
     before = desk.book(), desk.counts()
     job = desk.imported(content, name, list="Customers", **spec)
     assert job.state == "failed"
-    assert message in str(job.error)
+    assert message in as_flags(str(job.error))
     assert (desk.book(), desk.counts()) == before
     assert not list(desk.spool.folder(desk.account_id, job.id).glob("*.int64"))
     return job

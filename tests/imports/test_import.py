@@ -14,7 +14,7 @@ from rollbook.contacts import NewContact
 from rollbook.errors import Invalid, NotFound
 from rollbook.fields import NewField
 from rollbook.imports import jobs, work
-from rollbook.imports.jobs import ImportSpec
+from rollbook.imports.spec import ImportSpec
 from rollbook.lists import NewList
 from rollbook.members import LISTS_MAX
 from tests.calls import PHONE
@@ -221,7 +221,7 @@ def test_only_valid_phones_go_in_unless_told_otherwise(desk: Desk) -> None:
         ({"mode": "replace"}, "needs a list"),
         ({"mode": "merge"}, "add, update or replace"),
         ({"stop": ("fax",)}, "no channel 'fax'"),
-        ({"region": "XX"}, "no region 'XX'"),
+        ({"region": "XX"}, "two letters such as UA"),
         ({"list": "ab"}, "list name"),
         ({"columns": {"a": "phone", "b": "phone"}}, "Only one column"),
     ],

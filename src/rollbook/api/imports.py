@@ -6,18 +6,21 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 from falcon.asgi import Response, SSEvent
 
 from rollbook.api import ending, wire
+from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.api.uploads import Upload
 from rollbook.api.wire import Call, Raw, Read, Write
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem
 from rollbook.imports import jobs
-from rollbook.imports.jobs import ImportSpec, Job, Mode, PhoneCheck, State
+from rollbook.imports.jobs import Job, State
+from rollbook.imports.spec import ImportSpec, spec_of
+from rollbook.options import as_parameters, values
 
 EVENT_SECONDS = 0.5
 """How often a watcher is told something, at most."""
@@ -27,10 +30,7 @@ QUIET_SECONDS = 15.0
 
 PAGE_LIMIT = 25
 
-OPTIONS = (
-    "list", "list_id", "mode", "region", "phone_check", "map", "create_fields", "stop", "dry_run",
-    "format", "encoding", "delimiter", "header", "sheet", "filename",
-)  # fmt: skip
+OPTIONS = tuple(FILE_OPTIONS)
 """What can be said of a file, in the query or as parts of a form."""
 
 
@@ -223,66 +223,19 @@ class Events(Raw):
 def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
     """What is to be done with a file, and its name."""
     given: dict[str, list[str]] = {}
-    for name, value in params.items():
-        given[name.removesuffix("[]")] = [value] if isinstance(value, str) else list(value)
-    for name, values in upload.fields.items():
-        given[name.removesuffix("[]")] = values
-    problems = [
-        Problem(name, f"There is no option {name}; there are {', '.join(OPTIONS)}.")
-        for name in given
-        if name not in OPTIONS
-    ]
-
-    def one(name: str) -> str | None:
-        values = [value for value in given.get(name, []) if value]
-        if len(values) > 1:
-            problems.append(Problem(name, f"The {name} may be given once."))
-        return values[0] if values else None
-
-    def flag(name: str) -> bool | None:
-        value = one(name)
-        if value is None:
-            return None
-        if value.lower() not in ("true", "1", "false", "0"):
-            problems.append(Problem(name, f"The {name} must be true or false."))
-        return value.lower() in ("true", "1")
-
-    columns = {}
-    for pair in given.get("map", []):
-        column, equals, meaning = pair.rpartition("=")
-        if not equals:
-            problems.append(Problem("map", f"The map must be COLUMN=FIELD, not {pair!r}."))
-        columns[column] = meaning
-    list_id = one("list_id")
-    if list_id is not None and not wire.id_in_path(list_id):
-        problems.append(Problem("list_id", "The list_id must be the id of a list."))
-    if list_id is not None and one("list") is not None:
+    for name, value in [*params.items(), *upload.fields.items()]:
+        texts = [value] if isinstance(value, str) else value
+        given.setdefault(name.removesuffix("[]"), []).extend(texts)
+    found, problems = values(FILE_OPTIONS.values(), given)
+    if found["list"] is not None and found["list_id"] is not None:
         problems.append(Problem("list", "Give a list or a list_id, not both."))
-    stop = [part.strip().lower() for value in given.get("stop", []) for part in value.split(",")]
-    region = one("region")
-    delimiter = one("delimiter")
-    spec = ImportSpec(
-        list=wire.id_in_path(list_id) if list_id is not None else one("list"),
-        mode=cast("Mode", one("mode") or "add"),  # `checked` refuses what is none
-        region=region.upper() if region else None,
-        phone_check=cast("PhoneCheck", one("phone_check") or "valid"),
-        columns=columns,
-        create_fields=bool(flag("create_fields")),
-        stop=tuple(channel for channel in stop if channel),
-        dry_run=bool(flag("dry_run")),
-        format=one("format"),
-        encoding=one("encoding"),
-        delimiter=delimiter,
-        header=flag("header"),
-        sheet=one("sheet"),
-    )
     try:
-        jobs.checked(spec)
+        spec = spec_of(found, list=found["list_id"] or found["list"])
     except Invalid as error:
         problems += error.problems
     if problems:
         raise Invalid(problems)
-    return spec, one("filename") or upload.name or "upload"
+    return spec, found["filename"] or upload.name or "upload"
 
 
 def _shown(call: Call, job: Job) -> Import:
@@ -322,7 +275,7 @@ def _shown(call: Call, job: Job) -> Import:
         report.columns,
         report.fields_created,
         report.file,
-        job.error,
+        as_parameters(job.error) if job.error is not None else None,
         call.date(job.created_at),
         call.date(job.finished_at) if job.finished_at is not None else None,
     )

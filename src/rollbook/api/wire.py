@@ -17,6 +17,7 @@ import msgspec
 from rollbook import phones, search
 from rollbook.errors import Invalid, Problem, RollbookError, UnknownIds, listed
 from rollbook.imports.spool import Spool
+from rollbook.options import as_parameters
 from rollbook.upserts import Outcome
 
 if TYPE_CHECKING:
@@ -78,9 +79,11 @@ class ApiError(Exception):
         problems: Sequence[Problem] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        message = as_parameters(message)
         super().__init__(message)
         self.status = status
-        self.body = ErrorBody(message, [FieldError(*problem) for problem in problems])
+        told = [FieldError(problem.field, as_parameters(problem.message)) for problem in problems]
+        self.body = ErrorBody(message, told)
         self.headers = dict(headers or {})
 
 

@@ -15,7 +15,8 @@ import msgspec
 from rollbook import accounts, config
 from rollbook.config import Settings
 from rollbook.db import Database, Limits, Observer, open_database
-from rollbook.errors import RollbookError
+from rollbook.errors import Invalid, RollbookError
+from rollbook.options import as_flags
 
 _TYPES = {str: click.STRING, int: click.INT, float: click.FLOAT}
 
@@ -89,7 +90,16 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except RollbookError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(as_flags(str(error))) from error
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Let input that cannot be end the command as wrong flags do, with 2."""
+    try:
+        yield
+    except Invalid as error:
+        raise click.UsageError(as_flags(str(error))) from error
 
 
 @contextmanager

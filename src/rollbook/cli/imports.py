@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
-from rollbook import config
-from rollbook.channels import CHANNELS
+from rollbook import config, lists
 from rollbook.cli.common import (
     account_flags,
     account_of,
@@ -26,13 +26,17 @@ from rollbook.cli.common import (
     opened,
     print_json,
     print_table,
+    usage_errors,
 )
+from rollbook.cli.options import option_flags
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import BadFile, NotNow
 from rollbook.imports import jobs
-from rollbook.imports.jobs import ImportSpec, Job
+from rollbook.imports.jobs import Job
+from rollbook.imports.spec import OPTIONS, spec_of
 from rollbook.imports.spool import Spool
+from rollbook.options import as_flags
 
 if TYPE_CHECKING:
     from rollbook.cli.progress import Progress
@@ -43,42 +47,7 @@ REJECTED = 3
 
 @click.command("import")
 @click.argument("path", metavar="FILE", type=click.Path())
-@click.option("--list", "list_name", help="The list that the contacts join: a name, created if new, or #ID.")
-@click.option(
-    "--mode",
-    type=click.Choice(["add", "update", "replace"]),
-    default="add",
-    show_default=True,
-    help="add contacts; update only those that are in the book; or replace the list's members.",
-)
-@click.option("--region", help="Country of numbers without a country code, such as UA (ISO 3166-1).")
-@click.option(
-    "--phone-check",
-    type=click.Choice(["valid", "possible"]),
-    default="valid",
-    show_default=True,
-    help="Take valid numbers (in a range of the numbering plan), or all of a possible length.",
-)
-@click.option(
-    "--map",
-    "mapped",
-    multiple=True,
-    metavar="COLUMN=FIELD",
-    help="What a column is: phone, a field's name, or nothing to leave it out. Repeat for more.",
-)
-@click.option("--create-fields", is_flag=True, help="Make a text field for every column that has none.")
-@click.option(
-    "--stop",
-    "stop",
-    metavar="CHANNELS",
-    help=f"Put every number on the stop list of these channels: {', '.join(CHANNELS)}, comma between.",
-)
-@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
-@click.option("--format", "format_", type=click.Choice(["csv", "xlsx", "parquet", "jsonl", "vcard"]))
-@click.option("--encoding", help="Of the text, such as windows-1251, where it is not detected.")
-@click.option("--delimiter", help="Between cells, where it is not detected; \\t for a tab.")
-@click.option("--header/--no-header", default=None, help="The first row is a header, or it is not.")
-@click.option("--sheet", help="Of a workbook with several.")
+@option_flags(OPTIONS)
 @click.option("--rejects", "rejects_path", type=click.Path(), help="Write the rejected rows to this CSV.")
 @click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -102,10 +71,14 @@ def import_file(
     the stop list stays there. If the command is killed, a running service goes on with the import, or
     `rollbook imports resume`.
     """
-    spec = jobs.checked(_spec(options))
+    name: str | None = options["list"]
+    with usage_errors():
+        spec_of(options, list=0 if name is not None else None)  # its list is looked up below
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
+        meant = database.read(lists.meant_or_new, account_id, name) if name is not None else None
+        spec = spec_of(options, list=meant)
         if path == "-":
             source, file = "standard input", _spooled(spool)
             put: Callable[[int, int, Path], None] = spool.put
@@ -131,34 +104,6 @@ def import_file(
         sys.exit(1)
     if strict and job.report.rejected:
         sys.exit(REJECTED)
-
-
-def _spec(options: dict[str, Any]) -> ImportSpec:
-    name: str | None = options["list_name"]
-    by_id = name is not None and name.startswith("#") and name[1:].isdecimal()
-    columns = {}
-    for pair in options["mapped"]:
-        column, equals, meaning = pair.rpartition("=")
-        if not equals:
-            raise click.UsageError(f"--map takes COLUMN=FIELD, not {pair!r}.")
-        columns[column] = meaning
-    stop = tuple(part.strip().lower() for part in (options["stop"] or "").split(",") if part.strip())
-    delimiter = options["delimiter"]
-    return ImportSpec(
-        list=int(name[1:]) if name is not None and by_id else name,
-        mode=options["mode"],
-        region=options["region"].upper() if options["region"] else None,
-        phone_check=options["phone_check"],
-        columns=columns,
-        create_fields=options["create_fields"],
-        stop=stop,
-        dry_run=options["dry_run"],
-        format=options["format_"],
-        encoding=options["encoding"],
-        delimiter="\t" if delimiter == "\\t" else delimiter,
-        header=options["header"],
-        sheet=options["sheet"],
-    )
 
 
 def _must_be_readable(path: Path) -> None:
@@ -236,7 +181,7 @@ def imports_list(
         account_id = account_of(database, account_name, sandbox=sandbox)
         found = database.read(jobs.recent, account_id, limit=limit)
     if as_json:
-        print_json(found)
+        print_json([_told(job) for job in found])
         return
     rows = [
         [
@@ -300,7 +245,7 @@ def imports_cancel(
         account_id = account_of(database, account_name, sandbox=sandbox)
         job = database.write(jobs.cancel, account_id, import_id)
     if as_json:
-        print_json(job)
+        print_json(_told(job))
     else:
         click.echo(f"Import {import_id} ends after the chunk that is under way.")
 
@@ -393,13 +338,18 @@ def _until_end_of_input(stopping: threading.Event) -> None:
     stopping.set()
 
 
+def _told(job: Job) -> Job:
+    """An import as a command tells of it: with flags in its error."""
+    return msgspec.structs.replace(job, error=as_flags(job.error)) if job.error is not None else job
+
+
 def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> None:
     if as_json:
-        print_json(job)
+        print_json(_told(job))
         return
     report = job.report
     if job.error:
-        click.echo(f"Error: {job.error}", err=True)
+        click.echo(f"Error: {as_flags(job.error)}", err=True)
     would = "Dry run: nothing was changed. It would be:" if job.spec.dry_run and job.state == "done" else ""
     click.echo(would or f"Import {job.id} of {job.source}: {job.state}.")
     if report.columns:

@@ -8,16 +8,19 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 import msgspec
 
 from rollbook.cli.common import errors_as_sentences, json_flag, print_json, print_table
+from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
-from rollbook.files import Batch, Table, guess_phone_column, open_table
+from rollbook.files import Batch, ReadOptions, Table, guess_phone_column, open_table
+from rollbook.files.options import READING, reading
+from rollbook.imports.spec import REGION
 from rollbook.numbers import CHECKED_AT_ONCE_MAX, check
-from rollbook.phones.one import known_region
 from rollbook.phones.verdict import REASONS, REGIONS, SENTENCES, TYPES
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ def numbers() -> None:
 
 @numbers.command("check")
 @click.argument("path", metavar="FILE", type=click.Path())
-@click.option("--region", help="Country of numbers without a country code, such as UA (ISO 3166-1).")
+@option_flags((REGION, *READING))
 @click.option("--column", help="Where the numbers are, when it is not the column that looks like it.")
 @click.option("--output", type=click.Path(dir_okay=False), help="Write a CSV with a row for each number.")
 @click.option(
@@ -72,14 +75,18 @@ def numbers() -> None:
 )
 @json_flag
 def numbers_check(
-    path: str, region: str | None, column: str | None, output: str | None, brief: bool, as_json: bool
+    path: str,
+    region: str | None,
+    column: str | None,
+    output: str | None,
+    brief: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Tell what the phone numbers in FILE (- for standard input) are: valid or why not, of which type and
     country. Every kind of file that `import` reads is read."""
-    with errors_as_sentences():
-        region = known_region(region)
-        with _opened(path) as table:
-            found = _checked(table, _chosen(table, column), region, output, brief=brief)
+    with errors_as_sentences(), _opened(path, reading(SimpleNamespace(**options))) as table:
+        found = _checked(table, _chosen(table, column), region, output, brief=brief)
     if as_json:
         print_json(found)
         return
@@ -89,15 +96,15 @@ def numbers_check(
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Table]:
+def _opened(path: str, options: ReadOptions) -> Iterator[Table]:
     if path != "-":
-        with open_table(path) as table:
+        with open_table(path, options) as table:
             yield table
         return
     with tempfile.NamedTemporaryFile(prefix="rollbook-numbers-") as file:
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         file.flush()
-        with open_table(file.name) as table:
+        with open_table(file.name, options) as table:
             yield table
 
 

@@ -9,9 +9,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from rollbook.errors import BadFile
-from rollbook.files import SAMPLE_ROWS, ReadOptions, padded
+from rollbook.files import SAMPLE_ROWS, ReadOptions, options, padded
 from rollbook.files.headers import has_header, looks_like_phone, unique_names
 from rollbook.files.rows import Lexer
+from rollbook.options import said as option
 
 DELIMITERS = (",", ";", "\t", "|")
 COLUMNS_MAX = 16_384
@@ -48,12 +49,12 @@ class _Row(NamedTuple):
     is_clear: bool
 
 
-def tell(text: bytes, options: ReadOptions, *, last: bool) -> Dialect | None:
+def tell(text: bytes, wanted: ReadOptions, *, last: bool) -> Dialect | None:
     """Tell the dialect from the beginning of a file.
 
     Args:
         text: the beginning.
-        options: what is known.
+        wanted: what is known.
         last: this is the whole file.
 
     Returns:
@@ -63,7 +64,7 @@ def tell(text: bytes, options: ReadOptions, *, last: bool) -> Dialect | None:
         BadFile: the delimiter that was named cannot be one, or there are too many columns.
     """
     excel = _EXCEL_LINE.match(text)
-    said = options.delimiter
+    said = wanted.delimiter
     if excel and said is None:
         said = excel[1].decode("ascii", "replace")
     begin = excel.end() if excel else 0
@@ -72,12 +73,12 @@ def tell(text: bytes, options: ReadOptions, *, last: bool) -> Dialect | None:
     rows = _rows(lexer, text, last=last)
     if not rows:
         return None
-    header = has_header([row.cells for row in rows]) if options.header is None else options.header
+    header = has_header([row.cells for row in rows]) if wanted.header is None else wanted.header
     width = _width(rows, header=header)
     if width > COLUMNS_MAX:
         raise BadFile(
             f"The file has {width:,} columns; up to {COLUMNS_MAX:,} are read. Is {lexer.delimiter!r} really "
-            "its delimiter? If not, name another with --delimiter."
+            f"its delimiter? If not, name another with {option('delimiter')}."
         )
     columns = unique_names(rows[0].cells if header else [], width)
     if header:
@@ -92,14 +93,10 @@ def checked(delimiter: str) -> str:
     Raises:
         BadFile: it cannot be one.
     """
-    delimiter = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}.get(
-        delimiter.casefold(), delimiter
-    )
-    if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in '"\r\n\0':
-        raise BadFile(
-            f"The delimiter cannot be {delimiter!r}: name one character such as , or ; or |, or the word tab."
-        )
-    return delimiter
+    try:
+        return options.delimiter(delimiter)
+    except ValueError as error:
+        raise BadFile(str(error)) from None
 
 
 def _likeliest(text: bytes, *, last: bool) -> Lexer:

@@ -18,6 +18,7 @@ from rollbook.files import SAMPLE_ROWS, Batch, ReadOptions, Table, sheet_size
 from rollbook.files.cells import iso
 from rollbook.files.headers import has_header, unique_names
 from rollbook.files.source import size_of
+from rollbook.options import said as option
 
 
 class SheetTable(Table):
@@ -91,8 +92,8 @@ def _chosen(book: Any, name: str | None) -> tuple[str, pa.RecordBatch]:
         raise BadFile("The spreadsheet is empty: no sheet has anything in it.")
     if len(filled) > 1:
         raise BadFile(
-            f"The spreadsheet has {len(filled)} sheets: {', '.join(filled)}. Choose one with --sheet, for "
-            f"example --sheet {next(iter(filled))!r}."
+            f"The spreadsheet has {len(filled)} sheets: {', '.join(filled)}. Choose one, for example "
+            f"{option('sheet', next(iter(filled)))}."
         )
     return next(iter(filled.items()))
 

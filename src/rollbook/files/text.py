@@ -11,7 +11,9 @@ from charset_normalizer import from_bytes
 
 from rollbook.errors import BadFile
 from rollbook.files import ReadOptions
+from rollbook.files.options import encoding
 from rollbook.files.source import Source
+from rollbook.options import said as option
 
 SAMPLE_BYTES = 256 << 10
 """What the encoding is guessed from."""
@@ -151,7 +153,7 @@ class Text:
         other = "windows-1251" if self.encoding == "utf-8" else "utf-8"
         return BadFile(
             f"The file is not {self.encoding}{said}: byte {offset} (counted from 0), on line {line}, cannot "
-            f"be read. Name the encoding that it is in, for example --encoding {other}."
+            f"be read. Name the encoding that it is in, for example {option('encoding', other)}."
         )
 
 
@@ -192,7 +194,7 @@ def detect(head: bytes, *, at_start: bool = True) -> tuple[str, bool]:
     if best is None:
         raise BadFile(
             "The encoding of the file cannot be told: it is neither UTF-8 nor UTF-16 nor Windows-1251 nor "
-            "1252. Name it, for example --encoding koi8-r, or save the file as UTF-8."
+            f"1252. Name it, for example {option('encoding', 'koi8-r')}, or save the file as UTF-8."
         )
     return str(best.encoding), True
 
@@ -232,16 +234,11 @@ def _controls() -> list[bytes]:
     return [bytes([code]) for code in _CONTROLS]
 
 
-def _known(encoding: str) -> str:
+def _known(name: str) -> str:
     try:
-        found = codecs.lookup(encoding)
-        "".encode(found.name)  # raises for those of no text, such as base64
-    except LookupError:
-        raise BadFile(
-            f"There is no encoding {encoding!r}. Name one such as utf-8, utf-16, windows-1251 or "
-            "windows-1252."
-        ) from None
-    return "utf-8" if found.name == "utf-8-sig" else found.name
+        return encoding(name)
+    except ValueError as error:
+        raise BadFile(str(error)) from None
 
 
 def _utf16(head: bytes) -> str | None:

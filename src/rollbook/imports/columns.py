@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rollbook.errors import BadFile
 from rollbook.fields import NAME_LENGTH_MAX, Field, clean_name
+from rollbook.options import said as option
 
 PHONE = "phone"
 """What the column of phones is mapped to."""
@@ -62,7 +63,7 @@ def choose(
     if phone is None or said.get(phone, PHONE).casefold() != PHONE:
         raise BadFile(
             f"No column looks like phone numbers; the file has {_listed(columns)}. Say which one it is: "
-            "--map COLUMN=phone."
+            f"{option('map', 'COLUMN=phone')}."
         )
     by_name = {_plain(field.name): field for field in known}
     fields: dict[str, Field] = {}
@@ -80,13 +81,15 @@ def choose(
         elif column in said and meaning:
             raise BadFile(
                 f"The column {column!r} is mapped to {meaning!r}, but there is no such field; "
-                "--create-fields makes it."
+                f"{option('create_fields', 'true')} makes it."
             )
         else:
             ignored.append(column)
     names = [field.name for field in fields.values()] + list(new.values())
     if twice := {name for name in names if names.count(name) > 1}:
-        raise BadFile(f"Several columns are for the field {min(twice)!r}: leave one out with --map COLUMN=.")
+        raise BadFile(
+            f"Several columns are for the field {min(twice)!r}: leave one out, {option('map', 'COLUMN=')}."
+        )
     return Columns(phone, fields, new, ignored)
 
 
@@ -105,7 +108,7 @@ def _new_name(column: str, name: str) -> str:
     except ValueError as error:
         raise BadFile(
             f"A field cannot be named as the column {column[:60]!r} is: it {error} (at most "
-            f"{NAME_LENGTH_MAX}). Give it another name: --map 'COLUMN=NAME'."
+            f"{NAME_LENGTH_MAX}). Give it another name: {option('map', 'COLUMN=NAME')}."
         ) from None
 
 

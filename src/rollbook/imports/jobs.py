@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
 from rollbook import accounts, lists
-from rollbook.channels import CHANNELS
 from rollbook.db import Transaction
-from rollbook.errors import Invalid, NotFound, NotNow, Problem
+from rollbook.errors import NotFound, NotNow
+from rollbook.imports.spec import ImportSpec, checked
 from rollbook.lists import NewList
 
-Mode = Literal["add", "update", "replace"]
 State = Literal[
     "waiting", "reading", "merging", "pruning", "done", "failed", "cancelled", "undoing", "undone"
 ]
-PhoneCheck = Literal["possible", "valid"]
 
 UNDERWAY: tuple[State, ...] = ("waiting", "reading", "merging", "pruning", "undoing")
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "undone")
@@ -26,46 +24,6 @@ ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "undone")
 SOURCE_LENGTH_MAX = 255
 SHOWN_MAX = 501
 """Imports that one call lists: a page of 500, and whether there are more."""
-
-
-class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to do with a file.
-
-    Args:
-        list: the list that its contacts join, by name or (a number) by id; a name that is not there yet is
-            created. `None`: they only go into the book.
-        mode: `add` creates contacts and extends those that are there; `update` leaves out phones that are not
-            in the book; `replace` also takes out of the list everyone whom the file does not name.
-        region: ISO 3166-1 code of the country whose national numbers are meant where no country code stands.
-        phone_check: take phones that are `valid` (in a range that the numbering plan assigns), or all that
-            are `possible` (country code and length are right).
-        columns: what columns of the file mean: for its header, `phone`, the name of a field, or "" for
-            nothing. What is not named is guessed.
-        create_fields: make a text field for every column that has none.
-        stop: channels on which every phone of the file is put on the stop list. Without a list only that is
-            done: no contact is created.
-        dry_run: only say what would happen.
-        format, encoding, delimiter, header, sheet: of the file, where they should not be detected.
-    """
-
-    list: str | int | None = None
-    mode: Mode = "add"
-    region: str | None = None
-    phone_check: PhoneCheck = "valid"
-    columns: Mapping[str, str] = {}
-    create_fields: bool = False
-    stop: tuple[str, ...] = ()
-    dry_run: bool = False
-    format: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    header: bool | None = None
-    sheet: str | None = None
-
-    @property
-    def into_book(self) -> bool:
-        """Whether it makes contacts, and does not only stop phones."""
-        return self.list is not None or not self.stop
 
 
 class Report(msgspec.Struct):
@@ -202,45 +160,6 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(_Row))
-
-
-def checked(spec: ImportSpec) -> ImportSpec:
-    """The same spec.
-
-    Raises:
-        Invalid: naming everything in it that cannot be.
-    """
-    problems = []
-    if spec.mode not in get_args(Mode):
-        problems.append(Problem("mode", "The mode must be add, update or replace."))
-    if spec.phone_check not in get_args(PhoneCheck):
-        problems.append(Problem("phone_check", "The phone_check must be possible or valid."))
-    if spec.mode == "replace" and spec.list is None:
-        problems.append(Problem("mode", "The mode replace needs a list whose members to replace."))
-    if unknown := [channel for channel in spec.stop if channel not in CHANNELS]:
-        problems.append(
-            Problem("stop", f"There is no channel {unknown[0]!r}: stop takes {', '.join(CHANNELS)}.")
-        )
-    if spec.region is not None and not _is_region(spec.region):
-        problems.append(
-            Problem("region", f"There is no region {spec.region!r}: two letters such as UA (ISO 3166-1).")
-        )
-    if isinstance(spec.list, str):
-        try:
-            lists.clean_name(spec.list)
-        except ValueError as error:
-            problems.append(Problem("list", f"The list name {error}."))
-    if list(spec.columns.values()).count("phone") > 1:
-        problems.append(Problem("columns", "Only one column can be the phone."))
-    if problems:
-        raise Invalid(problems)
-    return spec
-
-
-def _is_region(code: str) -> bool:
-    import phonenumbers
-
-    return code in phonenumbers.SUPPORTED_REGIONS
 
 
 def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, size_bytes: int) -> Job:

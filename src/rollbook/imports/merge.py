@@ -21,8 +21,9 @@ from rollbook.counts import Mask
 from rollbook.db import Integers, Rows, Transaction
 from rollbook.fields import Type
 from rollbook.imports import journal
-from rollbook.imports.jobs import ImportSpec, Report
+from rollbook.imports.jobs import Report
 from rollbook.imports.journal import Chunk
+from rollbook.imports.spec import ImportSpec
 from rollbook.members import LISTS_MAX
 
 Ids = NDArray[np.int64]

@@ -23,7 +23,8 @@ from rollbook import accounts, fields, lists
 from rollbook.db import Database, Transaction
 from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailable
 from rollbook.fields import Field, NewField
-from rollbook.files import ReadOptions, guess_phone_column, open_table
+from rollbook.files import guess_phone_column, open_table
+from rollbook.files.options import reading
 from rollbook.imports import columns, jobs, journal, merge, prune, rejects, stage, undo
 from rollbook.imports.jobs import Job, Report
 from rollbook.imports.spool import Spool
@@ -182,16 +183,9 @@ class Worker:
     def _read(self, job: Job) -> Job:
         folder = self._spool.folder(job.account_id, job.id)
         spec = job.spec
-        options = ReadOptions(
-            format=spec.format,
-            encoding=spec.encoding,
-            delimiter=spec.delimiter,
-            header=spec.header,
-            sheet=spec.sheet,
-        )
         started = time.perf_counter()
         job = self._change(job.account_id, job.id, state="reading", bytes_done=0, rows_read=0, rows_staged=0)
-        with open_table(self._spool.source(job.account_id, job.id), options) as table:
+        with open_table(self._spool.source(job.account_id, job.id), reading(spec)) as table:
             known = self._database.read(fields.all, job.account_id)
             chosen = columns.choose(
                 table.columns,

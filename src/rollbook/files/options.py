@@ -1,0 +1,86 @@
+"""What can be said of a file that is read, for every command and call that reads one."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any
+
+from rollbook.files import FORMATS, ReadOptions
+from rollbook.options import Option
+
+ENCODING_LENGTH_MAX = 40
+
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+_NO_TEXT = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "charmap"})
+"""What Python has among its encodings, but no file is written in."""
+
+
+def encoding(name: str) -> str:
+    """An encoding that was named, as Python names it.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    name = name.strip()
+    try:
+        found = codecs.lookup(name[:ENCODING_LENGTH_MAX]).name
+        "".encode(found)  # raises for those of no text, such as base64
+        if found.replace("-", "_") in _NO_TEXT:
+            raise LookupError
+    except (LookupError, ValueError):
+        raise ValueError(
+            f"There is no encoding {name!r}. Name one such as utf-8, utf-16, windows-1251 or windows-1252."
+        ) from None
+    return "utf-8" if found == "utf-8-sig" else found
+
+
+def delimiter(text: str) -> str:
+    """A delimiter that was named, a character or a word.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    mark = _DELIMITERS.get(text.casefold(), text)
+    if len(mark) != 1 or not mark.isascii() or mark.isalnum() or mark in '"\r\n\0':
+        raise ValueError(
+            f"The delimiter cannot be {mark!r}: name one character such as , or ; or |, or the word tab."
+        )
+    return mark
+
+
+READING = (
+    Option("format", "Format of the file, where it should not be detected.", "choice", choices=FORMATS),
+    Option(
+        "encoding",
+        "Encoding of its text, such as windows-1251, where it should not be detected.",
+        takes="a name such as utf-8 or windows-1251",
+        read=encoding,
+        metavar="NAME",
+    ),
+    Option(
+        "delimiter",
+        "Character between its cells, where it should not be detected, or the word tab.",
+        takes="one character such as , or ; or |, or the word tab",
+        read=delimiter,
+        blank=True,
+        metavar="CHARACTER",
+    ),
+    Option("header", "Whether its first row names the columns, where that should not be detected.", "either"),
+    Option(
+        "sheet",
+        "Sheet of a workbook that has several.",
+        takes="the name of a sheet",
+        read=str,
+        metavar="NAME",
+    ),
+)
+"""Each has the name of its value in `ReadOptions`."""
+
+
+def reading(said: Any) -> ReadOptions:
+    """How to read a file, as it was said.
+
+    Args:
+        said: has an attribute for each of `READING`.
+    """
+    return ReadOptions(**{option.name: getattr(said, option.name) for option in READING})

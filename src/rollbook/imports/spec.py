@@ -1,0 +1,212 @@
+"""What can be said of an import: the options, each once, and the spec that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from rollbook import lists
+from rollbook.channels import CHANNELS
+from rollbook.errors import Invalid, Problem
+from rollbook.files.options import READING
+from rollbook.options import Option, said
+
+Mode = Literal["add", "update", "replace"]
+PhoneCheck = Literal["valid", "possible"]
+
+
+class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What to do with a file.
+
+    Args:
+        list: the list that its contacts join, by name or (a number) by id; a name that is not there yet is
+            created. `None`: they only go into the book.
+        mode: `add` creates contacts and extends those that are there; `update` leaves out phones that are not
+            in the book; `replace` also takes out of the list everyone whom the file does not name.
+        region: ISO 3166-1 code of the country whose national numbers are meant where no country code stands.
+        phone_check: take phones that are `valid` (in a range that the numbering plan assigns), or all that
+            are `possible` (country code and length are right).
+        columns: what columns of the file mean: for its header, `phone`, the name of a field, or "" for
+            nothing. What is not named is guessed.
+        create_fields: make a text field for every column that has none.
+        stop: channels on which every phone of the file is put on the stop list. Without a list only that is
+            done: no contact is created.
+        dry_run: only say what would happen.
+        format, encoding, delimiter, header, sheet: of the file, where they should not be detected.
+    """
+
+    list: str | int | None = None
+    mode: Mode = "add"
+    region: str | None = None
+    phone_check: PhoneCheck = "valid"
+    columns: Mapping[str, str] = {}
+    create_fields: bool = False
+    stop: tuple[str, ...] = ()
+    dry_run: bool = False
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    sheet: str | None = None
+
+    @property
+    def into_book(self) -> bool:
+        """Whether it makes contacts, and does not only stop phones."""
+        return self.list is not None or not self.stop
+
+
+def checked(spec: ImportSpec) -> ImportSpec:
+    """The same spec.
+
+    Raises:
+        Invalid: naming everything in it that cannot be, or does not go together.
+    """
+    problems = []
+    for option in OPTIONS:
+        value = getattr(spec, option.name, None)
+        if "http" in option.edges and value and isinstance(value, (str, tuple)):
+            try:
+                option.value_of([value] if isinstance(value, str) else value)
+            except (ValueError, Invalid) as error:
+                problems.append(Problem(option.name, str(error)))
+    if spec.mode == "replace" and spec.list is None:
+        problems.append(
+            Problem(
+                "mode", f"{said('mode', 'replace')} needs a list whose members to replace: {said('list')}."
+            )
+        )
+    if list(spec.columns.values()).count("phone") > 1:
+        problems.append(Problem("map", "Only one column can be the phone."))
+    if problems:
+        raise Invalid(problems)
+    return spec
+
+
+def spec_of(values: Mapping[str, Any], *, list: str | int | None) -> ImportSpec:
+    """What is to be done with a file.
+
+    Args:
+        values: of `OPTIONS`; those that are no part of a spec are left out.
+        list: the list that is meant.
+
+    Raises:
+        Invalid: they do not go together.
+    """
+    names = {field.name for field in msgspec.structs.fields(ImportSpec)} - {"list", "columns"}
+    chosen = {name: value for name, value in values.items() if name in names}
+    return checked(ImportSpec(list=list, columns=_columns(values["map"]), **chosen))
+
+
+def _columns(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for column, meaning in pairs:
+        if columns.setdefault(column, meaning) != meaning:
+            raise Invalid([Problem("map", f"The map says two things of the column {column!r}.")])
+    return columns
+
+
+def _pair(text: str) -> tuple[tuple[str, str]]:
+    column, equals, meaning = text.rpartition("=")
+    if not equals or not column.strip():
+        raise ValueError(f"The map must be COLUMN=FIELD, not {text!r}.")
+    return ((column, meaning),)
+
+
+def _channels(text: str) -> tuple[str, ...]:
+    names = [part.strip().lower() for part in text.split(",")]
+    if unknown := [name for name in names if name and name not in CHANNELS]:
+        raise ValueError(f"There is no channel {unknown[0]!r}; there are {', '.join(CHANNELS)}.")
+    return tuple(name for name in names if name)
+
+
+def _list_name(text: str) -> str:
+    try:
+        return lists.clean_name(text)
+    except ValueError as error:
+        raise ValueError(f"The list name {error}.") from None
+
+
+def _list_meant(text: str) -> str:
+    return text if lists.ID.fullmatch(text.strip()) else _list_name(text)
+
+
+def _region(text: str) -> str | None:
+    from rollbook.phones.one import known_region  # it loads every numbering plan
+
+    return known_region(text.strip())
+
+
+REGION = Option(
+    "region",
+    "Country of numbers without a country code, such as UA (ISO 3166-1).",
+    takes="two letters such as UA (ISO 3166-1)",
+    read=_region,
+    metavar="COUNTRY",
+)
+
+OPTIONS = (
+    Option(
+        "list",
+        "The list that the contacts join, by name; it is made if it is not there.",
+        takes="the name of a list",
+        read=_list_name,
+        edges=("http",),
+    ),
+    Option(
+        "list_id",
+        "The list that the contacts join, by id.",
+        "number",
+        takes="the id of a list",
+        low=1,
+        edges=("http",),
+    ),
+    Option(
+        "list",
+        f"The list that the contacts join; it is made if it is not there. {lists.MEANING}",
+        takes="a list",
+        read=_list_meant,
+        metavar="LIST",
+        edges=("cli",),
+    ),
+    Option(
+        "mode",
+        "What becomes of contacts: add creates and extends them, update leaves out phones that are not in "
+        "the book, replace also takes out of the list everyone whom the file does not name.",
+        "choice",
+        choices=get_args(Mode),
+        default="add",
+    ),
+    REGION,
+    Option(
+        "phone_check",
+        "Take valid phones (in a range of the numbering plan), or all of a possible length.",
+        "choice",
+        choices=get_args(PhoneCheck),
+        default="valid",
+    ),
+    Option(
+        "map",
+        "What a column is: phone, the name of a field, or nothing to leave it out. May be given more than "
+        "once.",
+        takes="COLUMN=FIELD",
+        read=_pair,
+        many=True,
+        metavar="COLUMN=FIELD",
+    ),
+    Option("create_fields", "Make a text field for every column that has none.", "switch"),
+    Option(
+        "stop",
+        f"Put every phone on the stop list of these channels, comma-separated: {', '.join(CHANNELS)}.",
+        takes=f"some of {', '.join(CHANNELS)}",
+        read=_channels,
+        many=True,
+        choices=tuple(CHANNELS),
+        metavar="CHANNELS",
+    ),
+    Option("dry_run", "Only say what would happen.", "switch"),
+    *READING,
+    Option("filename", "What you call the file.", takes="a name", read=str, edges=("http",)),
+)
+"""What can be said of an import. Those that are a part of the spec are called as its attributes."""

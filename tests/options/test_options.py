@@ -1,0 +1,88 @@
+"""Options: each said once, checked once, and spelled by the edge that shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from rollbook.api.file_options import FILE_OPTIONS
+from rollbook.cli import rollbook_command
+from rollbook.files import ReadOptions
+from rollbook.files.options import READING
+from rollbook.imports.spec import OPTIONS, ImportSpec, spec_of
+from rollbook.options import Option, as_flags, as_parameters, said, values
+
+SPELLED: Sequence[tuple[str, str, str]] = [
+    (said("sheet"), "--sheet", "sheet"),
+    (said("sheet", "Q1 'new'"), "--sheet 'Q1 '\"'\"'new'\"'\"''", "sheet=Q1 'new'"),
+    (said("header", "false"), "--no-header", "header=false"),
+    (said("create_fields", "true"), "--create-fields", "create_fields=true"),
+    (f"Say {said('map', 'A=phone')} or {said('skip_rows', '3')}.",
+     "Say --map A=phone or --skip-rows 3.", "Say map=A=phone or skip_rows=3."),
+    (said("sheet", said("x")), "--sheet x", "sheet=x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "flags", "parameters"), SPELLED, ids=[each[2] for each in SPELLED])
+def test_an_option_is_spelled_for_whoever_reads_it(text: str, flags: str, parameters: str) -> None:
+    assert (as_flags(text), as_parameters(text)) == (flags, parameters)
+
+
+def test_every_command_that_reads_files_has_the_same_reading_flags() -> None:
+    commands = {"import": rollbook_command.commands["import"]}
+    numbers = rollbook_command.commands["numbers"]
+    assert isinstance(numbers, click.Group)
+    commands["numbers check"] = numbers.commands["check"]
+    for name, command in commands.items():
+        flags = {flag: param for param in command.params for flag in param.opts}
+        for option in (*READING, *(each for each in OPTIONS if each.name == "region")):
+            assert option.flag in flags, f"{name} lacks {option.flag}"
+            kind = flags[option.flag].type
+            assert not isinstance(kind, click.Choice) or tuple(kind.choices) == option.choices
+
+
+def test_what_can_be_said_of_reading_is_used_by_reading_and_kept_with_an_import() -> None:
+    of_reading = {field.name for field in dataclasses.fields(ReadOptions)}
+    of_import = {field.name for field in msgspec.structs.fields(ImportSpec)}
+    for option in READING:
+        assert option.name in of_reading & of_import
+
+
+def test_every_option_takes_what_it_says_and_nothing_empty() -> None:
+    for option in OPTIONS:
+        assert option.about.endswith("."), option.name
+        with pytest.raises(ValueError, match=f"The {option.name} is empty: it takes .+"):
+            option.value("")
+        for word in option.choices:
+            option.value(word)
+
+
+def test_defaults_make_the_spec_that_says_nothing() -> None:
+    found, problems = values(FILE_OPTIONS.values(), {})
+    assert problems == []
+    assert spec_of(found, list=None) == ImportSpec()
+
+
+NUMBER = Option("skip_rows", "Rows.", "number", low=1)
+NUMBERS: Mapping[str, Any] = {
+    "1": 1,
+    " 12 ": 12,
+    "0": None,
+    "-1": None,
+    "1.5": None,
+    "٣": None,
+    "9" * 16: None,
+}
+
+
+@pytest.mark.parametrize(("text", "value"), NUMBERS.items(), ids=[ascii(text) for text in NUMBERS])
+def test_a_whole_number(text: str, value: int | None) -> None:
+    found, problems = values([NUMBER], {"skip_rows": [text]})
+    assert found["skip_rows"] == value
+    told = f"The skip_rows must be a whole number of at least 1, not {text!r}."
+    assert [problem.message for problem in problems] == ([told] if value is None else [])
