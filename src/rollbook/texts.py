@@ -1,13 +1,23 @@
-"""Rules for the short texts that people type: names and descriptions."""
+"""Rules for the short texts that people type, names and descriptions; and how any text is shown."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from rollbook.errors import Invalid, Problem
+
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # C0 with ESC and line ends, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of a line
+    "\u2028\u2029\u206a-\u206f\ufeff\ufff9-\ufffb"  # line ends of Unicode, and what is never seen
+    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"  # no characters
+)
+"""What acts on a terminal, or hides in a text, in place of being seen."""
+_HIDDEN_IN_LINES = re.compile(rf"(?![\n\t]){_HIDDEN.pattern}")
 
 
 def name(text: str, *, low: int, high: int) -> str:
@@ -76,3 +86,23 @@ def clean(change: msgspec.Struct, rules: Mapping[str, Callable[[str], str | None
                 msgspec.structs.force_setattr(change, field, kept)
     if problems:
         raise Invalid(problems)
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """A text as it is shown to people: what acts on a terminal is escaped as in Python.
+
+    Args:
+        lines: it is several lines, and may have tabs.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    hidden = _HIDDEN_IN_LINES if lines else _HIDDEN
+    return hidden.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def visible_json(data: bytes) -> bytes:
+    """JSON in UTF-8, for programs, which does not act on a terminal that it gets to: it means the same."""
+    if data.isascii() and b"\x7f" not in data:
+        return data  # what is below the space is escaped already
+    text = data.decode()
+    return _HIDDEN_IN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()

@@ -161,6 +161,16 @@ def test_an_audience_is_counted_then_exported(api: httpx.Client, book: dict[str,
         ({"reachable": "telex"}, "reachable", "The reachable must be some of sms, viber, rcs, whatsapp."),
         ({"with_lists": "perhaps"}, "with_lists", "The with_lists must be true or false."),
         (
+            {"columns": "phone,a\rb"},
+            "columns",
+            "The columns must be names with commas between them; a name with a comma in quotation marks.",
+        ),
+        (
+            {"columns": '"phone'},
+            "columns",
+            "The columns must be names with commas between them; a name with a comma in quotation marks.",
+        ),
+        (
             {"columns": "phone,Town"},
             "columns",
             "There is no column 'Town': there are phone, id, created_at, stopped, lists.",

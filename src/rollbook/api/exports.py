@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from rollbook.channels import CHANNELS
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import Export, person
+from rollbook.exports.columns import named
 
 FORM = ("format", "compress", "columns", "safe_for_spreadsheets")
 OF_CONTACTS = (*FORM, "with_lists")
@@ -213,12 +213,11 @@ def _download(check: Any, wanted: Export, name: str) -> Read:
 
 
 def _export(params: Mapping[str, Any], **what: Any) -> Export:
-    columns = csv.reader([wire.text_of(params, "columns")])
     return Export(
         **what,
         format=wire.text_of(params, "format").strip().lower() or "csv",
         compress=wire.text_of(params, "compress").strip().lower() or None,
-        columns=tuple(name for line in columns for name in line),
+        columns=named([wire.text_of(params, "columns")]),
         with_lists=_flag(params, "with_lists"),
         safe_for_spreadsheets=_flag(params, "safe_for_spreadsheets"),
     )

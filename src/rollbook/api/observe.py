@@ -15,6 +15,7 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from rollbook.api.metrics import Metrics
+from rollbook.texts import visible_json
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -51,7 +52,7 @@ class Log:
         """Keep a line until this turn of the loop ends."""
         if not self._lines:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._lines.append(self._encode(line))
+        self._lines.append(visible_json(self._encode(line)))
 
     def flush(self) -> None:
         """Write what is kept."""
@@ -87,7 +88,7 @@ class JsonFormatter(logging.Formatter):
             logger=record.name,
             trace=self.formatException(record.exc_info) if record.exc_info else None,
         )
-        return msgspec.json.encode(line).decode()
+        return visible_json(msgspec.json.encode(line)).decode()
 
 
 def set_up_logging(level: str) -> None:

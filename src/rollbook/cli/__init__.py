@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import click
 
 import rollbook
 from rollbook.cli import accounts, export, imports, numbers, serve, verify
+from rollbook.texts import visible
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands whose errors, click's own too, are shown as one line that does nothing to the terminal."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _visible_errors():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _visible_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _visible_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        own_lines = isinstance(error, click.MissingParameter)
+        told = visible(error.format_message(), lines=own_lines)
+        raise click.UsageError(told, error.ctx) from error
+    except click.ClickException as error:
+        raise click.ClickException(visible(error.format_message())) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(rollbook.__version__, prog_name="rollbook")
 def rollbook_command() -> None:
     """Contact lists and stop lists for messaging, exactly counted."""
@@ -32,4 +65,6 @@ for _command in (
 
 def main() -> None:
     """Run the command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
     rollbook_command(prog_name="rollbook")

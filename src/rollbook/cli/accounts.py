@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from rollbook import accounts
-from rollbook.cli.common import database_of, date, flags, json_flag, print_json, print_table, quoted
+from rollbook.cli.common import database_of, date, flags, json_flag, print_json, print_table, quoted, say
 from rollbook.config import Settings
 
 
@@ -28,8 +28,8 @@ def account_create(settings: Settings, name: str, as_json: bool) -> None:
     if as_json:
         print_json(made)
     else:
-        click.echo(f"Created account {made.account_id}, {made.name!r}, with sandbox {made.sandbox_id}.")
-        click.echo(f"Make a key for it: rollbook key create {quoted(made.name)}")
+        say(f"Created account {made.account_id}, {made.name!r}, with sandbox {made.sandbox_id}.")
+        say(f"Make a key for it: rollbook key create {quoted(made.name)}")
 
 
 @account.command("list")
@@ -60,7 +60,7 @@ def account_wipe_sandbox(settings: Settings, name: str, yes: bool, as_json: bool
     if as_json:
         print_json({"lists_deleted": lists})
     else:
-        click.echo(f"Deleted {lists} contact list(s) from the sandbox of {name!r}.")
+        say(f"Deleted {lists} contact list(s) from the sandbox of {name!r}.")
 
 
 @click.group()
@@ -96,8 +96,8 @@ def key_create(
     if as_json:
         print_json({"key": made.key, **msgspec.to_builtins(_shown(made.shown))})
     else:
-        click.echo(made.key)
-        click.echo(
+        say(made.key)
+        say(
             f"Key {made.shown.id} of {made.shown.account!r} ({made.shown.rights}). "
             "It is not shown again: keep it now.",
             err=True,
@@ -141,7 +141,7 @@ def key_revoke(settings: Settings, key_id: int, as_json: bool) -> None:
     if as_json:
         print_json(_shown(revoked))
     else:
-        click.echo(f"Revoked key {revoked.id} ({revoked.hint}...) of {revoked.account!r}.")
+        say(f"Revoked key {revoked.id} ({revoked.hint}...) of {revoked.account!r}.")
 
 
 class _ShownKey(msgspec.Struct):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import click
 import msgspec
@@ -17,6 +21,7 @@ from rollbook.config import Settings
 from rollbook.db import Database, Limits, Observer, open_database
 from rollbook.errors import Invalid, RollbookError
 from rollbook.options import as_flags
+from rollbook.texts import visible, visible_json
 
 _TYPES = {str: click.STRING, int: click.INT, float: click.FLOAT}
 
@@ -128,16 +133,46 @@ def opened(settings: Settings, observer: Observer | None = None) -> Database:
     return open_database(settings.database_url, limits, observer)
 
 
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print a line, on standard error if `err`. Whatever names and cells of strangers are in it, it stays one
+    line and does nothing to the terminal."""
+    click.echo(visible(text), err=err)
+
+
+def standard_output() -> BinaryIO:
+    """Standard output for a file: as it is, but where it is a terminal what acts on one is made visible."""
+    return cast("BinaryIO", _Terminal()) if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _Terminal(io.RawIOBase):
+    """Takes a text file in UTF-8 and shows it."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        text = self._decode(bytes(data)).replace("\r\n", "\n")
+        sys.stdout.write(visible(text, lines=True))
+        return len(data)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
 def print_json(value: Any) -> None:
     """Print a value, a Struct or a list of them as one line of JSON."""
-    click.echo(msgspec.json.encode(value))
+    click.echo(visible_json(msgspec.json.encode(value)))
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:
     """Print rows under a head, each column as wide as its widest cell."""
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     for row in [head, *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def date(moment: datetime) -> str:
@@ -147,4 +182,4 @@ def date(moment: datetime) -> str:
 
 def quoted(name: str) -> str:
     """A name as a shell takes it as one word."""
-    return name if name.isalnum() else f"'{name}'"
+    return shlex.quote(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import fcntl
 import os
 import signal
@@ -22,12 +21,22 @@ from rollbook import audience as audiences
 from rollbook import exports, lists, phones
 from rollbook.audience import Audience
 from rollbook.channels import CHANNELS
-from rollbook.cli.common import account_flags, account_of, database_of, flags, json_flag, print_json
+from rollbook.cli.common import (
+    account_flags,
+    account_of,
+    database_of,
+    flags,
+    json_flag,
+    print_json,
+    say,
+    standard_output,
+)
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import CannotWrite, Invalid, Problem
 from rollbook.exports import COMPRESSIONS, FORMATS, Export
 from rollbook.exports import person as people
+from rollbook.exports.columns import named
 
 COUNT_SECONDS_MAX = 3600.0
 """What one statement of a count may take on PostgreSQL."""
@@ -109,7 +118,7 @@ def audience(
     if as_json:
         print_json({"count": count})
     else:
-        click.echo(count)
+        say(str(count))
 
 
 @click.command("export")
@@ -197,7 +206,7 @@ def export(
                 channels=_channels("stopped", stopped) if stop_list else (),
                 format=format_ or named_format or "csv",
                 compress=compress or named_compression,
-                columns=tuple(name for line in csv.reader(columns) for name in line),
+                columns=named(columns),
                 with_lists=with_lists,
                 safe_for_spreadsheets=safe_for_spreadsheets,
             )
@@ -213,7 +222,7 @@ def export(
         if as_json:
             print_json(summary)
         elif not quiet:
-            click.echo(f"{rows:,} rows, {size:,} bytes: {output}")
+            say(f"{rows:,} rows, {size:,} bytes: {output}")
 
 
 def _audience(
@@ -270,8 +279,9 @@ def _written(output: str, *, force: bool) -> Iterator[BinaryIO]:
         CannotWrite: it is there already, another export writes it, or the disk does not take it.
     """
     if output == STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        file = standard_output()
+        yield file
+        file.flush()
         return
     path = Path(output)
     if path.is_dir():

@@ -26,6 +26,8 @@ from rollbook.cli.common import (
     opened,
     print_json,
     print_table,
+    say,
+    standard_output,
     usage_errors,
 )
 from rollbook.cli.options import option_flags
@@ -110,6 +112,10 @@ def _must_be_readable(path: Path) -> None:
     if path.is_dir():
         raise BadFile(f"{path} is a folder, not a file.")
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise BadFile(f"The name {path} is no text in UTF-8: rename it, or give the file as -.") from None
+    try:
         path.open("rb").close()
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
@@ -133,7 +139,7 @@ def _worked_on(database: Database, spool: Spool, job: Job, stopping: threading.E
         try:
             return worker.run(job.account_id, job.id)
         except Stopped:
-            click.echo(
+            say(
                 f"Stopped. Import {job.id} is kept: a running service goes on with it, or "
                 f"`rollbook imports resume {job.id}`; `rollbook imports cancel {job.id}` ends it.",
                 err=True,
@@ -229,7 +235,9 @@ def imports_rejects(settings: Settings, account_name: str | None, sandbox: bool,
     if path is None:
         raise NotNow(f"The rejects of import {import_id} are not in the spool (any more).")
     with path.open("rb") as file:
-        shutil.copyfileobj(file, sys.stdout.buffer)
+        out = standard_output()
+        shutil.copyfileobj(file, out)
+        out.flush()
 
 
 @imports.command("cancel")
@@ -247,7 +255,7 @@ def imports_cancel(
     if as_json:
         print_json(_told(job))
     else:
-        click.echo(f"Import {import_id} ends after the chunk that is under way.")
+        say(f"Import {import_id} ends after the chunk that is under way.")
 
 
 @imports.command("undo")
@@ -349,9 +357,9 @@ def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> N
         return
     report = job.report
     if job.error:
-        click.echo(f"Error: {as_flags(job.error)}", err=True)
+        say(f"Error: {as_flags(job.error)}", err=True)
     would = "Dry run: nothing was changed. It would be:" if job.spec.dry_run and job.state == "done" else ""
-    click.echo(would or f"Import {job.id} of {job.source}: {job.state}.")
+    say(would or f"Import {job.id} of {job.source}: {job.state}.")
     if report.columns:
         used = [
             f"{column} -> {meaning}" if column != meaning else column
@@ -359,13 +367,13 @@ def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> N
             if meaning
         ]
         left = [column for column, meaning in report.columns.items() if not meaning]
-        click.echo(f"Columns: {', '.join(used)}" + (f"; left out: {', '.join(left)}" if left else "") + ".")
+        say(f"Columns: {', '.join(used)}" + (f"; left out: {', '.join(left)}" if left else "") + ".")
     rows = [[label, f"{number:,}"] for label, number in _numbers(job) if number]
     if rows:
         width = max(len(number) for _, number in rows)
         print_table(["ROWS", ""], [[label, number.rjust(width)] for label, number in rows])
     if report.rejected and rejects_path is None and job.state == "done":
-        click.echo(f"Rejected rows with their lines: rollbook imports rejects {job.id}")
+        say(f"Rejected rows with their lines: rollbook imports rejects {job.id}")
 
 
 def _numbers(job: Job) -> Sequence[tuple[str, int]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 import msgspec
 
-from rollbook.cli.common import errors_as_sentences, json_flag, print_json, print_table
+from rollbook.cli.common import errors_as_sentences, json_flag, print_json, print_table, say
 from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
 from rollbook.files import Batch, ReadOptions, Table, guess_phone_column, open_table
@@ -92,7 +92,8 @@ def numbers_check(
         return
     _print(found)
     if output is not None:
-        click.echo(f"\nWrote {found.rows:,} rows to {output}.", err=True)
+        say(err=True)
+        say(f"Wrote {found.rows:,} rows to {output}.", err=True)
 
 
 @contextmanager
@@ -212,16 +213,16 @@ def _said(values: Sequence[bool]) -> Iterator[str]:
 
 
 def _print(found: Summary) -> None:
-    click.echo(f"Column {found.column!r}: {found.rows:,} numbers, of which are")
+    say(f"Column {found.column!r}: {found.rows:,} numbers, of which are")
     rows = [("valid", found.valid)]
     rows += [(f"not: {SENTENCES[reason]}", count) for reason, count in found.reasons.items()]
     _print_counts("", rows, found.rows)
     if found.unreadable:
-        click.echo(f"{found.unreadable:,} more rows cannot be read.")
+        say(f"{found.unreadable:,} more rows cannot be read.")
     if found.valid:
-        click.echo()
+        say()
         _print_counts("TYPE", [(name.replace("_", " "), n) for name, n in found.types.items()], found.valid)
-        click.echo()
+        say()
         regions = [*found.regions.items()]
         if len(regions) > REGIONS_SHOWN + 1:
             rest = sum(count for _, count in regions[REGIONS_SHOWN:])

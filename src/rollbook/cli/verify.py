@@ -10,7 +10,7 @@ import msgspec
 
 from rollbook import accounts
 from rollbook import verify as recounting
-from rollbook.cli.common import database_of, flags, json_flag, print_json, print_table
+from rollbook.cli.common import database_of, flags, json_flag, print_json, print_table, say
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.verify import Drift
@@ -31,8 +31,8 @@ def migrate(settings: Settings, as_json: bool) -> None:
         print_json({"applied": applied, "version": version})
         return
     for name in applied:
-        click.echo(f"Applied {name}.")
-    click.echo(f"The schema is at version {version}.")
+        say(f"Applied {name}.")
+    say(f"The schema is at version {version}.")
 
 
 @click.command()
@@ -73,9 +73,9 @@ def verify(settings: Settings, account_name: str | None, fix: bool, as_json: boo
             for row in found
         ]
         print_table(head, rows)
-        click.echo("Mended." if fix else "Run it with --fix to mend this, and report it: it is a defect.")
+        say("Mended." if fix else "Run it with --fix to mend this, and report it: it is a defect.")
     else:
-        click.echo(f"Every count of {len(chosen)} account(s) is what the facts say.")
+        say(f"Every count of {len(chosen)} account(s) is what the facts say.")
     if found:
         sys.exit(1)
 

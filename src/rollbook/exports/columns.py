@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rollbook import fields, texts
@@ -45,6 +46,19 @@ class Column(NamedTuple):
     kind: Kind
     sql: str
     params: Mapping[str, object] = {}
+
+
+def named(texts: Iterable[str]) -> tuple[str, ...]:
+    """The names of columns in texts, with commas between them; one with a comma in quotation marks.
+
+    Raises:
+        Invalid: a text is not that.
+    """
+    try:
+        return tuple(name for text in texts for line in csv.reader([text], strict=True) for name in line)
+    except csv.Error:
+        told = "The columns must be names with commas between them; a name with a comma in quotation marks."
+        raise Invalid([Problem("columns", told)]) from None
 
 
 def chosen(tx: Transaction, account_id: int, export: Export) -> list[Column]:

@@ -53,7 +53,7 @@ class Spool:
     def point(self, account_id: int, import_id: int, path: Path) -> None:
         """Make a file that stays where it is the one of an import."""
         folder = self._new(account_id, import_id)
-        (folder / _PATH).write_text(str(path.absolute()))
+        (folder / _PATH).write_bytes(os.fsencode(path.absolute()))
         self._ready(folder)
 
     def source(self, account_id: int, import_id: int) -> Path:
@@ -66,7 +66,7 @@ class Spool:
         if (folder / _UPLOAD).exists():
             return folder / _UPLOAD
         try:
-            return Path((folder / _PATH).read_text())
+            return Path(os.fsdecode((folder / _PATH).read_bytes()))
         except OSError:
             raise BadFile("The file of this import is not in the spool any more.") from None
 

@@ -169,7 +169,8 @@ class Worker:
     def _fail(self, job: Job, why: str) -> Job:
         if job.state in ("waiting", "reading"):
             stage.clear(self._spool.folder(job.account_id, job.id))
-        return self._change(job.account_id, job.id, state="failed", error=why)
+        kept = why.encode(errors="backslashreplace").decode().replace("\0", "\\0")  # as every engine can keep
+        return self._change(job.account_id, job.id, state="failed", error=kept)
 
     def _change(self, account_id: int, import_id: int, **values: Any) -> Job:
         def change(tx: Transaction, account_id: int) -> Job:
