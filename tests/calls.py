@@ -53,7 +53,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/contacts/fields/delete"): {"ids": ["{field}"]},
     ("POST", "/api/numbers/check"): {"numbers": [PHONE + 1, "(050) 765-43-21"], "region": "UA"},
     ("POST", "/api/stoplist/attach"): {"phones": [PHONE + 1, PHONE + 3], "types": ["sms", "whatsapp"]},
-    ("POST", "/api/audience"): {"lists": ["{list}"], "all_of": [], "minus": [], "reachable": ["viber"]},
+    ("POST", "/api/audience"): {"lists": ["{list}"], "reachable": ["viber"]},
     ("POST", "/api/audience/export"): {"lists": ["{list}"]},
     ("POST", "/api/stoplist/detach"): {"ids": ["{stop}"], "types": ["sms", "viber", "rcs", "whatsapp"]},
 }

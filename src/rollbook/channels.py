@@ -23,6 +23,21 @@ def mask_of(names: Iterable[str]) -> int:
     return mask
 
 
+def read(text: str) -> tuple[str, ...]:
+    """The channels that a text names, comma-separated, each once.
+
+    Raises:
+        ValueError: it names none, or one that there is not; the sentence tells what there is.
+    """
+    known = ", ".join(CHANNELS)
+    names = [part.strip().lower() for part in text.split(",") if part.strip()]
+    if not names:
+        raise ValueError(f"No channel is named; there are {known}.")
+    if unknown := [name for name in names if name not in CHANNELS]:
+        raise ValueError(f"There is no channel {unknown[0]!r}; there are {known}.")
+    return tuple(dict.fromkeys(names))
+
+
 def stopped(channel: str, column: str) -> str:
     """SQL: the mask in `column` has the channel. As the partial indexes of `stop_list` have it."""
     return f"{column} & {CHANNELS[channel]} <> 0"

@@ -13,6 +13,9 @@ from rollbook.errors import Invalid, Problem
 
 Kind = Literal["text", "choice", "switch", "either", "number"]
 
+NUMBER_MAX = 2**53 - 1
+"""What every program can hold exactly."""
+
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 """Around an option in a text. These are no characters, and meant for such use inside of a program."""
 _SAID = re.compile(f"{_BEGIN}([a-z_]+)(?:=([^{_BEGIN}{_END}]*))?{_END}")
@@ -31,7 +34,7 @@ class Option:
         many: it may be said more than once; `read` then gives a tuple, and these are put together.
         choices: of a choice, or of the parts of a text.
         default: what holds when it is not said.
-        low: the least number.
+        low, high: the least number, and the greatest.
         blank: white space is a value.
         metavar: what stands for the value in the help of a command.
         edges: who takes it.
@@ -46,6 +49,7 @@ class Option:
     choices: tuple[str, ...] = ()
     default: Any = None
     low: int = 0
+    high: int = NUMBER_MAX
     blank: bool = False
     metavar: str = "TEXT"
     edges: tuple[Literal["cli", "http"], ...] = ("cli", "http")
@@ -65,12 +69,12 @@ class Option:
         """The JSON schema of its value over HTTP."""
         schema: dict[str, Any] = {"type": _TYPES[self.kind]}
         if self.kind == "number":
-            schema["minimum"] = self.low
+            schema |= {"minimum": self.low, "maximum": self.high}
         if self.choices:
             schema["enum"] = [*self.choices]
         if self.many:
             schema = {"type": "array", "items": schema}
-        if self.kind == "choice" and self.default is not None:
+        if self.kind in ("choice", "number") and self.default is not None:
             schema["default"] = self.default
         return schema
 
@@ -91,9 +95,10 @@ class Option:
                 raise ValueError(f"The {self.name} must be true or false, not {text!r}.")
             return _BOOLEANS[word]
         if self.kind == "number":
-            if not re.fullmatch("[0-9]{1,15}", text.strip()) or int(text) < self.low:
+            word = text.strip()
+            if not re.fullmatch("[0-9]{1,16}", word) or not self.low <= int(word) <= self.high:
                 raise ValueError(f"The {self.name} must be {self._takes}, not {text!r}.")
-            return int(text)
+            return int(word)
         return self.read(text)
 
     def value_of(self, texts: Sequence[str]) -> Any:
@@ -109,7 +114,8 @@ class Option:
         if self.takes:
             return self.takes
         if self.kind == "number":
-            return f"a whole number of at least {self.low}"
+            most = "" if self.high == NUMBER_MAX else f" and at most {self.high}"
+            return f"a whole number of at least {self.low}{most}"
         return any_of(self.choices or ("true", "false"))
 
 
@@ -135,7 +141,7 @@ def values(
     for name, texts in given.items():
         option = known.get(name)
         if option is None:
-            problems.append(Problem(name, f"There is no option {name}; there are {', '.join(known)}."))
+            problems.append(Problem(name, f"There is no option {name}; {there_are(known)}."))
             continue
         try:
             found[name] = option.value_of(texts)
@@ -144,6 +150,11 @@ def values(
         except Invalid as error:
             problems += [Problem(name, problem.message) for problem in error.problems]
     return found, problems
+
+
+def there_are(names: Iterable[str]) -> str:
+    """What there is in place of what is not: `there are a, b`."""
+    return f"there are {told}" if (told := ", ".join(names)) else "there are none here"
 
 
 def any_of(words: Sequence[str]) -> str:

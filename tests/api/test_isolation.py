@@ -96,7 +96,8 @@ def test_no_route_reaches_another_accounts_data(live: Live, other: str) -> None:
                 continue
             # An export takes a process of its own, and has none of the searches that most queries are for.
             searches = route.method == "GET" and "export" not in route.path
-            for query in QUERIES if searches else QUERIES[:1] + QUERIES[-1:]:
+            queries = QUERIES if searches else QUERIES[:1] + QUERIES[-1:]
+            for query in queries if route.own is None else QUERIES[:1]:  # others are refused unread
                 answer = intruder.request(route.method, target(route, ids, query), json=body_of(route, ids))
                 tried += 1
                 assert SECRET not in answer.text
@@ -105,7 +106,7 @@ def test_no_route_reaches_another_accounts_data(live: Live, other: str) -> None:
                     told = {"message": NOT_FOUND[noun_of(route.path)], "errors": []}
                     assert answer.json() == told, route
             assert everything(victim) == before, route
-        assert tried >= 2 * (len(ROUTES) - 2)
+        assert tried >= 2 * len(ROUTES)
 
 
 @pytest.mark.parametrize("other", OTHERS)

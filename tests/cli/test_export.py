@@ -160,7 +160,6 @@ def test_what_does_not_go_together_is_a_usage_error(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--all", "--reachable", "telex"], "--reachable takes some of sms, viber, rcs, whatsapp, not 'telex'."),
         (["--all", "--columns", "Town"], "There is no column 'Town': there are phone, id, created_at, stopped"),
         (["--all", "--format", "xlsx", "--compress", "gzip"], "A file in xlsx is compressed already."),
         (["--person", "12"], "The phone "),

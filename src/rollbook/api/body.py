@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from rollbook.api.wire import ApiError
+from rollbook.api.wire import PROBLEMS_MAX, ApiError
 from rollbook.errors import Invalid, Problem
+from rollbook.options import there_are
 
 EXPECTED = {
     "string": "a string",
@@ -24,7 +25,8 @@ class Body:
     """How the body of a route is read.
 
     Args:
-        kind: the Struct it becomes; members that it does not have are ignored.
+        kind: the Struct it becomes; members that it does not have are refused where it forbids them, else
+            ignored.
         rules: the core's rules for single fields, so that a value that breaks one is named beside
             a value of the wrong type.
         called: what messages call it.
@@ -42,6 +44,7 @@ class Body:
         self._rules = dict(rules or {})
         self._decode = msgspec.json.Decoder(kind).decode
         self._fields = msgspec.structs.fields(kind)
+        self._strict = kind.__struct_config__.forbid_unknown_fields
         self._expected = {field.name: _expected(field.type) for field in self._fields}
 
     def read(self, data: bytes) -> msgspec.Struct:
@@ -62,7 +65,7 @@ class Body:
     def _problems(self, found: Any) -> list[Problem]:
         if not isinstance(found, dict):
             return [Problem(self._called, f"The {self._called} must be a JSON object.")]
-        problems = []
+        problems = [] if not self._strict else self._unknown(found)
         for field in self._fields:
             name = field.encode_name
             value = found.get(name)
@@ -82,6 +85,14 @@ class Body:
                 except ValueError as error:
                     problems.append(Problem(name, f"The {name} {error}."))
         return problems
+
+    def _unknown(self, found: Mapping[str, Any]) -> list[Problem]:
+        known = [field.encode_name for field in self._fields]
+        names = [name for name in found if name not in known][:PROBLEMS_MAX]
+        return [
+            Problem(name, f"There is no member {name} in the {self._called}; {there_are(known)}.")
+            for name in names
+        ]
 
 
 def _misfit(name: str, value: Any, kind: Any, expected: str) -> Problem:

@@ -89,7 +89,7 @@ class ContactsDelete(msgspec.Struct):
     ] = None
 
 
-class UpsertItem(msgspec.Struct):
+class UpsertItem(msgspec.Struct, forbid_unknown_fields=True):
     """A contact to create, or to change when its phone is in the book."""
 
     phone: wire.Phone
@@ -107,10 +107,11 @@ _UPSERT_ITEM = {
         "reference": {"type": ["string", "integer", "null"]},
     },
     "required": ["phone"],
+    "additionalProperties": False,
 }
 
 
-class ContactsUpsert(msgspec.Struct):
+class ContactsUpsert(msgspec.Struct, forbid_unknown_fields=True):
     """Contacts to create or change."""
 
     contacts: Annotated[

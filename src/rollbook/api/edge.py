@@ -17,7 +17,7 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from rollbook import idempotency
-from rollbook.api import wire
+from rollbook.api import slips, wire
 from rollbook.api.auth import Gate, Principal
 from rollbook.api.body import Body
 from rollbook.api.guard import DuplicateGuard
@@ -26,6 +26,7 @@ from rollbook.api.uploads import Uploads
 from rollbook.api.wire import ApiError, Call, Compute, Options, Raw, Read, Write
 from rollbook.db import Database, Job, Snapshot
 from rollbook.errors import Busy, Problem, RollbookError
+from rollbook.options import Option
 from rollbook.search import Column
 
 JSON = "application/json"
@@ -48,7 +49,10 @@ class Route:
         answer: the Struct of a successful answer; `None` for no body.
         status: of a successful answer.
         guarded: the duplicate guard watches it.
-        query: names of the query parameters, described in `openapi.py`.
+        query: names of the query parameters of a route of the vendor's, described in `parameters.py`; others
+            are ignored.
+        own: of a route of rollbook's own, all options that its query takes: anything else is refused, in the
+            query and in the body; `None` for a route of the vendor's.
         columns: what a search endpoint searches and sorts by.
         shows_fields: contacts go out, with their fields in the form that suits the caller.
         bulk: the body may have `bulk_body_bytes_max`.
@@ -70,6 +74,7 @@ class Route:
     status: int = 200
     guarded: bool = False
     query: tuple[str, ...] = ()
+    own: tuple[Option, ...] | None = None
     columns: Mapping[str, Column] | None = None
     shows_fields: bool = False
     bulk: bool = False
@@ -188,6 +193,7 @@ class Edge:
         self._uploads = uploads
         self._exporter = exporter
         self._refusal = refusal
+        self._told = slips.Told()
         self._encode = msgspec.json.Encoder().encode
 
     def responder(self, route: Route) -> Callable[..., Awaitable[None]]:
@@ -228,6 +234,12 @@ class Edge:
             rfc3339,
             route.shows_fields and self._fields_as_list(req, wanted),
         )
+        if route.own is None:
+            if req.params:
+                where = f"{route.method} {route.path}"
+                self._told.tell(route.query, req.params, key_id=call.key_id, route=where)
+        elif not route.uploads:  # what is said of a file may be in a form, too: its handler looks at both
+            call.said = slips.said_of(route.own, req.params)
         key = None
         if route.method != "GET" and principal:
             key = req.get_header("Idempotency-Key")
@@ -241,6 +253,8 @@ class Edge:
             data = await self._body(req, self._bulk_body_bytes_max if route.bulk else self._body_bytes_max)
         if route.guarded and key is None:
             self._guard.check((call.account_id, route.method, req.path, hash(data)), time.monotonic())
+        if route.own is not None and route.body is None:
+            slips.NO_BODY.read(data)
         work = route.handler(call, route.body.read(data)) if route.body else route.handler(call)
         if wanted and (applied := _applied(route, wanted)):
             resp.set_header("Preference-Applied", applied)

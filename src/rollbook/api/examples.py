@@ -55,8 +55,8 @@ BODIES: Mapping[Callable[..., Any], msgspec.Struct] = {
     stop_list.add: stop_list.StopsAdd([380000000001], ["sms", "viber"]),
     stop_list.remove: stop_list.StopsRemove([5], ["viber"]),
     numbers.check: numbers.NumbersCheck(["(050) 765-43-21", "12"], "UA"),
-    exports.count_audience: exports.AudienceBody([1], [], [], ["viber"]),
-    exports.of_audience: exports.AudienceBody([1], [], [], ["viber"]),
+    exports.count_audience: exports.AudienceBody([1], reachable=["viber"]),
+    exports.of_audience: exports.AudienceBody([1], reachable=["viber"]),
 }
 """An example of what each handler takes."""
 

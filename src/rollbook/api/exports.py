@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from rollbook import audience, exports, lists
+from rollbook import audience, channels, exports, lists
 from rollbook.api import wire
 from rollbook.api.streaming import Download
 from rollbook.api.wire import Call, Read
@@ -17,48 +17,62 @@ from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import Export, person
 from rollbook.exports.columns import named
+from rollbook.options import Option
 
-FORM = ("format", "compress", "columns", "safe_for_spreadsheets")
-OF_CONTACTS = (*FORM, "with_lists")
-OPTIONS = (*OF_CONTACTS, "reachable", "stopped")
-"""Query parameters of an export."""
 
-PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "format": ("Of the file; csv without it.", {"type": "string", "enum": [*exports.FORMATS]}),
-    "compress": (
+def _columns(text: str) -> tuple[str, ...]:
+    names = named([text])
+    if not all(name.strip() for name in names):
+        raise ValueError("The columns are names with commas between them; one is empty.")
+    return names
+
+
+def _channels_option(name: str, about: str) -> Option:
+    return Option(
+        name,
+        about,
+        takes=f"some of {', '.join(CHANNELS)}",
+        read=channels.read,
+        many=True,
+        choices=tuple(CHANNELS),
+    )
+
+
+FORM = (
+    Option("format", "Of the file.", "choice", choices=exports.FORMATS, default="csv"),
+    Option(
+        "compress",
         "Compress a csv or jsonl file; it is then a .gz or .zst file, not an encoding of the answer.",
-        {"type": "string", "enum": [*exports.COMPRESSIONS]},
+        "choice",
+        choices=tuple(exports.COMPRESSIONS),
     ),
-    "columns": (
+    Option(
+        "columns",
         "Which columns, in this order, with commas between them; a name with a comma in quotation marks.",
-        {"type": "string"},
+        takes="names of columns",
+        read=_columns,
     ),
-    "safe_for_spreadsheets": (
+    Option(
+        "safe_for_spreadsheets",
         "Of csv and xlsx: put an apostrophe before texts that a spreadsheet would run as a formula.",
-        {"type": "boolean"},
+        "switch",
     ),
-    "with_lists": ("The names of each contact's lists go along.", {"type": "boolean"}),
-    "reachable": (
-        "Only who is stopped on none of these channels, with commas between them.",
-        {"type": "string", "examples": ["sms,viber"]},
-    ),
-    "stopped": (
-        "Only who is stopped on any of these channels, with commas between them.",
-        {"type": "string", "examples": ["sms"]},
-    ),
-    "type": (
-        "Only rows of any of these channels, with commas between them.",
-        {"type": "string", "examples": ["sms,viber"]},
-    ),
-}
-"""What the query parameters mean, each with its schema."""
+)
+OF_CONTACTS = (*FORM, Option("with_lists", "The names of each contact's lists go along.", "switch"))
+OPTIONS = (
+    *OF_CONTACTS,
+    _channels_option("reachable", "Only who is stopped on none of these channels, comma-separated."),
+    _channels_option("stopped", "Only who is stopped on any of these channels, comma-separated."),
+)
+OF_STOPS = (*FORM, _channels_option("type", "Only rows of any of these channels, comma-separated."))
+"""What can be said of an export."""
 
 _Lists = Annotated[
     list[wire.Id],
     msgspec.Meta(
         description="Ids of lists.",
         examples=[[1]],
-        extra_json_schema={"maxItems": audience.LISTS_MAX},
+        extra_json_schema={"minItems": 1, "maxItems": audience.LISTS_MAX},
     ),
 ]
 _Channels = Annotated[
@@ -66,21 +80,25 @@ _Channels = Annotated[
     msgspec.Meta(
         description="Channels.",
         examples=[["viber"]],
-        extra_json_schema={"maxItems": len(CHANNELS), "items": {"type": "string", "enum": [*CHANNELS]}},
+        extra_json_schema={
+            "minItems": 1,
+            "maxItems": len(CHANNELS),
+            "items": {"type": "string", "enum": [*CHANNELS]},
+        },
     ),
 ]
 
 
-class AudienceBody(msgspec.Struct):
-    """Contacts: those of any of `lists` (of the whole book when it and `all_of` are empty) that are in all of
-    `all_of` too and in none of `minus`; `reachable`: stopped on none of these channels; `stopped`: stopped
-    on any of these."""
+class AudienceBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Contacts: those of any of `lists` (of the whole book when it and `all_of` are left out) that are in all
+    of `all_of` too and in none of `minus`; `reachable`: stopped on none of these channels; `stopped`: stopped
+    on any of these. None of them may be empty."""
 
-    lists: _Lists = []
-    all_of: _Lists = []
-    minus: _Lists = []
-    reachable: _Channels = []
-    stopped: _Channels = []
+    lists: _Lists | msgspec.UnsetType = msgspec.UNSET
+    all_of: _Lists | msgspec.UnsetType = msgspec.UNSET
+    minus: _Lists | msgspec.UnsetType = msgspec.UNSET
+    reachable: _Channels | msgspec.UnsetType = msgspec.UNSET
+    stopped: _Channels | msgspec.UnsetType = msgspec.UNSET
 
 
 class Count(msgspec.Struct):
@@ -148,25 +166,25 @@ def of_list(call: Call) -> Read:
     All of it is as it is at one moment. If it cannot be brought to its end, the connection ends without the
     last chunk.
     """
-    meant = _narrowed(call.params, list_ids=(call.id,))
+    meant = _narrowed(call.said, list_ids=(call.id,))
 
     def check(tx: Transaction, account_id: int, wanted: Export) -> None:
         lists.get(tx, account_id, call.id)
         exports.check(tx, account_id, wanted)
 
-    return _download(check, _export(call.params, audience=meant), f"list-{call.id}")
+    return _download(check, _export(call.said, audience=meant), f"list-{call.id}")
 
 
 def of_book(call: Call) -> Read:
     """Export all contacts as a file."""
-    meant = _narrowed(call.params)
-    return _download(exports.check, _export(call.params, audience=meant), "contacts")
+    meant = _narrowed(call.said)
+    return _download(exports.check, _export(call.said, audience=meant), "contacts")
 
 
 def of_stop_list(call: Call) -> Read:
     """Export the stop list, or some channels of it, as a file."""
-    channels = _channels(call.params, "type")["type"]
-    return _download(exports.check, _export(call.params, what="stop list", channels=channels), "stop-list")
+    wanted = _export(call.said, what="stop list", channels=call.said["type"])
+    return _download(exports.check, wanted, "stop-list")
 
 
 def count_audience(call: Call, body: AudienceBody) -> Read:
@@ -176,7 +194,7 @@ def count_audience(call: Call, body: AudienceBody) -> Read:
 
 def of_audience(call: Call, body: AudienceBody) -> Read:
     """Export the contacts of lists put together and taken from each other as a file."""
-    return _download(exports.check, _export(call.params, audience=_meant(body)), "audience")
+    return _download(exports.check, _export(call.said, audience=_meant(body)), "audience")
 
 
 def of_person(call: Call) -> Read:
@@ -203,65 +221,53 @@ def of_person(call: Call) -> Read:
     return Read(person.of_contact, call.id, show=show)
 
 
-def _narrowed(params: Mapping[str, Any], list_ids: tuple[int, ...] = ()) -> Audience:
-    channels = _channels(params, "reachable", "stopped")
-    return Audience(lists=list_ids, reachable=channels["reachable"], stopped=channels["stopped"])
+def _narrowed(said: Mapping[str, Any], list_ids: tuple[int, ...] = ()) -> Audience:
+    return Audience(lists=list_ids, reachable=said["reachable"], stopped=said["stopped"])
 
 
 def _download(check: Any, wanted: Export, name: str) -> Read:
     return Read(check, wanted, show=lambda _: Download(wanted, name))
 
 
-def _export(params: Mapping[str, Any], **what: Any) -> Export:
+def _export(said: Mapping[str, Any], **what: Any) -> Export:
     return Export(
         **what,
-        format=wire.text_of(params, "format").strip().lower() or "csv",
-        compress=wire.text_of(params, "compress").strip().lower() or None,
-        columns=named([wire.text_of(params, "columns")]),
-        with_lists=_flag(params, "with_lists"),
-        safe_for_spreadsheets=_flag(params, "safe_for_spreadsheets"),
+        format=said["format"],
+        compress=said["compress"],
+        columns=said["columns"] or (),
+        with_lists=said.get("with_lists", False),
+        safe_for_spreadsheets=said["safe_for_spreadsheets"],
     )
-
-
-def _flag(params: Mapping[str, Any], name: str) -> bool:
-    text = wire.text_of(params, name).strip().lower()
-    if text not in ("", "0", "1", "true", "false"):
-        raise Invalid([Problem(name, f"The {name} must be true or false.")])
-    return text in ("1", "true")
-
-
-def _channels(params: Mapping[str, Any], *names: str) -> dict[str, tuple[str, ...]]:
-    """Channels in the query, for each name: with commas between them, or as an array."""
-    found = {}
-    problems = []
-    for name in names:
-        parts = [part.strip().lower() for text in wire.array_of(params, name) for part in text.split(",")]
-        found[name] = tuple(dict.fromkeys(part for part in parts if part))
-        if any(channel not in CHANNELS for channel in found[name]):
-            problems.append(Problem(name, f"The {name} must be some of {', '.join(CHANNELS)}."))
-    if problems:
-        raise Invalid(problems)
-    return found
 
 
 def _meant(body: AudienceBody) -> Audience:
     problems: list[Problem] = []
-    ids = {
-        name: tuple(wire.ids_of(getattr(body, name), name, 0, audience.LISTS_MAX, problems))
-        for name in ("lists", "all_of", "minus")
-    }
-    channels = {name: tuple(dict.fromkeys(getattr(body, name))) for name in ("reachable", "stopped")}
-    problems += [
-        Problem(name, f"The {name} must be some of {', '.join(CHANNELS)}.")
-        for name, named in channels.items()
-        if any(channel not in CHANNELS for channel in named)
-    ]
+    ids: dict[str, tuple[int, ...]] = {}
+    for name in ("lists", "all_of", "minus"):
+        named = getattr(body, name)
+        if named is msgspec.UNSET:
+            ids[name] = ()
+        elif not named:
+            problems.append(Problem(name, f"The {name} are empty: name lists, or leave {name} out."))
+        else:
+            ids[name] = tuple(wire.ids_of(named, name, 1, audience.LISTS_MAX, problems))
+    for name in ("reachable", "stopped"):
+        problems += _channels_problem(name, getattr(body, name))
     if problems:
         raise Invalid(problems)
     return Audience(
-        lists=ids["lists"],
-        all_of=ids["all_of"],
-        minus=ids["minus"],
-        reachable=channels["reachable"],
-        stopped=channels["stopped"],
+        **ids,
+        reachable=tuple(dict.fromkeys(body.reachable or ())),
+        stopped=tuple(dict.fromkeys(body.stopped or ())),
     )
+
+
+def _channels_problem(name: str, named: list[str] | msgspec.UnsetType) -> list[Problem]:
+    known = ", ".join(CHANNELS)
+    if named is msgspec.UNSET:
+        return []
+    if not named:
+        return [Problem(name, f"The {name} are empty: name some of {known}, or leave {name} out.")]
+    if any(channel not in CHANNELS for channel in named):
+        return [Problem(name, f"The {name} must be some of {known}.")]
+    return []

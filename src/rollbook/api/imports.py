@@ -20,7 +20,7 @@ from rollbook.errors import Invalid, NotNow, Problem
 from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, State
 from rollbook.imports.spec import ImportSpec, spec_of
-from rollbook.options import as_parameters, values
+from rollbook.options import Option, as_parameters, values
 
 EVENT_SECONDS = 0.5
 """How often a watcher is told something, at most."""
@@ -30,7 +30,14 @@ QUIET_SECONDS = 15.0
 
 PAGE_LIMIT = 25
 
-OPTIONS = tuple(FILE_OPTIONS)
+PAGE = (
+    Option("page[limit]", "Imports on a page.", "number", low=wire.PAGE_LIMIT_MIN, high=wire.PAGE_LIMIT_MAX,
+           default=PAGE_LIMIT),
+    Option("page[after]", "The `next` of the page before.", "number"),
+)  # fmt: skip
+"""What can be said of the list of imports."""
+
+OPTIONS = tuple(FILE_OPTIONS.values())
 """What can be said of a file, in the query or as parts of a form."""
 
 
@@ -121,16 +128,15 @@ def start(call: Call, upload: Upload) -> Write:
 
 def index(call: Call) -> Read:
     """Show imports, newest first."""
-    page = wire.page_of(call.params, limit=PAGE_LIMIT)
-    before = page.after
+    limit, before = call.said["page[limit]"], call.said["page[after]"] or None
 
     def show(found: list[Job]) -> ImportIndex:
-        more = len(found) > page.limit
-        shown = found[: page.limit]
+        more = len(found) > limit
+        shown = found[:limit]
         return ImportIndex([_shown(call, job) for job in shown], shown[-1].id if more else None)
 
     def some(tx: Any, account_id: int) -> list[Job]:
-        return jobs.recent(tx, account_id, before=before, limit=page.limit + 1)
+        return jobs.recent(tx, account_id, before=before, limit=limit + 1)
 
     return Read(some, show=show)
 

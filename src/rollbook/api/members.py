@@ -35,7 +35,7 @@ class Members(msgspec.Struct):
     ]
 
 
-class Phones(msgspec.Struct):
+class Phones(msgspec.Struct, forbid_unknown_fields=True):
     """Phones to put into a list."""
 
     phones: Annotated[

@@ -15,7 +15,7 @@ from rollbook.numbers import CHECKED_AT_ONCE_MAX
 from rollbook.phones.verdict import REASONS, TYPES
 
 
-class NumbersCheck(msgspec.Struct):
+class NumbersCheck(msgspec.Struct, forbid_unknown_fields=True):
     """Texts to be read as phone numbers."""
 
     numbers: Annotated[

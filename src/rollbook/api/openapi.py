@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 import rollbook
-from rollbook.api import contacts, examples, exports, imports, lists, parameters, stop_list, wire
+from rollbook.api import contacts, examples, imports, lists, parameters, slips, stop_list, wire
 from rollbook.api.body import Body
 from rollbook.api.edge import JSON, Route
 from rollbook.api.file_options import FORM_SCHEMA
@@ -25,6 +25,7 @@ from rollbook.config import Settings
 from rollbook.errors import IdempotencyMismatch, Invalid
 from rollbook.exports import COMPRESSIONS
 from rollbook.exports import MEDIA as MEDIA_OF_EXPORTS
+from rollbook.options import Option
 
 DESCRIPTION = f"""The book of record for who may be messaged: contacts, contact lists
 and stop lists, with counts that are always exact.
@@ -44,7 +45,11 @@ costs.
 
 **X-Request-Id** is on every answer: yours, when you sent a sane one. The log has it too.
 
-A trailing slash, a missing `Accept`, unknown members of a body, and ids as text are all fine.
+**Slips.** Calls refuse (422) options that they do not have, empty ones and repeated ones, and unknown members
+of a body. Only the calls of One-API (contact lists, contacts, fields, stop list) ignore what they do not
+know, by contract.
+
+A trailing slash, a missing `Accept`, ids as text, and `0`, `1`, `"true"` and `"false"` as booleans are fine.
 """
 
 
@@ -244,13 +249,11 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
     if "{id}" in route.path:
         yield parameters.ID
     for name in route.query:
-        if route.downloads:
-            about, schema = exports.PARAMETERS[name]
-            yield parameters.parameter("query", name, about, **schema)
-            continue
         yield from parameters.of_query(
             name, route.columns or {}, _limit(route), takes_fields=route.shows_fields
         )
+    for option in route.own or ():
+        yield parameters.parameter("query", option.name, option.about, **option.schema)
     if route.shows_fields:
         yield parameters.PREFER_OF_CONTACTS
     elif route.shows_dates:
@@ -337,10 +340,21 @@ def _unacceptable(route: Route) -> list[ErrorBody]:
     except Invalid as error:
         problems = [FieldError(*problem) for problem in error.problems]
         found.append(ErrorBody("The given data was invalid.", problems))
+    if route.own is not None and not found:
+        found.append(_unknown_option(route.own))
     found += [ErrorBody(text, []) for text in route.refusals]
     if _takes_key(route):
         found.append(ErrorBody(str(IdempotencyMismatch()), []))
     return found
+
+
+def _unknown_option(options: Sequence[Option]) -> ErrorBody:
+    try:
+        slips.said_of(options, {"lists": "1"})
+    except Invalid as error:
+        problems = [FieldError(*problem) for problem in error.problems]
+        return ErrorBody("The given data was invalid.", problems)
+    raise AssertionError("an unknown option was taken")
 
 
 def _malformed(body: Body) -> ErrorBody:

@@ -7,7 +7,6 @@ from typing import Any
 
 from rollbook import idempotency, search
 from rollbook.api import wire
-from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.channels import CHANNELS
 from rollbook.search import COMPARISONS, TEXTUAL
 
@@ -86,8 +85,6 @@ def of_query(
     elif name == "contact_group_id":
         what = "Only phones of contacts in that list."
         yield parameter("query", name, what, minimum=1, **whole)
-    elif name in FILE_OPTIONS:
-        yield parameter("query", name, FILE_OPTIONS[name].about, **FILE_OPTIONS[name].schema)
     else:
         raise ValueError(f"The query parameter {name} has no description.")
 

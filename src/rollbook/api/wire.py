@@ -188,11 +188,22 @@ class Call:
         key_id: the key that the caller came with; 0 before login.
         id: the id in the path; 0 (which nothing has) when the path names none or no number.
         params: the query, percent-decoded; a repeated name has a list.
+        said: on a route of rollbook's own what its query says: for every option its value.
         rfc3339: dates go out as RFC 3339.
         fields_as_list: a contact's fields go out as a list of one-entry maps.
     """
 
-    __slots__ = ("account_id", "fields_as_list", "gate", "id", "key_id", "options", "params", "rfc3339")
+    __slots__ = (
+        "account_id",
+        "fields_as_list",
+        "gate",
+        "id",
+        "key_id",
+        "options",
+        "params",
+        "rfc3339",
+        "said",
+    )
 
     def __init__(
         self,
@@ -211,6 +222,7 @@ class Call:
         self.key_id = key_id
         self.id = id
         self.params = params
+        self.said: Mapping[str, Any] = {}
         self.rfc3339 = rfc3339
         self.fields_as_list = fields_as_list
 

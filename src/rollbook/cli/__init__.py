@@ -12,10 +12,11 @@ import click
 
 import rollbook
 from rollbook.cli import accounts, export, imports, numbers, serve, verify
+from rollbook.cli.common import Group
 from rollbook.texts import visible
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Commands whose errors, click's own too, are shown as one line that does nothing to the terminal."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:

@@ -8,11 +8,21 @@ import click
 import msgspec
 
 from rollbook import accounts
-from rollbook.cli.common import database_of, date, flags, json_flag, print_json, print_table, quoted, say
+from rollbook.cli.common import (
+    Group,
+    database_of,
+    date,
+    flags,
+    json_flag,
+    print_json,
+    print_table,
+    quoted,
+    say,
+)
 from rollbook.config import Settings
 
 
-@click.group()
+@click.group(cls=Group)
 def account() -> None:
     """Accounts: whose data it is."""
 
@@ -63,7 +73,7 @@ def account_wipe_sandbox(settings: Settings, name: str, yes: bool, as_json: bool
         say(f"Deleted {lists} contact list(s) from the sandbox of {name!r}.")
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """API keys: who may do what in an account."""
 
@@ -135,7 +145,10 @@ def key_list(settings: Settings, account_name: str | None, as_json: bool) -> Non
 @flags("database_url")
 @json_flag
 def key_revoke(settings: Settings, key_id: int, as_json: bool) -> None:
-    """Refuse key ID (see `key list`), and every token made from it, within a minute."""
+    """Refuse key ID (see `key list`), and every token made from it.
+
+    A running service notices after at most its auth_cache_seconds, 20 seconds by default.
+    """
     with database_of(settings) as database:
         revoked = database.write(accounts.revoke_key, key_id=key_id)
     if as_json:

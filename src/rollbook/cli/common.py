@@ -16,12 +16,55 @@ from typing import Any, BinaryIO, cast
 import click
 import msgspec
 
-from rollbook import accounts, config
+from rollbook import accounts, channels, config
 from rollbook.config import Settings
 from rollbook.db import Database, Limits, Observer, open_database
 from rollbook.errors import Invalid, RollbookError
 from rollbook.options import as_flags
 from rollbook.texts import visible, visible_json
+
+
+class Command(click.Command):
+    """A command that refuses what is said twice, where only one value counts, and what is empty: the shell's
+    `--reachable "$CHANNELS"` with nothing in it must not widen what is meant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        said, _, order = self.make_parser(ctx).parse_args(args=given)
+        for param in dict.fromkeys(order):
+            if not isinstance(param, click.Option):
+                continue
+            name = max(param.opts, key=len)
+            values = said[param.name or ""]
+            plain = param.is_flag and not param.secondary_opts
+            if order.count(param) > 1 and not (param.multiple or param.count or plain):
+                raise click.UsageError(f"{name} may be given once.", ctx)
+            if "" in (values if isinstance(values, (list, tuple)) else (values,)) and param.default != "":
+                raise click.UsageError(f"{name} is empty: leave it out, or give it a value.", ctx)
+        return rest
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+class _Channels(click.ParamType[tuple[str, ...]]):
+    name = "channels"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        try:
+            return channels.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+CHANNELS = _Channels()
+"""The type of a flag that takes channels, comma-separated."""
 
 _TYPES = {str: click.STRING, int: click.INT, float: click.FLOAT}
 
@@ -47,6 +90,9 @@ def flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 type=_TYPES[kind],
                 default=None,
                 show_default=False,
+                metavar=f"[{'|'.join(config.CHOICES[setting.name])}]"
+                if setting.name in config.CHOICES
+                else None,
                 help=f"{setting.metadata['help']}  [{config.variable(setting)}; default: {setting.default}]",
             )(run)
         return run

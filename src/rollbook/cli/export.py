@@ -20,8 +20,10 @@ import msgspec
 from rollbook import audience as audiences
 from rollbook import exports, lists, phones
 from rollbook.audience import Audience
-from rollbook.channels import CHANNELS
+from rollbook.channels import CHANNELS as EVERY_CHANNEL
 from rollbook.cli.common import (
+    CHANNELS,
+    Command,
     account_flags,
     account_of,
     database_of,
@@ -59,15 +61,19 @@ class Summary(msgspec.Struct):
 
 def audience_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags that say which contacts are meant: the words for an `Audience`."""
-    channels = ", ".join(CHANNELS)
+    known = ", ".join(EVERY_CHANNEL)
     for option in (
         click.option(
             "--stopped",
+            type=CHANNELS,
             metavar="CHANNELS",
-            help=f"Only who is stopped on any of these channels: {channels}, comma between.",
+            help=f"Only who is stopped on any of these channels, comma-separated: {known}.",
         ),
         click.option(
-            "--reachable", metavar="CHANNELS", help="Only who is stopped on none of these channels."
+            "--reachable",
+            type=CHANNELS,
+            metavar="CHANNELS",
+            help=f"Only who is stopped on none of these channels, comma-separated: {known}.",
         ),
         click.option(
             "--minus", multiple=True, metavar="LIST", help="Leave out who is in this list. Repeat for more."
@@ -91,7 +97,7 @@ def audience_flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command("audience")
+@click.command("audience", cls=Command)
 @audience_flags
 @account_flags
 @flags("database_url")
@@ -104,8 +110,8 @@ def audience(
     any_of: Sequence[str],
     all_of: Sequence[str],
     minus: Sequence[str],
-    reachable: str | None,
-    stopped: str | None,
+    reachable: tuple[str, ...] | None,
+    stopped: tuple[str, ...] | None,
 ) -> None:
     """Count contacts, exactly: of lists put together, taken from each other, and reachable on channels.
 
@@ -121,7 +127,7 @@ def audience(
         say(str(count))
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.option("--all", "whole_book", is_flag=True, help="The whole book.")
 @click.option("--stop-list", is_flag=True, help="The stop list; with --stopped, of these channels only.")
 @click.option("--person", metavar="PHONE", help="All that is kept under this phone, as JSON.")
@@ -163,8 +169,8 @@ def export(
     any_of: Sequence[str],
     all_of: Sequence[str],
     minus: Sequence[str],
-    reachable: str | None,
-    stopped: str | None,
+    reachable: tuple[str, ...] | None,
+    stopped: tuple[str, ...] | None,
     format_: str | None,
     compress: str | None,
     columns: Sequence[str],
@@ -203,7 +209,7 @@ def export(
                 audience=Audience()
                 if stop_list
                 else _audience(database, account_id, any_of, all_of, minus, reachable, stopped),
-                channels=_channels("stopped", stopped) if stop_list else (),
+                channels=stopped or () if stop_list else (),
                 format=format_ or named_format or "csv",
                 compress=compress or named_compression,
                 columns=named(columns),
@@ -231,8 +237,8 @@ def _audience(
     any_of: Sequence[str],
     all_of: Sequence[str],
     minus: Sequence[str],
-    reachable: str | None,
-    stopped: str | None,
+    reachable: tuple[str, ...] | None,
+    stopped: tuple[str, ...] | None,
 ) -> Audience:
     words = [*any_of, *all_of, *minus]
     meant = dict(zip(words, database.read(lists.meant, account_id, words), strict=True)) if words else {}
@@ -240,17 +246,9 @@ def _audience(
         lists=tuple(meant[word] for word in any_of),
         all_of=tuple(meant[word] for word in all_of),
         minus=tuple(meant[word] for word in minus),
-        reachable=_channels("reachable", reachable),
-        stopped=_channels("stopped", stopped),
+        reachable=reachable or (),
+        stopped=stopped or (),
     )
-
-
-def _channels(flag: str, text: str | None) -> tuple[str, ...]:
-    named = tuple(part.strip().lower() for part in (text or "").split(",") if part.strip())
-    if unknown := [name for name in named if name not in CHANNELS]:
-        told = f"--{flag} takes some of {', '.join(CHANNELS)}, not {unknown[0]!r}."
-        raise Invalid([Problem(flag, told)])
-    return named
 
 
 def _person(database: Database, account_id: int, text: str) -> bytes:

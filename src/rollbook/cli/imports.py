@@ -17,6 +17,8 @@ import msgspec
 
 from rollbook import config, lists
 from rollbook.cli.common import (
+    Command,
+    Group,
     account_flags,
     account_of,
     database_of,
@@ -47,7 +49,7 @@ REJECTED = 3
 """Exit code of `import --strict` when rows were rejected."""
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path())
 @option_flags(OPTIONS)
 @click.option("--rejects", "rejects_path", type=click.Path(), help="Write the rejected rows to this CSV.")
@@ -169,7 +171,7 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         yield progress
 
 
-@click.group()
+@click.group(cls=Group)
 def imports() -> None:
     """Imports: what became of them; cancel, undo, resume."""
 
@@ -312,7 +314,7 @@ def imports_resume(
         sys.exit(1)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--until-idle", is_flag=True, help="End when there is nothing to do.")
 @click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input does.")
 @flags("database_url", "spool_dir", "import_keep_days", "log_level")

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 import msgspec
 
-from rollbook.cli.common import errors_as_sentences, json_flag, print_json, print_table, say
+from rollbook.cli.common import (
+    Group,
+    errors_as_sentences,
+    json_flag,
+    print_json,
+    print_table,
+    say,
+)
 from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
 from rollbook.files import Batch, ReadOptions, Table, guess_phone_column, open_table
@@ -58,7 +65,7 @@ class Summary(msgspec.Struct):
     regions: dict[str, int] = {}
 
 
-@click.group()
+@click.group(cls=Group)
 def numbers() -> None:
     """Phone numbers by themselves: nothing here needs a database."""
 

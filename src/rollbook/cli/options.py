@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rollbook.errors import Invalid
-from rollbook.options import Option, as_flags
+from rollbook.options import NUMBER_MAX, Option, as_flags
 
 
 class _Value(click.ParamType[Any]):
@@ -50,7 +50,7 @@ def _flag(option: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     if option.kind == "choice":
         kind = click.Choice(option.choices, case_sensitive=False)
     elif option.kind == "number":
-        kind = click.IntRange(min=option.low)
+        kind = click.IntRange(option.low, None if option.high == NUMBER_MAX else option.high)
     return click.option(
         option.flag,
         option.name,

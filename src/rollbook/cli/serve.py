@@ -8,12 +8,12 @@ import click
 
 import rollbook
 from rollbook import accounts
-from rollbook.cli.common import flags, opened
+from rollbook.cli.common import Command, flags, opened
 from rollbook.config import Settings
 from rollbook.db import Database, Observer
 
 
-@click.command()
+@click.command(cls=Command)
 @flags()
 def serve(settings: Settings) -> None:
     """Serve the API until SIGTERM.

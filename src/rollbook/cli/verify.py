@@ -10,7 +10,15 @@ import msgspec
 
 from rollbook import accounts
 from rollbook import verify as recounting
-from rollbook.cli.common import database_of, flags, json_flag, print_json, print_table, say
+from rollbook.cli.common import (
+    Command,
+    database_of,
+    flags,
+    json_flag,
+    print_json,
+    print_table,
+    say,
+)
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.verify import Drift
@@ -19,7 +27,7 @@ VERIFY_SECONDS_MAX = 3600.0
 """What one statement of a recount may take on PostgreSQL."""
 
 
-@click.command()
+@click.command(cls=Command)
 @flags("database_url")
 @json_flag
 def migrate(settings: Settings, as_json: bool) -> None:
@@ -35,7 +43,7 @@ def migrate(settings: Settings, as_json: bool) -> None:
     say(f"The schema is at version {version}.")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--account", "account_name", help="Only this account and its sandbox; else all.")
 @click.option("--fix", is_flag=True, help="Make the counts what the facts say; others wait meanwhile.")
 @flags("database_url")

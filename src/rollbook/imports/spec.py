@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from rollbook import lists
+from rollbook import channels, lists
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, Problem
 from rollbook.files.options import READING
@@ -114,13 +114,6 @@ def _pair(text: str) -> tuple[tuple[str, str]]:
     return ((column, meaning),)
 
 
-def _channels(text: str) -> tuple[str, ...]:
-    names = [part.strip().lower() for part in text.split(",")]
-    if unknown := [name for name in names if name and name not in CHANNELS]:
-        raise ValueError(f"There is no channel {unknown[0]!r}; there are {', '.join(CHANNELS)}.")
-    return tuple(name for name in names if name)
-
-
 def _list_name(text: str) -> str:
     try:
         return lists.clean_name(text)
@@ -200,7 +193,7 @@ OPTIONS = (
         "stop",
         f"Put every phone on the stop list of these channels, comma-separated: {', '.join(CHANNELS)}.",
         takes=f"some of {', '.join(CHANNELS)}",
-        read=_channels,
+        read=channels.read,
         many=True,
         choices=tuple(CHANNELS),
         metavar="CHANNELS",
