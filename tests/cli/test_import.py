@@ -42,6 +42,7 @@ def test_a_file_comes_into_a_list_and_out_again(account: str, tmp_path: Path) ->
     assert told.stdout.splitlines() == [
         "Import 1 of customers.csv: done.",
         "Columns: Phone -> phone, City.",
+        "Read as csv, encoding utf-8, delimiter ';', header: line 1.",
         "ROWS",
         "read                                         4",
         "rejected: not a number                       1",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -305,8 +306,9 @@ def test_what_python_writes_is_read_back_with_its_lines(
         assert not whole.bad
         width = len(rows[0])
         assert whole.columns == [f"column {number}" for number in range(1, width + 1)]
-        assert whole.rows == rows
-        assert whole.lines == lines
+        filled = [place for place, row in enumerate(rows) if any(map(str.strip, row))]
+        assert whole.rows == [rows[place] for place in filled]
+        assert whole.lines == [lines[place] for place in filled]
 
 
 def outcome(path: Path, **options: Any) -> Whole | str:
@@ -331,16 +333,43 @@ def test_any_scrawl_is_read_or_refused_and_no_row_is_lost(tmp_path: Path, scrawl
     if isinstance(whole, str):
         assert "quotation mark" in whole
         return
+    if re.search(r'(^|[,\r\n]) +"', scrawl):
+        return  # Python takes the space and the mark for a part of the cell.
     ours = dict(zip(whole.lines, whole.rows, strict=True))
     bad = {row.line: row for row in whole.bad}
     reader = csv.reader(io.StringIO(scrawl, newline=""))
     line = 2
     for row in reader:
-        if "".join(row).strip(" ") or len(row) > 1:
+        if "".join(row).strip() or line in bad:
             if line in bad:
                 assert bad.pop(line).reason == "text_after_quote" or any(row[2:])
             else:
                 assert [cell for cell in ours.pop(line) if cell is not None] == row[:2]
         line = 2 + reader.line_num
     assert not bad
-    assert all(not "".join(filter(None, row)).strip(" ") for row in ours.values())
+    assert not ours
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.tuples(*[st.text(st.sampled_from('", \nab;'), max_size=6).map(lambda cell: f"x{cell}")] * 2),
+        min_size=1,
+        max_size=8,
+    ),
+    spaces=st.integers(1, 3),
+    size=st.integers(1, 6),
+)
+def test_a_space_before_a_quotation_mark_is_no_part_of_the_cell(
+    tmp_path: Path, rows: list[tuple[str, str]], spaces: int, size: int
+) -> None:
+    def quoted(cell: str) -> str:
+        return " " * spaces + '"' + cell.replace('"', '""') + '"'
+
+    text = "phone, name\n" + "".join(",".join(map(quoted, row)) + "\n" for row in rows)
+    path = written(tmp_path, text)
+    whole = read(path, delimiter=",", header=True)
+    assert not whole.bad
+    assert whole.rows == [list(row) for row in rows]
+    with pieces_of(size):
+        assert read(path, delimiter=",", header=True, batch_rows=1) == whole

@@ -59,6 +59,7 @@ class Counts(msgspec.Struct):
     stopped_by_channel: dict[str, int]
     stops_added: int
     undone: Annotated[dict[str, int], msgspec.Meta(description="What undo took back, and what it left.")]
+    blank: Annotated[int, msgspec.Meta(description="Rows with nothing in them; they count nowhere else.")]
 
 
 class Import(msgspec.Struct):
@@ -86,7 +87,17 @@ class Import(msgspec.Struct):
         msgspec.Meta(description="For each column of the file `phone`, the field that it fills, or ''."),
     ]
     fields_created: list[str]
+    other_phone_columns: Annotated[
+        list[str], msgspec.Meta(description="Columns that are full of phones too, and were left out.")
+    ]
+    warnings: Annotated[
+        list[str], msgspec.Meta(description="Sentences on what was left out, and may matter.")
+    ]
     file: Annotated[dict[str, str], msgspec.Meta(description="Its format, encoding, and so on.")]
+    header: Annotated[
+        str,
+        msgspec.Meta(description="Of the file: `line 3`, or `none`; '' for formats that have none."),
+    ]
     error: str | None
     created_at: str
     finished_at: str | None
@@ -261,6 +272,7 @@ def _shown(call: Call, job: Job) -> Import:
         {channel: report.stopped_on.get(channel, 0) for channel in CHANNELS},
         report.stops_added,
         report.undone,
+        report.blank,
     )
     left = job.seconds_left
     return Import(
@@ -280,7 +292,10 @@ def _shown(call: Call, job: Job) -> Import:
         counts,
         report.columns,
         report.fields_created,
+        report.other_phone_columns,
+        [as_parameters(warning) for warning in report.warnings],
         report.file,
+        report.header,
         as_parameters(job.error) if job.error is not None else None,
         call.date(job.created_at),
         call.date(job.finished_at) if job.finished_at is not None else None,
@@ -316,10 +331,14 @@ EXAMPLE = Import(
         stopped_by_channel={"sms": 30, "viber": 12, "rcs": 0, "whatsapp": 4},
         stops_added=0,
         undone={},
+        blank=0,
     ),
     {"Mobile": "phone", "Town": "City"},
     [],
+    [],
+    [],
     {"format": "csv", "encoding": "utf-8", "delimiter": ","},
+    "line 1",
     None,
     "2022-04-28 14:21:16",
     "2022-04-28 14:21:17",
@@ -333,10 +352,11 @@ EXAMPLE_WAITING = msgspec.structs.replace(
     rows_read=0,
     rows_staged=0,
     rows_done=0,
-    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}),
+    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}, 0),
     list_id=None,
     columns={},
     file={},
+    header="",
     finished_at=None,
 )
 """The same before somebody worked on it."""

@@ -37,7 +37,7 @@ from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import BadFile, NotNow
 from rollbook.imports import jobs
-from rollbook.imports.jobs import Job
+from rollbook.imports.jobs import Job, Report
 from rollbook.imports.spec import OPTIONS, spec_of
 from rollbook.imports.spool import Spool
 from rollbook.options import as_flags
@@ -370,12 +370,29 @@ def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> N
         ]
         left = [column for column, meaning in report.columns.items() if not meaning]
         say(f"Columns: {', '.join(used)}" + (f"; left out: {', '.join(left)}" if left else "") + ".")
-    rows = [[label, f"{number:,}"] for label, number in _numbers(job) if number]
+    if report.other_phone_columns:
+        say(f"Other columns of phones, not used: {', '.join(report.other_phone_columns)}.")
+    if report.file:
+        say(f"Read as {', '.join(_ways(report))}.")
+    for warning in report.warnings:
+        say(f"Warning: {as_flags(warning)}", err=True)
+    rows = [[label, f"{number:,}"] for label, number in _numbers(job) if number or label == "read"]
     if rows:
         width = max(len(number) for _, number in rows)
         print_table(["ROWS", ""], [[label, number.rjust(width)] for label, number in rows])
     if report.rejected and rejects_path is None and job.state == "done":
         say(f"Rejected rows with their lines: rollbook imports rejects {job.id}")
+
+
+def _ways(report: Report) -> Iterator[str]:
+    """How a file was read, in words: `csv`, `encoding utf-8`, `header: line 3`."""
+    file = report.file
+    yield file.get("format", "?")
+    for name in ("compression", "encoding", "delimiter", "sheet"):
+        if name in file:
+            yield f"{name} {file[name] if name != 'delimiter' else repr(file[name])}"
+    if report.header:
+        yield f"header: {report.header}"
 
 
 def _numbers(job: Job) -> Sequence[tuple[str, int]]:
@@ -386,6 +403,7 @@ def _numbers(job: Job) -> Sequence[tuple[str, int]]:
             (f"rejected: {reason.replace('_', ' ')}", number)
             for reason, number in sorted(report.rejected.items())
         ),
+        ("blank, passed over", report.blank),
         ("duplicate in the file (the last one counts)", report.duplicates),
         ("new contacts", report.created),
         ("updated contacts", report.updated),

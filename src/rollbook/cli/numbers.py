@@ -24,7 +24,7 @@ from rollbook.cli.common import (
 )
 from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
-from rollbook.files import Batch, ReadOptions, Table, guess_phone_column, open_table
+from rollbook.files import Batch, ReadOptions, Table, open_table, phone_columns
 from rollbook.files.options import READING, reading
 from rollbook.imports.spec import REGION
 from rollbook.numbers import CHECKED_AT_ONCE_MAX, check
@@ -93,7 +93,7 @@ def numbers_check(
     """Tell what the phone numbers in FILE (- for standard input) are: valid or why not, of which type and
     country. Every kind of file that `import` reads is read."""
     with errors_as_sentences(), _opened(path, reading(SimpleNamespace(**options))) as table:
-        found = _checked(table, _chosen(table, column), region, output, brief=brief)
+        found = _checked(table, _chosen(table, column, region), region, output, brief=brief)
     if as_json:
         print_json(found)
         return
@@ -116,11 +116,13 @@ def _opened(path: str, options: ReadOptions) -> Iterator[Table]:
             yield table
 
 
-def _chosen(table: Table, column: str | None) -> str:
+def _chosen(table: Table, column: str | None, region: str | None) -> str:
     """The column with the numbers."""
     known = ", ".join(table.columns)
     if column is None:
-        found = guess_phone_column(table.columns, table.sample)
+        from rollbook.imports import stage
+
+        found = phone_columns(table.columns, table.sample, lambda texts: stage.valid(texts, region)).phone
         if found is None:
             raise BadFile(f"No column looks like phone numbers; name one with --column: {known}.")
         return found

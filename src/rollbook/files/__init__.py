@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rollbook.files.headers import guess_phone_column
+from rollbook.files.phone_columns import guess_phone_column, phone_columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "Table",
     "guess_phone_column",
     "open_table",
+    "phone_columns",
 ]
 
 FORMATS = ("csv", "xlsx", "parquet", "jsonl", "vcard")
@@ -50,7 +51,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
 TEXT_BYTES_MAX = 10 * 1024
 """What is kept of a bad row's text."""
 
-SAMPLE_ROWS = 20
+SAMPLE_ROWS = 100
 """Rows from the top of a file that are there for guessing."""
 
 
@@ -63,8 +64,9 @@ class ReadOptions:
             array.
         encoding: any that Python knows. For CSV, JSON lines and vCard.
         delimiter: one ASCII character, or the word `tab`. For CSV.
-        header: whether the first row names the columns. For CSV and spreadsheets.
+        header: whether a row names the columns. For CSV and spreadsheets.
         sheet: the name of the spreadsheet's sheet.
+        skip_rows: lines (of a sheet: rows) on top that are no part of the table. For CSV and spreadsheets.
         line_bytes_max: of one row in UTF-8; one that is longer makes the file unreadable.
         expanded_bytes_max: of the file when decompressed.
         expansion_max: how many times its size a compressed file may be when decompressed, beyond the first
@@ -77,6 +79,7 @@ class ReadOptions:
     delimiter: str | None = None
     header: bool | None = None
     sheet: str | None = None
+    skip_rows: int = 0
     line_bytes_max: int = 1 << 20
     expanded_bytes_max: int = 64 << 30
     expansion_max: int = 200
@@ -109,12 +112,14 @@ class Batch:
             sheet's row of a spreadsheet; the row's number in Parquet.
         bad: the rows among these that cannot be read.
         bytes_done: how much of `Table.size_bytes` is read.
+        blank: rows that were passed over, since nothing but white space is in any of their cells.
     """
 
     cells: pa.RecordBatch
     lines: NDArray[np.int64]
     bad: list[BadRow]
     bytes_done: int
+    blank: int = 0
 
 
 class Table(ABC):
@@ -125,6 +130,7 @@ class Table(ABC):
         delimiter: of a CSV.
         compression: `gzip`, `zstd` or `None`.
         header: whether the columns' names are from the file.
+        header_line: on which they stand, where it is one; `None` also for formats without such a line.
         sheet: the name of the spreadsheet's sheet that is read.
         columns: their names, trimmed, no two alike; `column 1`, `column 2`... where the file has none.
         size_bytes: of the file on the disk.
@@ -135,6 +141,7 @@ class Table(ABC):
     delimiter: str | None = None
     compression: str | None = None
     header: bool = True
+    header_line: int | None = None
     sheet: str | None = None
     columns: list[str]
     size_bytes: int
@@ -152,13 +159,19 @@ class Table(ABC):
         `utf-8`, and may change when the first other character tells."""
         return None
 
-    @abstractmethod
     def batches(self) -> Iterator[Batch]:
-        """The rows. May be called once.
+        """The rows, without blank ones, which are counted. May be called once.
 
         Raises:
             BadFile: the file cannot be read any further.
         """
+        from rollbook.files.cells import without_blank
+
+        return map(without_blank, self._batches())
+
+    @abstractmethod
+    def _batches(self) -> Iterator[Batch]:
+        """The rows as they stand in the file. See `batches`."""
 
     @abstractmethod
     def close(self) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from rollbook.files import Batch
 
 _EXACT = 2.0**53
 """Whole numbers up to here are exact as floating point."""
@@ -83,6 +87,30 @@ def iso(texts: pa.Array) -> pa.Array:
     )
     texts = pc.replace_substring_regex(texts, r"^(\d{4}-\d\d-\d\d)T00:00:00$", r"\1")
     return pc.replace_substring_regex(texts, r"^1899-12-3[01]T(\d\d:\d\d:\d\d.*)$", r"\1")
+
+
+def without_blank(batch: Batch) -> Batch:
+    """A batch without the rows that have nothing but white space in any cell; they are counted."""
+    blank = np.arange(batch.cells.num_rows)
+    for column in batch.cells.columns:
+        if not len(blank):
+            return batch
+        cells = column if len(blank) == len(column) else column.take(pa.array(blank))
+        blank = blank[_is_blank(cells)]
+    if not len(blank):
+        return batch
+    kept = np.delete(np.arange(batch.cells.num_rows), blank)
+    return replace(
+        batch,
+        cells=batch.cells.take(pa.array(kept)),
+        lines=batch.lines[kept],
+        blank=batch.blank + len(blank),
+    )
+
+
+def _is_blank(cells: pa.Array) -> Any:
+    has_none = pc.fill_null(pc.equal(pc.binary_length(cells), 0), True)
+    return pc.or_(has_none, pc.fill_null(pc.utf8_is_space(cells), True)).to_numpy(zero_copy_only=False)
 
 
 def _floats(column: pa.Array) -> pa.Array:

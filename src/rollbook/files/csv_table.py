@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ streaming reader, blocks of 1 MB at 0.7 times that, and a batch with all it take
 BLOCK_BYTES_MIN = 64 << 10
 
 
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
 class CsvTable(Table):
     """A CSV that is open for reading.
 
@@ -41,13 +45,17 @@ class CsvTable(Table):
         self._last = False
         self._line = 1
         self._rest = b""
+        self._skip(options.skip_rows)
         dialect = self._dialect()
         self._lexer = dialect.lexer
+        self._rest = dialect.text
         self.delimiter = dialect.lexer.delimiter
-        self.header = dialect.header
+        self.header = dialect.header is not None
+        if dialect.header is not None:
+            self.header_line = self._line + line_ends(self._rest[: dialect.header])
         self.columns = dialect.columns
         self.sample = dialect.sample
-        self._line = 1 + line_ends(self._rest[: dialect.begin])
+        self._line += line_ends(self._rest[: dialect.begin])
         row_bytes = max(1, (len(self._rest) - dialect.begin) // max(1, line_ends(self._rest)))
         self._block_bytes = self._sized(row_bytes)
         self._rest = self._rest[dialect.begin :]
@@ -58,8 +66,8 @@ class CsvTable(Table):
         """Python's name of the encoding, as far as it is known."""
         return self._text.encoding
 
-    def batches(self) -> Iterator[Batch]:
-        """See `Table.batches`."""
+    def _batches(self) -> Iterator[Batch]:
+        """See `Table._batches`."""
         while (block := self._next_block()) is not None:
             text, rows = block
             parsed = self._parser.parse(text, rows, self._line)
@@ -75,6 +83,26 @@ class CsvTable(Table):
     def _sized(self, row_bytes: int) -> int:
         wanted = row_bytes * self._options.batch_rows
         return max(min(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX), min(BLOCK_BYTES_MAX, wanted))
+
+    def _skip(self, lines: int) -> None:
+        """Pass over some lines on top.
+
+        Raises:
+            BadFile: there are not more, or one is too long.
+        """
+        place = 0
+        for _ in range(lines):
+            # A line end at the end of what was read may be half of one.
+            while (end := _LINE_END.search(self._rest, place)) is None or end.end() == len(self._rest):
+                if self._last:
+                    raise BadFile(f"The file has nothing below the {lines:,} lines that are to be skipped.")
+                if len(self._rest) - place > self._options.line_bytes_max:
+                    raise _too_long(self._line, self._options.line_bytes_max)
+                self._rest, place = self._rest[place:], 0
+                self._read_on(SAMPLE_BYTES)
+            place = end.end()
+            self._line += 1
+        self._rest = self._rest[place:]
 
     def _dialect(self) -> Dialect:
         """Read the beginning of the text until it has a whole row, and tell the dialect from it.
@@ -95,7 +123,7 @@ class CsvTable(Table):
                 quote = self._rest.find(b'"')
                 if quote >= 0:
                     raise self._unclosed(self._rest, quote, _how_far(None if self._last else limit))
-                raise _too_long(1, limit)
+                raise _too_long(self._line, limit)
 
     def _read_on(self, size_bytes: int) -> None:
         """Add some text to what is not read yet."""
@@ -119,6 +147,14 @@ class CsvTable(Table):
             text = self._rest
             if not text:
                 return None
+            held = b""
+            if not self._last and len(text) <= limit + BLOCK_BYTES_MAX:
+                place = self._lexer.held(text)
+                text, held = text[:place], text[place:]
+                if not text:
+                    wanted = len(held) * 2
+                    continue
+            text = self._lexer.tidied(text)
             rows = self._lexer.whole_rows(text, last=self._last)
             self._refuse_long(text, rows, limit)
             left = len(text) - rows.end
@@ -127,9 +163,9 @@ class CsvTable(Table):
                     raise self._unclosed(text, rows.open_quote, _how_far(None if self._last else limit))
                 raise _too_long(self._line + line_ends(text[: rows.end]), limit)
             if rows.end:
-                self._rest = text[rows.end :]
+                self._rest = text[rows.end :] + held
                 return text, rows
-            wanted = len(text) * 2
+            wanted = len(self._rest) * 2
 
     def _cut(self, parsed: _Parsed) -> Iterator[Batch]:
         """Batches of at most about as many rows as were asked for."""
@@ -142,9 +178,10 @@ class CsvTable(Table):
             is_last = begin + most >= rows
             now = bad if is_last else [row for row in bad if row.line <= lines[-1]]
             bad = bad[len(now) :]
-            yield Batch(parsed.cells.slice(begin, most), lines, now, self._text.bytes_done)
-        if not rows and bad:
-            yield Batch(parsed.cells, parsed.lines, bad, self._text.bytes_done)
+            blank = parsed.blank if is_last else 0
+            yield Batch(parsed.cells.slice(begin, most), lines, now, self._text.bytes_done, blank)
+        if not rows and (bad or parsed.blank):
+            yield Batch(parsed.cells, parsed.lines, bad, self._text.bytes_done, parsed.blank)
 
     def _refuse_long(self, text: bytes, rows: Rows, limit: int) -> None:
         if rows.end <= limit:
@@ -186,6 +223,7 @@ class _Parsed(NamedTuple):
     lines: NDArray[np.int64]
     bad: list[BadRow]
     lines_read: int
+    blank: int
 
 
 class _Odd(NamedTuple):
@@ -232,11 +270,11 @@ class _Parser:
         table, odd = self._read(_without(text, rows))
         count = table.num_rows + len(odd)
         if rows.starts is not None:
-            starts, numbers = rows.starts, lines.of(rows.starts)
+            starts, numbers, blank = rows.starts, lines.of(rows.starts), rows.blank
         elif count == lines.count and not odd:
-            return _Parsed(table, np.arange(first_line, first_line + count), [], count)
+            return _Parsed(table, np.arange(first_line, first_line + count), [], count, 0)
         else:
-            starts, numbers = lines.starts()
+            starts, numbers, blank = lines.starts()
         if len(starts) != count:
             raise BadFile(
                 f"The rows from line {first_line} on cannot be told apart: {len(starts)} begin there and "
@@ -254,9 +292,11 @@ class _Parser:
             )
         ]
         if odd:
+            before = len(numbers)
             table, numbers, too_many = self._fitted(table, odd, numbers)
+            blank += before - len(numbers) - len(too_many)
             bad = sorted(bad + too_many, key=lambda row: row.line)
-        return _Parsed(table, numbers, bad, lines.count)
+        return _Parsed(table, numbers, bad, lines.count, blank)
 
     def _read(self, block: pa.Buffer) -> tuple[pa.RecordBatch, list[_Odd]]:
         """Let Arrow read the cells; rows with too many or too few come apart."""

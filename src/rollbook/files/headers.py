@@ -1,10 +1,12 @@
-"""The names of columns: whether a file has them, and which column holds the phones."""
+"""The names of columns: whether a file has them, on which row, and what they say."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _SPECIFIC = frozenset(
@@ -74,7 +76,8 @@ _NUMBER = re.compile(
 """A word that says number, of whatever."""
 
 _LESS = re.compile(
-    r"home|work|office|business|landline|fixed|рабоч\w*|робоч\w*|домашн\w*|fijo|fixe|festnetz\w*|fisso|2"
+    r"home|work|office|business|landline|fixed|рабоч\w*|робоч\w*|домашн\w*|fijo|fixe|festnetz\w*|fisso|[2-9]|"
+    r"other|second(ary)?|alt(ernat(iv)?e)?|default|billing|shipping|assistants?|emergency|car|parents?|spouse|company"
 )
 _MORE = re.compile(
     r"mobiles?|mob|cell|cells|cellular|gsm|msisdn|sms|whats?app|viber|мобильн\w*|мобільн\w*|моб|сотов\w*|mobil\w*|"
@@ -83,10 +86,31 @@ _MORE = re.compile(
 _OTHER = re.compile(
     r"types?|kind|operators?|carriers?|network|provider|country|countrycode|code|prefix|region|city|verified|valid|"
     r"status|state|model|brand|dates?|time|at|count|label|name|id|ext|extension|fax|confirmed|optin|optout|consent|"
-    r"order|invoice|street|house|account|card|тип|оператор\w*|код|страна|країна|статус|дата|заказ\w*|замовлен\w*|"
+    r"order|invoice|street|house|account|card|pager|accepts?|marketing|opt|agree\w*|allow\w*|permissions?|newsletter|"
+    r"subscri\w*|unsubscri\w*|stopped|contracts?|policy|plan|tariff?|imei|iccid|sim|text|body|message|sent|delivered|"
+    r"vertrag\w*|anbieter|einwilligung|zustimmung|kunden\w*|rechnung\w*|согласие|подписк\w*|згода|підписк\w*|тип|оператор\w*|код|страна|країна|статус|дата|заказ\w*|замовлен\w*|"
     r"договор\w*|договір|карты|факс|дома|имя|typ|art|marke|modelo|pais|codigo|operador|telefonnr_typ|orden|pedido"
 )
 """A word that makes a header speak of something else: the type of a phone, the number of an order."""
+
+_STEMS = (
+    "telefon",
+    "telefoon",
+    "mobil",
+    "mobiel",
+    "handy",
+    "celular",
+    "komork",
+    "телефон",
+    "мобильн",
+    "мобільн",
+)
+_OTHER_COMPOUNDS = (
+    "vertrag", "typ", "art", "anbieter", "netz", "tarif", "marke", "modell", "kosten", "rechnung", "kunde",
+    "datum", "zeit", "status", "provider", "operator", "konto", "versicher", "herstell", "besitzer", "abo",
+    "contract", "kod", "code", "imei", "sim", "sperr", "bonus", "itat", "preis",
+)  # fmt: skip
+"""What a word that begins as a phone speaks of instead: a Handyvertrag is a contract."""
 
 _NAMES = re.compile(
     r"names?|firstname|lastname|fullname|surname|e?mails?|city|country|address|birthdays?|birth|gender|company|"
@@ -108,38 +132,32 @@ _SCIENTIFIC = re.compile(r"\d[.,]\d+E\+1[0-4]", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-zа-я])(?=[A-ZА-Я])")
 
 
-class _Content(NamedTuple):
-    """What the cells of a column look like."""
+HEADER_ROWS = 20
+"""Rows among which the header is looked for: titles may stand above it."""
 
-    share: float
-    digits: float
+_VANITY = re.compile(r"\(?\+?1?[-. (]{0,3}8[02-8]{2}[-. )]{1,2}[A-Za-z0-9-]{7,9}")
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s]{2,24}")
+_WHEN = re.compile(
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d\d(?::\d\d(?:\.\d{1,9})?)?"
+)
+_BARE_NUMBER_MIN = 5
+"""Digits of a cell with nothing else in it that no column is called: years have four."""
 
 
-def guess_phone_column(columns: Sequence[str], sample: Sequence[Sequence[str | None]]) -> str | None:
-    """The column that holds the phones.
+class _Head(NamedTuple):
+    """A row that may name the columns.
 
     Args:
-        columns: the names of all, as a `Table` has them.
-        sample: rows from the top, a cell for each column.
-
-    Returns:
-        The column whose name says phone, the most specific one where several do (`mobile` before `phone`,
-        `phone` before `work phone` and `number`). Where none does or two are alike: the one of which most
-        cells look like phones (`looks_like_phone`), if that is at least half of them. A single column without
-        a name is taken as it is. `None` when nothing looks like a phone.
+        place: among the rows.
+        cells: how many of it are filled.
+        known: how many have a word that is known from headers.
+        says_phone: whether one of them says phone.
     """
-    if list(columns) == ["column 1"]:
-        return columns[0]
-    scores = [_score(column) for column in columns]
-    best = max(scores, default=0)
-    named = [place for place, score in enumerate(scores) if score == best] if best else []
-    if len(named) == 1:
-        return columns[named[0]]
-    contents = {place: _content([row[place] for row in sample]) for place in named or range(len(columns))}
-    chosen = max(contents, key=lambda place: (*contents[place], -place), default=None)
-    if chosen is not None and contents[chosen].share >= 0.5:
-        return columns[chosen]
-    return columns[named[0]] if named else None
+
+    place: int
+    cells: int
+    known: int
+    says_phone: bool
 
 
 def looks_like_phone(text: str) -> bool:
@@ -155,21 +173,62 @@ def looks_like_phone(text: str) -> bool:
     return _DIGITS_MIN <= sum(char.isdigit() for char in text) <= _DIGITS_MAX
 
 
-def has_header(rows: Sequence[Sequence[str | None]]) -> bool:
-    """Whether the first of some rows names the columns.
+def is_data(cell: str) -> bool:
+    """Whether a cell cannot be the name of a column: it may be a phone in whatever spelling, or it is an
+    address of email."""
+    digits = sum(char.isdigit() for char in cell)
+    if digits >= _DIGITS_MIN or looks_like_phone(cell) or _VANITY.fullmatch(cell) or _EMAIL.fullmatch(cell):
+        return True
+    return digits >= _BARE_NUMBER_MIN and _WRITTEN.fullmatch(cell) is not None
 
-    It does not when a cell of it looks like a phone or there is nothing but numbers in it; else it does when
-    it holds words that are known from headers, and also when nothing speaks against it: a file of contacts
+
+def header_place(rows: Sequence[Sequence[str | None]]) -> int | None:
+    """Which of the first rows names the columns; `None` if none does.
+
+    A row is never it when a cell of it may be a phone or has seven digits (`is_data`), nor any row below such
+    a one, other than a title: less is filled of a title than of the rows. Among the others it is the first
+    one, unless that is a title and a later one has words that are known from headers. A file of contacts
     whose first row has no phone starts with names.
     """
-    if not rows:
+    filled = [[cell.strip() for cell in row if cell and cell.strip()] for row in rows]
+    counts = Counter(len(cells) for cells in filled if cells)
+    usual = max(counts, key=lambda width: (counts[width], width), default=0)
+    best: _Head | None = None
+    for place, cells in _first_filled(filled):
+        if any(map(is_data, cells)):
+            if _is_title(cells, usual):
+                continue
+            break
+        known = sum(map(_is_known, cells))
+        head = _Head(place, len(cells), known, any(score_of(cell) >= 2 for cell in cells))
+        if best is None or _is_better(head, best, usual):
+            best = head
+    if best is None or not any(char.isalpha() for cell in filled[best.place] for char in cell):
+        return None
+    return best.place
+
+
+def _first_filled(rows: Sequence[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    found = ((place, cells) for place, cells in enumerate(rows) if cells)
+    return itertools.islice(found, HEADER_ROWS)
+
+
+def _is_title(cells: Sequence[str], usual: int) -> bool:
+    """Whether a row with digits stands above the table: `Exported on 2026-01-31 10:00`, `Hotline: +44...`."""
+    if len(cells) >= usual:
         return False
-    first = [cell.strip() for cell in rows[0] if cell and cell.strip()]
-    if not first or any(looks_like_phone(cell) for cell in first):
-        return False
-    if any(_is_known(cell) for cell in first):
+    if len(cells) == 1 and sum(char.isalpha() for char in cells[0]) >= 4:
         return True
-    return any(any(char.isalpha() for char in cell) for cell in first)
+    return not any(is_data(_WHEN.sub("", cell).strip()) for cell in cells)
+
+
+def _is_better(head: _Head, best: _Head, usual: int) -> bool:
+    """Whether the best so far is a title and the row below it is the header."""
+    if best.cells == 1 and head.cells > 1 and usual > 1:
+        return head.known > 0 or not best.says_phone
+    if head.known <= best.known:
+        return False
+    return (head.says_phone and not best.says_phone) or (head.known > 1 and head.cells > best.cells)
 
 
 def unique_names(cells: Sequence[str | None], width: int) -> list[str]:
@@ -192,11 +251,11 @@ def unique_names(cells: Sequence[str | None], width: int) -> list[str]:
     return names
 
 
-def _score(header: str) -> float:
+def score_of(header: str) -> float:
     """How much a header says that the column holds phones: 0 for not at all."""
-    words = _words(header)
+    words = words_of(header)
     joined = "".join(words)
-    if any(_OTHER.fullmatch(word) for word in words):
+    if any(map(_is_other, words)):
         return 0
     if joined in _SPECIFIC:
         return 4
@@ -209,12 +268,24 @@ def _score(header: str) -> float:
     return 0
 
 
+def says_other(header: str) -> bool:
+    """Whether a header speaks of something that is no phone: an order, a consent, a date."""
+    return any(map(_is_other, words_of(header)))
+
+
+def _is_other(word: str) -> bool:
+    if _OTHER.fullmatch(word):
+        return True
+    stem = next((stem for stem in _STEMS if word.startswith(stem)), None)
+    return stem is not None and any(part in word[len(stem) :] for part in _OTHER_COMPOUNDS)
+
+
 def _is_known(header: str) -> bool:
-    words = _words(header)
+    words = words_of(header)
     return any(rule.fullmatch(word) for word in words for rule in (_PHONE, _NUMBER, _NAMES, _OTHER))
 
 
-def _words(header: str) -> list[str]:
+def words_of(header: str) -> list[str]:
     """The words of a header, without case and accents: `PhoneNumber` and `phone_number` are phone, number."""
     text = unicodedata.normalize("NFKC", _CAMEL.sub(" ", header[:200])).casefold()
     plain = "".join(
@@ -224,12 +295,3 @@ def _words(header: str) -> list[str]:
         if not unicodedata.combining(char) or char == "\u0306"
     )
     return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain).replace("'", ""))
-
-
-def _content(cells: Sequence[str | None]) -> _Content:
-    filled = [cell for cell in cells if cell and cell.strip()]
-    phones = [cell for cell in filled if looks_like_phone(cell)]
-    if not phones:
-        return _Content(0, 0)
-    digits = sum(sum(char.isdigit() for char in cell) for cell in phones) / len(phones)
-    return _Content(round(len(phones) / len(filled), 1), digits)

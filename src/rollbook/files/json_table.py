@@ -90,8 +90,8 @@ class JsonTable(Table):
         """Python's name of the encoding, as far as it is known."""
         return self._text.encoding
 
-    def batches(self) -> Iterator[Batch]:
-        """See `Table.batches`."""
+    def _batches(self) -> Iterator[Batch]:
+        """See `Table._batches`."""
         self._source = Source(self._path, self._options)
         self._text = Text(self._source, self._options)
         schema = self._simple_schema()

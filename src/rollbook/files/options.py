@@ -67,6 +67,13 @@ READING = (
     ),
     Option("header", "Whether its first row names the columns, where that should not be detected.", "either"),
     Option(
+        "skip_rows",
+        "Lines on top that are no part of the table: titles, notes.",
+        "number",
+        takes="a whole number of lines",
+        default=0,
+    ),
+    Option(
         "sheet",
         "Sheet of a workbook that has several.",
         takes="the name of a sheet",

@@ -48,8 +48,8 @@ class ParquetTable(Table):
             self.close()
             raise
 
-    def batches(self) -> Iterator[Batch]:
-        """See `Table.batches`."""
+    def _batches(self) -> Iterator[Batch]:
+        """See `Table._batches`."""
         done = 0
         for cells in self._read(self._batch_rows):
             lines = np.arange(done + 1, done + 1 + cells.num_rows)

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 _LF, _CR, _QUOTE = 10, 13, 34
 
+HELD_BYTES_MAX = 1 << 16
+"""Of a row at the end of a block that may have to wait for the next one."""
+
 
 class Rows(NamedTuple):
     """The whole rows at the beginning of some text.
@@ -30,6 +33,7 @@ class Rows(NamedTuple):
         starts: of the good rows, where they had to be found one by one; else `None`, and all are good.
         ends: of the good rows, behind their line ends.
         bad: first and last byte of rows in which text follows a closing mark.
+        blank: lines among them that have nothing, where the rows had to be found one by one.
         open_quote: where a mark opens a cell that does not end in this text.
     """
 
@@ -38,6 +42,7 @@ class Rows(NamedTuple):
     starts: NDArray[np.int64] | None = None
     ends: NDArray[np.int64] | None = None
     bad: tuple[tuple[int, int], ...] = ()
+    blank: int = 0
     open_quote: int | None = None
 
 
@@ -63,6 +68,14 @@ class Lexer:
         at_end, within = rb"\r?\Z", rb"(?!)"
         self._clear = {last: re.compile(row % (clear, mark, clear, e)) for last, e in _both(within, at_end)}
         self._any = {last: re.compile(row % (any_, mark, any_, e)) for last, e in _both(within, at_end)}
+        boundary = rb"(\A|[%b\r\n])" % re.escape(delimiter.encode())
+        spaces = rb"[ ]++" if delimiter == "\t" else rb"[ \t]++"
+        if delimiter == " ":
+            spaces = rb"(?!)"
+        self._spaced = re.compile(
+            rb'%b(?:%b)?+("[^"]*+(?:""[^"]*+)*+")(?=[ ]*+(?:[%b\r\n]|\Z))' % (boundary, spaces, mark)
+        )
+        self._spaced_open = re.compile(boundary + spaces + rb'"[^"]*+(?:""[^"]*+)*+(?:"[ ]*+)?+\Z')
         self._cells = re.compile(rb"(%b)(?:%b|\Z)" % (any_, mark))
         before = np.zeros(256, bool)
         before[[ord(delimiter), _LF, _CR]] = True
@@ -93,6 +106,29 @@ class Lexer:
             return self._regular(text, quotes, last=last)
         return self._one_by_one(text, last=last)
 
+    def tidied(self, text: bytes) -> bytes:
+        """The text without the space between a delimiter and a quotation mark: `phone, "Ash, Ann"` has two
+        cells, as people mean it."""
+        if b' "' not in text and b'\t"' not in text:
+            return text
+        return self._spaced.sub(rb"\1\2", text)
+
+    def held(self, text: bytes) -> int:
+        """Where the row begins at the end of a text in which a mark behind a space opens a cell that may not
+        end there; the length of the text for none."""
+        end = len(text)
+        while end:
+            tail = text[max(0, end - HELD_BYTES_MAX) : end]
+            if b' "' not in tail and b'\t"' not in tail:
+                break
+            found = self._spaced_open.search(tail)
+            if found is None:
+                break
+            place = end - len(tail) + found.end(1)
+            # The line may begin within an earlier cell that would be open then.
+            end = max(text.rfind(b"\n", 0, place), text.rfind(b"\r", 0, place)) + 1
+        return end
+
     def cells(self, row: bytes) -> list[str]:
         """The cells of one row.
 
@@ -112,11 +148,12 @@ class Lexer:
             place = match.end()
         return cells
 
-    def each(self, text: bytes, *, last: bool) -> Iterator[tuple[bytes, int, bool]]:
+    def each(self, text: bytes, *, last: bool) -> Iterator[tuple[bytes, int, int, bool]]:
         """The rows of a text that begins with a row, one by one.
 
         Yields:
-            Each row that is not blank, without its line end; where the next one begins; whether it is clear.
+            Each row that is not blank, without its line end; where it begins; where the next one does;
+            whether it is clear.
         """
         place = 0
         while place < len(text):
@@ -126,9 +163,9 @@ class Lexer:
             if match is None:
                 return
             row = match[0].rstrip(b"\r\n")
-            place = match.end()
+            begin, place = place, match.end()
             if row:
-                yield row, place, is_clear
+                yield row, begin, place, is_clear
 
     def _regular(self, text: bytes, quotes: NDArray[np.int64], *, last: bool) -> Rows:
         """Every mark is where it belongs: those in even places open, those in odd ones close."""
@@ -153,12 +190,14 @@ class Lexer:
         starts: list[int] = []
         ends: list[int] = []
         bad: list[tuple[int, int]] = []
-        place, size = 0, len(text)
+        place, size, blank = 0, len(text), 0
         while place < size:
             match = clear(text, place)
             if match is not None:
                 # A blank line is no row.
-                if text[place] not in b"\r\n":
+                if text[place] in b"\r\n":
+                    blank += 1
+                else:
                     starts.append(place)
                     ends.append(match.end())
             elif (match := any_(text, place)) is not None:
@@ -168,7 +207,13 @@ class Lexer:
             place = match.end()
         opened = self._open_quote(text, place) if place < size else None
         return Rows(
-            place, _NONE, np.array(starts, np.int64), np.array(ends, np.int64), tuple(bad), open_quote=opened
+            place,
+            _NONE,
+            np.array(starts, np.int64),
+            np.array(ends, np.int64),
+            tuple(bad),
+            blank,
+            open_quote=opened,
         )
 
     def _open_quote(self, text: bytes, place: int) -> int | None:
@@ -196,8 +241,9 @@ class Lines:
         if end and self._codes[-1] not in (_LF, _CR):
             self.count += 1
 
-    def starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where each row begins that is not blank, and the number of its line in the block, from 0."""
+    def starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """Where each row begins that is not blank, the number of its line in the block, from 0, and how many
+        lines are blank."""
         ends = self.ends()
         rows = ends
         if len(self._quotes):
@@ -205,8 +251,9 @@ class Lines:
         starts = np.concatenate([np.zeros(1, np.int64), rows[:-1] + 1])
         first = self._codes[starts]
         filled = (first != _LF) & (first != _CR)
+        blank = len(starts) - int(np.count_nonzero(filled))
         starts = starts[filled]
-        return starts, np.searchsorted(ends, starts)
+        return starts, np.searchsorted(ends, starts), blank
 
     def of(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         """The number of the line in the block, from 0, that is at each place."""

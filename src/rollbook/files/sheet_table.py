@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rollbook.errors import BadFile
 from rollbook.files import SAMPLE_ROWS, Batch, ReadOptions, Table, sheet_size
 from rollbook.files.cells import iso
-from rollbook.files.headers import has_header, unique_names
+from rollbook.files.headers import header_place, unique_names
 from rollbook.files.source import size_of
 from rollbook.options import said as option
 
@@ -41,13 +41,24 @@ class SheetTable(Table):
             raise BadFile(f"The spreadsheet cannot be read: {_brief(error)}.") from None
         self.sheet, cells = _chosen(book, options.sheet)
         cells, rows = _filled(cells)
-        top = [list(row.values()) for row in cells.slice(0, SAMPLE_ROWS + 1).to_pylist()]
-        self.header = has_header(top) if options.header is None else options.header and bool(top)
-        names = unique_names(top[0] if self.header else [], cells.num_columns)
+        if options.skip_rows:
+            begin = int(np.searchsorted(rows, options.skip_rows, "right"))
+            rows, cells = rows[begin:], cells.slice(begin)
+            if not cells.num_rows:
+                raise BadFile(
+                    f"The sheet has nothing below the {options.skip_rows:,} rows that are to be skipped."
+                )
+        top = [list(row.values()) for row in cells.slice(0, SAMPLE_ROWS).to_pylist()]
+        place = header_place(top) if options.header is not False else None
+        if options.header and place is None and top:
+            place = 0
+        self.header = place is not None
+        names = unique_names(top[place] if place is not None else [], cells.num_columns)
         cells = cells.rename_columns(names)
-        if self.header:
-            named = top[0]
-            rows, cells = rows[1:], cells.slice(1)
+        if place is not None:
+            named = top[place]
+            self.header_line = int(rows[place])
+            rows, cells = rows[place + 1 :], cells.slice(place + 1)
             # A column of which the header says nothing and no row has anything is only formatted.
             kept = [
                 place
@@ -59,13 +70,18 @@ class SheetTable(Table):
         self.sample = [list(row.values()) for row in cells.slice(0, SAMPLE_ROWS).to_pylist()]
         self._cells, self._rows = cells, rows
 
-    def batches(self) -> Iterator[Batch]:
-        """See `Table.batches`."""
+    def _batches(self) -> Iterator[Batch]:
+        """See `Table._batches`."""
         count = self._cells.num_rows
+        before = int(self._rows[0]) - 1 if count else 0
         for begin in range(0, count, self._batch_rows):
             done = min(count, begin + self._batch_rows)
             cells = self._cells.slice(begin, self._batch_rows)
-            yield Batch(cells, self._rows[begin:done], [], self.size_bytes * done // count)
+            rows = self._rows[begin:done]
+            # Rows of the sheet between those that have something.
+            blank = int(rows[-1]) - before - len(rows)
+            before = int(rows[-1])
+            yield Batch(cells, rows, [], self.size_bytes * done // count, blank)
 
     def close(self) -> None:
         """Let go of the sheet."""

@@ -69,8 +69,8 @@ class VcardTable(Table):
         """Python's name of the encoding, as far as it is known."""
         return self._text.encoding
 
-    def batches(self) -> Iterator[Batch]:
-        """See `Table.batches`."""
+    def _batches(self) -> Iterator[Batch]:
+        """See `Table._batches`."""
         good: list[_Row] = []
         bad: list[BadRow] = []
 

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rollbook.errors import BadFile
 from rollbook.fields import NAME_LENGTH_MAX, Field, clean_name
+from rollbook.files import phone_columns
+from rollbook.files.headers import words_of
+from rollbook.files.phone_columns import Reads
 from rollbook.options import said as option
 
 PHONE = "phone"
 """What the column of phones is mapped to."""
+
+
+_OPT_OUT = re.compile(
+    r"stop|stops|stopped|opt|optout|optedout|optin|optedin|unsubscribed?|unsubscription|subscribed?|subscription|"
+    r"channels?|suppress(ed|ion)?|blacklist(ed)?|blocklist(ed)?|block(ed)?|dnc|dnd|dns|consent(s|ed)?|"
+    r"abgemeldet|abmeldung|einwilligung|werbesperre|gesperrt|widerruf|baja|desabonne|consentement|consentimiento|"
+    r"отпис\w*|стоп\w*|соглас\w*|подписк\w*|відпис\w*|згод\w*|підписк\w*|wypisan\w*|zgod\w*"
+)
+"""A word of a header that may say who does not want messages."""
+
+_OPT_OUT_PHRASES = re.compile(
+    r"do not|don t|dont|not contact|no sms|no messages?|accepts|marketing|keine werbung"
+)
+
+WARNED_MAX = 20
+"""Columns that are warned of, one by one."""
 
 
 class Columns(NamedTuple):
@@ -23,34 +42,47 @@ class Columns(NamedTuple):
         fields: for other columns the field of contacts that they fill.
         new: for columns without a field, in a file whose fields are to be created, the field's name.
         ignored: the rest.
+        others: that are as full of phones as the one that was guessed, and are not taken for it.
     """
 
     phone: str
     fields: Mapping[str, Field]
     new: Mapping[str, str]
     ignored: Sequence[str]
+    others: Sequence[str]
 
     def described(self) -> dict[str, str]:
         """For each column `phone`, the name of its field, or "" for none."""
         named = {column: field.name for column, field in self.fields.items()}
         return {self.phone: PHONE, **named, **self.new, **dict.fromkeys(self.ignored, "")}
 
+    def warnings(self) -> list[str]:
+        """Sentences on columns that are left out, but may say who does not want messages."""
+        marks = [column for column in self.ignored if _may_be_opt_outs(column)]
+        return [
+            f"The column {column!r} was left out. If it says who does not want messages, put these phones on "
+            f"the stop list: import them with {option('stop')}."
+            for column in marks[:WARNED_MAX]
+        ]
+
 
 def choose(
     columns: Sequence[str],
+    sample: Sequence[Sequence[str | None]],
     known: Sequence[Field],
     mapped: Mapping[str, str],
     *,
-    guess_phone: Callable[[], str | None],
+    reads: Reads,
     create_fields: bool,
 ) -> Columns:
     """Decide what the columns of a file mean.
 
     Args:
         columns: the file's, by their headers.
+        sample: rows from its top.
         known: the account's fields.
         mapped: what was said: for a column `phone`, a field's name, or "" for nothing.
-        guess_phone: which column looks like the one of phones.
+        reads: tells valid phones.
         create_fields: make fields for columns that have none.
 
     Raises:
@@ -58,9 +90,12 @@ def choose(
     """
     said = {_column(columns, column): meaning.strip() for column, meaning in mapped.items()}
     phone = next((column for column, meaning in said.items() if meaning.casefold() == PHONE), None)
+    others: Sequence[str] = ()
     if phone is None:
-        phone = guess_phone()
-    if phone is None or said.get(phone, PHONE).casefold() != PHONE:
+        places = [place for place, column in enumerate(columns) if column not in said]
+        rows = [[row[place] for place in places] for row in sample]
+        phone, others, _ = phone_columns([columns[place] for place in places], rows, reads)
+    if phone is None:
         raise BadFile(
             f"No column looks like phone numbers; the file has {_listed(columns)}. Say which one it is: "
             f"{option('map', 'COLUMN=phone')}."
@@ -90,7 +125,12 @@ def choose(
         raise BadFile(
             f"Several columns are for the field {min(twice)!r}: leave one out, {option('map', 'COLUMN=')}."
         )
-    return Columns(phone, fields, new, ignored)
+    return Columns(phone, fields, new, ignored, [column for column in others if column in ignored])
+
+
+def _may_be_opt_outs(column: str) -> bool:
+    words = words_of(column)
+    return any(map(_OPT_OUT.fullmatch, words)) or _OPT_OUT_PHRASES.search(" ".join(words)) is not None
 
 
 def _column(columns: Sequence[str], wanted: str) -> str:

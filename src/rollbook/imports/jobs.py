@@ -44,11 +44,15 @@ class Report(msgspec.Struct):
         stopped_on: of these, how many on each channel.
         stops_added: phones that this import stopped on a channel more.
         list_created: the list was made for this import.
+        blank: rows of the file with nothing in them, which are no rows.
         columns: what each column of the file was taken for: `phone`, a field's name, or "".
+        other_phone_columns: that are full of phones too, and were left out.
+        warnings: sentences on what was left out and may matter. Options in them: `options.said`.
         field_ids: the fields that it fills, in the order of their columns; 0 for one that a dry run would
             make.
         fields_created: their names.
         file: how the file was read: format, encoding, delimiter, compression, sheet.
+        header: of the file: `line 3`, or `none`; "" for formats that have none.
         seconds: what each phase took.
         undone: what undo took back and what it left.
     """
@@ -66,10 +70,14 @@ class Report(msgspec.Struct):
     stopped_on: dict[str, int] = {}
     stops_added: int = 0
     list_created: bool = False
+    blank: int = 0
     columns: dict[str, str] = {}
+    other_phone_columns: list[str] = []
+    warnings: list[str] = []
     field_ids: list[int] = []
     fields_created: list[str] = []
     file: dict[str, str] = {}
+    header: str = ""
     seconds: dict[str, float] = {}
     undone: dict[str, int] = {}
 

@@ -35,6 +35,7 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
             done: no contact is created.
         dry_run: only say what would happen.
         format, encoding, delimiter, header, sheet: of the file, where they should not be detected.
+        skip_rows: lines on top of it that are no part of the table.
     """
 
     list: str | int | None = None
@@ -50,6 +51,7 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     delimiter: str | None = None
     header: bool | None = None
     sheet: str | None = None
+    skip_rows: int = 0
 
     @property
     def into_book(self) -> bool:

@@ -57,13 +57,15 @@ class Totals(NamedTuple):
     """What a file held.
 
     Args:
-        rows: all of them.
+        rows: all of them, but for blank ones.
+        blank: rows with nothing in them.
         rejected: rows left out, by reason.
         duplicates: rows whose phone a later row has.
         staged: rows that are left.
     """
 
     rows: int
+    blank: int
     rejected: Mapping[str, int]
     duplicates: int
     staged: int
@@ -98,18 +100,19 @@ def build(
     phones: list[NDArray[np.int64]] = []
     lines: list[NDArray[np.int64]] = []
     rejected: Counter[str] = Counter()
-    rows = 0
+    rows = blank = 0
     with Rejects(folder, table.columns) as left_out, _Values(folder, filled) as values:
         for batch, found in _classified(table.batches(), phone_column, region):
             good, values_of_good = _checked(batch, found, filled, left_out, rejected, only_valid=only_valid)
             rows += batch.cells.num_rows + len(batch.bad)
+            blank += batch.blank
             phones.append(good.phones)
             lines.append(batch.lines[good.places])
             values.add(values_of_good)
             progress(batch.bytes_done, rows)
     staged, good_rows = _sort(phones, lines, folder, keep_rows=bool(filled))
     _sync(folder)
-    return Totals(rows, dict(rejected), good_rows - staged, staged)
+    return Totals(rows, blank, dict(rejected), good_rows - staged, staged)
 
 
 class _Good(NamedTuple):
@@ -182,6 +185,12 @@ def _checked(
     places = np.flatnonzero(ok)
     chosen = pa.array(places)
     return _Good(found.phone[places], places), [values.take(chosen) for values in kept]
+
+
+def valid(texts: Sequence[str], region: str | None) -> list[bool]:
+    """Which of some texts are valid phones."""
+    found: list[bool] = column.classify(pa.array(texts, pa.string()), region).valid.tolist()
+    return found
 
 
 def canonical(type_: Type, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:

@@ -23,7 +23,7 @@ from rollbook import accounts, fields, lists
 from rollbook.db import Database, Transaction
 from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailable
 from rollbook.fields import Field, NewField
-from rollbook.files import guess_phone_column, open_table
+from rollbook.files import Table, open_table
 from rollbook.files.options import reading
 from rollbook.imports import columns, jobs, journal, merge, prune, rejects, stage, undo
 from rollbook.imports.jobs import Job, Report
@@ -190,9 +190,10 @@ class Worker:
             known = self._database.read(fields.all, job.account_id)
             chosen = columns.choose(
                 table.columns,
+                table.sample,
                 known,
                 spec.columns,
-                guess_phone=lambda: guess_phone_column(table.columns, table.sample),
+                reads=lambda texts: stage.valid(texts, spec.region),
                 create_fields=spec.create_fields,
             )
             filled = [Filled(name, field.name, field.type) for name, field in chosen.fields.items()]
@@ -209,14 +210,8 @@ class Worker:
                 only_valid=spec.phone_check == "valid",
                 progress=self._reading_progress(job),
             )
-            about = {
-                "format": table.format,
-                "encoding": table.encoding,
-                "delimiter": table.delimiter,
-                "compression": table.compression,
-                "sheet": table.sheet,
-            }
-        if not totals.rows:
+            about, header = _about(table), _header(table)
+        if not totals.rows and (spec.mode == "replace" or not spec.stop):
             raise BadFile(
                 f"{job.source} has a header but no rows." if table.columns else f"{job.source} is empty."
             )
@@ -229,8 +224,12 @@ class Worker:
             job.report,
             rejected=dict(totals.rejected),
             duplicates=totals.duplicates,
+            blank=totals.blank,
             columns=chosen.described(),
-            file={name: value for name, value in about.items() if value},
+            other_phone_columns=list(chosen.others),
+            warnings=chosen.warnings(),
+            file=about,
+            header=header,
             seconds={"reading": round(time.perf_counter() - started, 3)},
         )
         return self._database.write(
@@ -367,6 +366,24 @@ class _Took:
                 self.seconds = time.perf_counter() - started
 
         return timed
+
+
+def _about(table: Table) -> dict[str, str]:
+    """How a file was read."""
+    about = {
+        "format": table.format,
+        "encoding": table.encoding,
+        "delimiter": table.delimiter,
+        "compression": table.compression,
+        "sheet": table.sheet,
+    }
+    return {name: value for name, value in about.items() if value}
+
+
+def _header(table: Table) -> str:
+    if table.header_line is not None:
+        return f"line {table.header_line}"
+    return "none" if table.format in ("csv", "xlsx") else ""
 
 
 def _staged(

@@ -1,0 +1,157 @@
+"""Which columns of a file hold phones: their names propose, their cells decide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from rollbook.files.headers import looks_like_phone, says_other, score_of, words_of
+
+Reads = Callable[[Sequence[str]], Sequence[bool]]
+"""Tells which of some texts are valid phones."""
+
+FULL = 0.5
+"""Share of phones among the filled cells of a column that is full of them."""
+
+SOME = 0.2
+"""Share that is enough where the name says phone: many people have none."""
+
+_MARKS = frozenset(
+    (
+        "yes", "no", "true", "false", "y", "n", "t", "f", "0", "1", "on", "off", "ja", "nein", "oui", "non",
+        "si", "sí", "да", "нет", "так", "ні", "tak", "nie", "subscribed", "unsubscribed",
+        "opted in", "opted out",
+        "opt-in", "opt-out", "optin", "optout", "active", "inactive", "stop", "stopped", "blocked",
+    )
+)  # fmt: skip
+"""Cells of a column that marks rows and names nobody."""
+
+_NEVER = re.compile(r"fax|telefax|факс|pager|пейджер")
+_NAMELESS = re.compile(r"column \d{1,6}")
+
+
+class PhoneColumns(NamedTuple):
+    """The columns with phones.
+
+    Args:
+        phone: the one that counts; `None` when nothing looks like a phone.
+        others: that are as full of phones, but for faxes and pagers.
+        further: that are phones of the same people, by their names, whether their cells are filled on top or
+            not; for who wants all phones.
+    """
+
+    phone: str | None
+    others: list[str]
+    further: list[str]
+
+
+class _Seen(NamedTuple):
+    """What the cells of a column on top of the file look like.
+
+    Args:
+        filled: how many are.
+        valid: share of valid phones among these.
+        alike: share of cells that look like phones.
+        digits: in these, on average.
+        marks: all of them are yes, no and the like.
+    """
+
+    filled: int
+    valid: float
+    alike: float
+    digits: float
+    marks: bool
+
+
+def phone_columns(
+    columns: Sequence[str], sample: Sequence[Sequence[str | None]], reads: Reads | None = None
+) -> PhoneColumns:
+    """Find the columns that hold phones.
+
+    A column whose cells are phones is chosen before one that is only called so; of several full of phones the
+    one whose name says it best (`mobile` before `phone`, `phone` before `work phone` and `number`), and
+    where no name says it the one with most. Where no cell is a phone the best name decides, but never a
+    column of yes and no. A single column without a name, or without any row, is taken as it is.
+
+    Args:
+        columns: the names of all, as a `Table` has them.
+        sample: rows from the top, a cell for each column.
+        reads: tells valid phones; without it they are told by their looks.
+    """
+    if list(columns) == ["column 1"] or (len(columns) == 1 and not sample):
+        return PhoneColumns(columns[0], [], [])
+    scores = [score_of(column) for column in columns]
+    seen = [_seen([row[place] for row in sample], reads) for place in range(len(columns))]
+
+    def holding(shares: Sequence[float]) -> list[int]:
+        return [
+            place
+            for place, share in enumerate(shares)
+            if share >= FULL or (scores[place] and share >= SOME)
+        ]  # fmt: skip
+
+    by_cells = holding([one.valid for one in seen]) or holding([one.alike for one in seen])
+    by_name = [place for place, score in enumerate(scores) if score and not seen[place].marks]
+    among = by_cells or [place for place in by_name if scores[place] == max(scores[each] for each in by_name)]
+    chosen = max(
+        among, key=lambda place: _rank(columns[place], scores[place], seen[place], place), default=None
+    )
+    if chosen is None:
+        return PhoneColumns(None, [], [])
+    others = [columns[place] for place in by_cells if place != chosen and not _is_never(columns[place])]
+    further = [
+        column
+        for place, column in enumerate(columns)
+        if place != chosen and _is_further(column, scores[place], seen[place], place in by_cells)
+    ]
+    return PhoneColumns(columns[chosen], others, further)
+
+
+def guess_phone_column(
+    columns: Sequence[str], sample: Sequence[Sequence[str | None]], reads: Reads | None = None
+) -> str | None:
+    """The column that counts; see `phone_columns`."""
+    return phone_columns(columns, sample, reads).phone
+
+
+def _rank(column: str, score: float, seen: _Seen, place: int) -> tuple[float, ...]:
+    name = -1 if says_other(column) else score
+    return (
+        name,
+        -len(words_of(column)) if score else 0,
+        seen.valid,
+        seen.alike,
+        seen.filled,
+        seen.digits,
+        -place,
+    )
+
+
+def _is_further(column: str, score: float, seen: _Seen, holds: bool) -> bool:
+    if _NAMELESS.fullmatch(column):
+        return holds
+    if score >= 2:
+        return holds or not seen.filled
+    return holds and score > 0
+
+
+def _is_never(column: str) -> bool:
+    return any(_NEVER.fullmatch(word) for word in words_of(column))
+
+
+def _seen(cells: Sequence[str | None], reads: Reads | None) -> _Seen:
+    filled = [cell.strip() for cell in cells if cell and cell.strip()]
+    if not filled:
+        return _Seen(0, 0, 0, 0, marks=False)
+    alike = [cell for cell in filled if looks_like_phone(cell)]
+    digits = sum(sum(char.isdigit() for char in cell) for cell in alike) / len(alike) if alike else 0
+    able = [cell for cell in filled if sum(char.isdigit() for char in cell) >= 3]
+    valid = sum(map(bool, reads(able))) if reads is not None and able else 0
+    return _Seen(
+        len(filled),
+        valid / len(filled),
+        len(alike) / len(filled),
+        digits,
+        marks=all(cell.casefold() in _MARKS for cell in filled),
+    )

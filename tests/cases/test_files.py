@@ -1,0 +1,212 @@
+"""Files as people have them: small inputs made after public reports of people who import contacts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rollbook import accounts
+from rollbook.db import Database
+from rollbook.imports.jobs import Job
+from tests.conftest import opened
+from tests.imports.desk import Desk
+
+CASES = Path(__file__).parent
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database that the tests share, each with an account of its own: files are read alike on both engines."""
+    with opened(f"sqlite:///{tmp_path_factory.mktemp('cases')}/rollbook.db") as database:
+        database.migrate()
+        yield database
+
+
+@pytest.fixture
+def desk(book: Database, tmp_path: Path) -> Desk:
+    """Where files come in for a new account."""
+    return Desk(book, book.write(accounts.create, name=f"account {next(_names)}"), tmp_path)
+
+
+def done(desk: Desk, file: str | bytes, name: str = "contacts.csv", **spec: object) -> Job:
+    """Import a case by its name, or a text, as the command does it."""
+    content = CASES / file if isinstance(file, str) and (CASES / file).is_file() else file
+    return desk.done(content, name, **{"phone_check": "valid", **spec})
+
+
+def phones(desk: Desk) -> list[int]:
+    """Those in the book."""
+    return sorted(desk.book()["contacts"])
+
+
+def us(*numbers: int) -> list[int]:
+    """Fictional phones of San Francisco."""
+    return [14155550000 + number for number in numbers]
+
+
+# The header
+
+
+def test_c04b_a_row_with_a_phone_is_no_header(desk: Desk) -> None:
+    job = done(desk, "c04b_headerless_ext.txt", region="US", list="People")
+    assert phones(desk) == us(120, 121, 122)
+    assert job.report.header == "none"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "tel:+1-415-555-0120",
+        "Ann +14155550120",
+        "+1 415 555 0120 (home)",
+        '"=""4155550120"""',
+        "4155550120 / 4155550121",
+        "1-800-FLOWERS",
+        "call 555-0120",
+        "ann@example.com",
+        "41555",
+    ],
+)
+def test_whatever_may_be_a_phone_is_no_header(desk: Desk, first: str) -> None:
+    job = done(desk, f"{first}\n415-555-0121\n415-555-0122\n", region="US")
+    assert job.report.header == "none"
+    assert job.rows_read == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Customers of May 2024;;\n;;\nName;Phone;City\n", 3),
+        ("Exported on 2024-05-31 10:22:31;;\nName;Phone;City\n", 2),
+        ("Contact list\n\nName;Phone;City\n", 3),
+        ("Hotline: +1 415 555 0100;;\nName;Phone;City\n", 2),
+        ("Exported by;Eve;\nDate;2024-05-31;\n;;\nName;Phone;City\n", 4),
+        ("Person;;Place\nName;Phone;City\n", 2),
+        ("Customers of May;;\nFoo;Bar;Baz\n", 2),
+        ("Name;Phone;City\nMobile;n/a;Home\n", 1),
+        ("Foo;Bar;Baz\n", 1),
+        ('"sep=;"\nCustomers of May;;\nName;Phone;City\n', 3),
+        ("Phone;Phone type;City\nhome;work;mobile\n", 1),
+    ],
+)
+def test_titles_may_stand_above_the_header(desk: Desk, text: str, line: int) -> None:
+    job = done(desk, f"{text}Ann;+14155550101;Oslo\nBob;+14155550102;Rome\n")
+    assert job.report.header == f"line {line}"
+    assert phones(desk) == us(101, 102)
+
+
+def test_c13e_title_rows(desk: Desk) -> None:
+    job = done(desk, "c13e_title_rows.csv", create_fields=True)
+    assert job.report.header == "line 3"
+    assert job.report.columns == {"Name": "Name", "Phone": "phone", "City": "City"}
+    assert (phones(desk), job.report.rejected, job.rows_read) == (us(101, 102), {}, 2)
+
+
+def test_c14b_a_title_of_merged_cells(desk: Desk) -> None:
+    job = done(desk, "c14b_title_merged.xlsx", create_fields=True)
+    assert job.report.header == "line 3"
+    assert job.report.columns == {"Name": "Name", "Phone": "phone", "City": "City"}
+    assert (phones(desk), job.report.rejected) == (us(101, 102, 103), {})
+
+
+def test_rows_on_top_can_be_skipped(desk: Desk) -> None:
+    text = "Our phones: 4155550199\nAnother: 4155550198\nWho,Which\nAnn,+14155550101\n"
+    job = done(desk, text, skip_rows=2)
+    assert (phones(desk), job.report.header) == (us(101), "line 3")
+    job = done(desk, "c14b_title_merged.xlsx", skip_rows=4)
+    assert (phones(desk), job.report.header) == (us(101, 102, 103), "none")
+    job = desk.imported(text, skip_rows=4)
+    assert job.error == "The file has nothing below the 4 lines that are to be skipped."
+
+
+def test_c08d_the_line_that_says_the_delimiter_may_be_quoted(desk: Desk) -> None:
+    job = done(desk, "c08d_sep_quoted.csv")
+    assert (phones(desk), job.report.rejected, job.report.header) == (us(101, 102), {}, "line 2")
+    for top in ("sep=;", "SEP=;", '"sep=;";', "sep=;;"):
+        job = done(desk, f"{top}\r\nName;Phone\r\nEve;+14155550109\r\n")
+        assert (job.report.file["delimiter"], job.report.columns["Phone"]) == (";", "phone")
+
+
+def test_a_file_of_opt_outs_that_has_only_a_header_is_done(desk: Desk) -> None:
+    for text in ("phone\n", "Phone,Reason\n", "whatever\n", "phone\n\n  \n"):
+        job = done(desk, text, stop=("sms",))
+        assert (job.rows_read, job.report.stops_added) == (0, 0)
+    assert desk.imported("phone\n").state == "failed"
+    assert desk.imported("phone\n", stop=("sms",), list="People", mode="replace").state == "failed"
+
+
+# The column of phones
+
+
+def test_c05a_a_column_of_consents_is_not_that_of_phones(desk: Desk) -> None:
+    job = done(desk, "c05a_shop_customers.csv", region="US", list="People")
+    assert phones(desk) == us(181, 182, 183)
+    assert job.report.columns["Phone"] == "phone"
+    assert job.report.other_phone_columns == ["Default Address Phone"]
+    assert [warning for warning in job.report.warnings if "'Accepts SMS Marketing'" in warning]
+
+
+def test_c05b_an_opt_in_is_no_phone(desk: Desk) -> None:
+    job = done(desk, "c05b_sms_optin.csv", region="US")
+    assert (phones(desk), job.report.rejected) == (us(184, 185), {})
+    assert [warning for warning in job.report.warnings if "'SMS Opt-In'" in warning]
+
+
+def test_c05h_a_contract_is_no_phone(desk: Desk) -> None:
+    job = done(desk, "c05h_contract.csv", region="DE")
+    assert phones(desk) == [493023125001, 493023125002]
+    assert job.report.columns["Telefon"] == "phone"
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "phone"),
+    [
+        ("Mobile,Contact", ("8912345", "+1415555{:04}"), "Contact"),
+        ("WhatsApp,Tel", ("yes", "+1415555{:04}"), "Tel"),
+        ("SMS,Viber,Phone", ("1", "0", "+1415555{:04}"), "Phone"),
+        ("Telefonvertragsnummer,Kontakt", ("89123456{:04}", "+1415555{:04}"), "Kontakt"),
+        ("Мобильный оператор,Контакт", ("Киевстар", "+1415555{:04}"), "Контакт"),
+        ("Billing Phone,Phone", ("+1415556{:04}", "+1415555{:04}"), "Phone"),
+        ("Work phone,Mobile", ("+1415556{:04}", "+1415555{:04}"), "Mobile"),
+        ("Fax,Phone", ("+1415556{:04}", "+1415555{:04}"), "Phone"),
+        ("Order,Phone", ("41555512{:04}", ""), "Phone"),
+    ],
+)
+def test_names_propose_and_cells_decide(desk: Desk, head: str, cells: tuple[str, ...], phone: str) -> None:
+    rows = [",".join(cell.format(100 + number) for cell in cells) for number in range(4)]
+    rows.append(",".join([*[""] * (len(cells) - 1), "+14155550150"]))
+    job = done(desk, "\n".join([head, *rows, ""]), region="US")
+    assert job.report.columns[phone] == "phone"
+    assert set(phones(desk)) <= set(us(*range(100, 151)))
+
+
+def test_columns_that_may_be_opt_outs_are_never_left_out_without_a_word(desk: Desk) -> None:
+    names = ["stopped", "channels", "Unsubscribed", "opt_out", "OptOut", "Do not contact", "DNC", "Отписан"]
+    job = done(desk, ",".join(["phone", *names, "Town", "Stock"]) + "\n+14155550101" + "," * 10 + "\n")
+    assert [warning.split("'")[1] for warning in job.report.warnings] == names
+    assert "--stop" not in job.report.warnings[0]  # the edge that shows it spells the option
+
+
+# Rows and cells
+
+
+def test_c09k_blank_rows_are_counted_as_blank(desk: Desk) -> None:
+    job = done(desk, "c09k_blank_rows.csv")
+    assert (phones(desk), job.report.rejected) == (us(101, 102), {})
+    assert (job.rows_read, job.report.blank) == (2, 5)
+
+
+def test_c13i_a_space_before_a_quotation_mark(desk: Desk) -> None:
+    job = done(desk, "c13i_space_quote.csv", create_fields=True)
+    assert (phones(desk), job.report.rejected) == (us(101, 102), {})
+    values = [value[:3] for value in desk.book()["values"]]
+    assert values == [
+        ("city", 14155550101, "Oslo"),
+        ("city", 14155550102, "Rome"),
+        ("name", 14155550101, "Ash, Ann"),
+        ("name", 14155550102, "Bob"),
+    ]
