@@ -114,6 +114,24 @@ def test_every_format_over_http(api: httpx.Client, book: dict[str, int], format:
     ]
 
 
+def test_what_a_spreadsheet_would_run_is_marked_unless_it_is_to_stay(
+    api: httpx.Client, book: dict[str, int]
+) -> None:
+    field = api.post("/api/contacts/fields", json={"name": "Note", "type": "text"}).json()["data"]["id"]
+    made = api.post("/api/contacts", json={"phone": PHONE + 77, "fields": [{"id": field, "value": "=1+1"}]})
+    assert made.status_code == 201
+    notes = {}
+    for query in ("", "safe_for_spreadsheets=true", "safe_for_spreadsheets=false", "bom=true"):
+        answer = api.get(f"/api/contacts/export?columns=Note&{query}")
+        notes[query] = answer.content.splitlines()[-1].decode()
+        assert answer.content.startswith(b"\xef\xbb\xbf") == (query == "bom=true")
+    assert set(notes.values()) == {'"\'=1+1"', '"=1+1"'}
+    assert notes["safe_for_spreadsheets=false"] == '"=1+1"'
+    lines = api.get("/api/contacts/export?columns=Note&format=jsonl").content.splitlines()
+    assert json.loads(lines[-1]) == {"Note": "=1+1"}
+    assert api.get("/api/contacts/export?format=xlsx&bom=true").json()["errors"][0]["field"] == "bom"
+
+
 @pytest.mark.parametrize(("compress", "ending"), [("gzip", "gz"), ("zstd", "zst")])
 def test_a_compressed_file_is_a_file_and_no_encoding(
     api: httpx.Client, book: dict[str, int], compress: str, ending: str

@@ -182,6 +182,18 @@ def test_what_is_read_may_be_said_in_any_case_and_by_name(api: httpx.Client) -> 
     assert ended(api, spaced["id"])["file"]["delimiter"] == " "
 
 
+def test_rejects_are_safe_for_spreadsheets_unless_they_are_for_programs(api: httpx.Client) -> None:
+    job = ended(api, imported(api, f"phone,note\n{PHONE + 1},\nx,=1+1\n")["id"])
+    path = f"/api/imports/{job['id']}/rejects"
+    for query, note in (({}, "'=1+1"), ({"safe_for_spreadsheets": "false"}, "=1+1")):
+        answer = api.get(path, params=query)
+        assert [row["note"] for row in csv.DictReader(answer.text.splitlines())] == [note]
+        assert f"rejects-{job['id']}.csv" in answer.headers["content-disposition"]
+    for query in ({"safe_for_spreadsheets": ""}, {"safe": "1"}):
+        refused = api.get(path, params=query)
+        assert (refused.status_code, [each["field"] for each in refused.json()["errors"]]) == (422, [*query])
+
+
 def test_an_error_names_options_of_http(api: httpx.Client) -> None:
     job = ended(api, imported(api, "name\nAnn\n", filename="people.csv")["id"])
     assert job["error"].endswith("Say which one it is: map=COLUMN=phone.")

@@ -104,8 +104,11 @@ def test_columns_lists_and_formulas_from_the_command_line(url: str, db: Database
     db.write(fields.create, account, NewField("=Last, first", "text"))
     text = told(
         url, "export", "--list", "Few, VIP", "--columns", 'phone,"=Last, first"', "--columns", "City",
-        "--with-lists", "--safe-for-spreadsheets",
+        "--with-lists", "--bom",
     )  # fmt: skip
+    assert text.startswith("\ufeff")
+    assert told(url, "export", "--all", "--columns", '"=Last, first"', "--raw").startswith('"=Last, first"\n')
+    text = text.removeprefix("\ufeff")
     head, first, *_ = csv.reader(io.StringIO(text))
     assert head == ["phone", "'=Last, first", "City", "lists"]
     assert first == [str(PHONE + 1), "", "Kyiv", '["Few, VIP","Everyone"]']
@@ -128,6 +131,8 @@ def test_a_file_that_is_there_is_not_replaced_unless_forced(url: str, account: i
         (["-o", "{folder}"], "it is a folder"),
         (["-o", "{folder}/none/book.csv"], "no such file or directory"),
         (["-o", "/dev/full/book.csv"], "not a directory"),
+        (["-o", "/dev/full"], "no space left on device"),
+        (["-o", "{folder}/" + 300 * "x"], "file name too long"),
     ],
 )
 def test_where_nothing_can_be_written_it_says_so(
@@ -137,6 +142,25 @@ def test_where_nothing_can_be_written_it_says_so(
     error = told(url, "export", "--all", *given, status=1)
     assert error.startswith("Error: ")
     assert error.endswith(f" cannot be written: {reason}.\n")
+
+
+def test_a_pipe_and_a_device_are_written_to_and_stay(url: str, account: int, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        rollbook("export", "--all", "-o", str(pipe), "--database-url", url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert phones(pipe.read_text()) == [1, 2, 3, 4, 5, 6]
+        assert process.communicate(timeout=60) == ("", "")
+    finally:
+        process.kill()
+        process.wait()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("pipe")] == ["pipe"]
+    assert pipe.is_fifo()
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,50 @@ def test_standard_input_a_dry_run_and_the_exit_codes(account: str, tmp_path: Pat
     assert not list((tmp_path / "spool" / "incoming").iterdir())
 
 
+def test_a_file_for_rejects_that_cannot_be_is_refused_before_the_import(account: str, tmp_path: Path) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_text(csv_of(range(1, 3)) + "nonsense\n")
+    (tmp_path / "link.csv").symlink_to(path)
+    wrong = {
+        str(tmp_path): "is a directory",
+        str(tmp_path / "none" / "rejects.csv"): "no such file or directory",
+        str(path / "rejects.csv"): "not a directory",
+        str(tmp_path / ("x" * 300)): "file name too long",
+        str(path): "it is the file that is read",
+        str(tmp_path / "link.csv"): "it is the file that is read",
+    }
+    for rejects, why in wrong.items():
+        done = run("import", str(path), "--rejects", rejects)
+        assert (done.returncode, done.stderr) == (1, f"Error: {rejects} cannot be written: {why}.\n")
+    assert run("imports", "list", "--json").stdout == "[]\n"
+    assert path.read_text().endswith("nonsense\n")
+    done = run("numbers", "check", str(path), "--output", str(tmp_path / "link.csv"))
+    assert done.stderr == f"Error: {tmp_path / 'link.csv'} cannot be written: it is the file that is read.\n"
+    full = run("import", str(path), "--phone-check", "possible", "--rejects", "/dev/full")
+    assert (full.returncode, full.stderr) == (
+        1,
+        "Error: /dev/full cannot be written: no space left on device.\n",
+    )
+
+
+def test_a_file_for_rejects_stays_as_it_was_until_they_come(account: str, tmp_path: Path) -> None:
+    bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
+    bad.write_text("name\nAnn\n")
+    good.write_text(f"phone,note\n{phone(1)},\nx,=1+1\n")
+    rejects, new = tmp_path / "rejects.csv", tmp_path / "new.csv"
+    rejects.write_text("mine, longer than what comes\n" * 20)
+    assert run("import", str(bad), "--rejects", str(rejects)).returncode == 1
+    assert rejects.read_text().startswith("mine")
+    assert run("import", str(bad), "--rejects", str(new)).returncode == 1
+    assert not new.exists()
+    job = imported(good, "--rejects", str(rejects))
+    assert rejects.read_text() == run("imports", "rejects", str(job["id"])).stdout
+    assert "'=1+1" in rejects.read_text()
+    job = imported(good, "--rejects", str(new), "--raw")
+    assert [row["note"] for row in csv.DictReader(new.read_text().splitlines())] == ["=1+1"]
+    assert new.read_text() == run("imports", "rejects", str(job["id"]), "--raw").stdout
+
+
 def test_columns_and_stops_by_flags(account: str, tmp_path: Path) -> None:
     path = tmp_path / "optouts.txt"
     path.write_text(f"a\tb\n{phone(1)}\tx\n{phone(2)}\ty\n")

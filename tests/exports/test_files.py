@@ -117,7 +117,7 @@ def desk(db: Database, alice: Account) -> Desk:
 
 
 def test_a_csv_has_what_the_book_has(desk: Desk, few_rows_a_piece: None) -> None:
-    rows = desk.rows(with_lists=True)
+    rows = desk.rows(with_lists=True, safe_for_spreadsheets=False)
     by_name = {field.name: field.id for field in desk.fields}
     shown = ["First name", 'City, "the"', "=cmd", "id (field)", ":after", "Notes\n2", "Age", "Born"]
     assert list(rows[0]) == ["phone", "id", "created_at", "stopped", "lists", *shown]
@@ -146,7 +146,7 @@ def test_both_engines_write_the_same_bytes(desk: Desk) -> None:
 
 def test_every_format_says_the_same(desk: Desk, few_rows_a_piece: None) -> None:
     columns = ("phone", "id", "created_at", "stopped", "lists", "First name", "Age")
-    expected = desk.rows(columns=columns)
+    expected = desk.rows(columns=columns, safe_for_spreadsheets=False)
     lines = [json.loads(line) for line in desk.export(format="jsonl", columns=columns).splitlines()]
     assert [as_text(row) for row in lines] == expected
     assert all(type(row["phone"]) is int and type(row["id"]) is int for row in lines)
@@ -155,7 +155,8 @@ def test_every_format_says_the_same(desk: Desk, few_rows_a_piece: None) -> None:
         "int64", "int64", "timestamp[ms, tz=UTC]", "string", "list<element: string>", "string", "string",
     ]  # fmt: skip
     assert [as_text(row) for row in table.to_pylist()] == expected
-    sheet = fastexcel.read_excel(desk.export(format="xlsx", columns=columns)).load_sheet(0, dtypes="string")
+    data = desk.export(format="xlsx", columns=columns, safe_for_spreadsheets=False)
+    sheet = fastexcel.read_excel(data).load_sheet(0, dtypes="string")
     rows = sheet.to_arrow().to_pylist()
     assert [row["phone"] for row in rows] == [row["phone"] for row in expected]
     for row, other in zip(rows, expected, strict=True):
@@ -247,10 +248,11 @@ def test_columns_that_there_are_not_are_named(desk: Desk) -> None:
         desk.export(what="stop list", columns=("lists",))
 
 
-def test_texts_that_spreadsheets_would_run_are_as_they_are_unless_asked(desk: Desk) -> None:
+def test_texts_that_spreadsheets_would_run_are_marked_unless_they_are_to_stay(desk: Desk) -> None:
     columns = ("phone", "First name", "Age", "=cmd")
-    plain = desk.rows(columns=columns)
-    safe = desk.rows(columns=columns, safe_for_spreadsheets=True)
+    plain = desk.rows(columns=columns, safe_for_spreadsheets=False)
+    safe = desk.rows(columns=columns)
+    assert safe == desk.rows(columns=columns, safe_for_spreadsheets=True)
     assert ([*plain[0]][3], [*safe[0]][3]) == ("=cmd", "'=cmd")
     for row, before in zip(safe, plain, strict=True):
         text = before["First name"]
@@ -273,12 +275,19 @@ def test_the_stop_list_comes_out_by_phone_and_by_channel(desk: Desk, few_rows_a_
     assert int(viber[0]["id"]) > 0
 
 
+def test_a_csv_for_excel_begins_with_a_byte_order_mark(desk: Desk) -> None:
+    plain = desk.export(what="stop list")
+    assert desk.export(what="stop list", bom=True) == b"\xef\xbb\xbf" + plain
+    assert gzip.decompress(desk.export(what="stop list", bom=True, compress="gzip"))[3:] == plain
+
+
 def test_what_does_not_go_together_is_refused() -> None:
     cases: Sequence[tuple[dict[str, Any], str]] = [
         ({"format": "pdf"}, "The format must be one of csv, jsonl, parquet, xlsx."),
         ({"compress": "rar"}, "The compress must be gzip or zstd."),
         ({"format": "xlsx", "compress": "gzip"}, "A file in xlsx is compressed already."),
         ({"format": "jsonl", "safe_for_spreadsheets": True}, "The safe_for_spreadsheets goes with csv and xlsx only."),
+        ({"format": "xlsx", "bom": True}, "The bom goes with csv only."),
         ({"what": "stop list", "with_lists": True}, "The with_lists goes with contacts only."),
         ({"what": "stop list", "channels": ("telex",)}, "The type must be some of sms, viber, rcs, whatsapp."),
     ]  # fmt: skip

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from rollbook import contacts, fields, lists, members, stop_list
+from rollbook import contacts, exports, fields, lists, members, stop_list
 from rollbook.contacts import NewContact
 from rollbook.errors import Invalid, NotFound
+from rollbook.exports import Export
 from rollbook.fields import NewField
 from rollbook.imports import jobs, work
 from rollbook.imports.spec import ImportSpec
@@ -311,3 +312,36 @@ def test_two_who_work_on_the_same_import_do_it_once(desk: Desk) -> None:
 def test_a_number_without_its_area_code_is_no_phone(desk: Desk) -> None:
     job = desk.done(f"phone\n555-0123\n{phone(1)}\n", region="US")
     assert numbers(job.report) == {"created": 1, "rejected": {"local_only": 1}}
+
+
+def test_what_is_safe_for_spreadsheets_comes_back_as_it_was(desk: Desk) -> None:
+    texts = ["=1+1", "+380 00", "-1", "@x", "''=1", "O'Neill", "plain", "＝a"]
+    desk.db.write(fields.create, desk.account_id, NewField("=Note", "text"))
+    desk.db.write(fields.create, desk.account_id, NewField("Age", "number"))
+    rows = [f'{phone(n)},"{text}",{-n}' for n, text in enumerate(texts, 1)]
+    first = desk.done("\n".join(["phone,'=Note,Age", *rows, ""]))
+    before = desk.book()
+    columns = ("phone", "=Note", "Age")
+    for format in ("csv", "xlsx"):
+        out = io.BytesIO()
+        exports.write(desk.db, desk.account_id, Export(format=format, columns=columns), out)
+        if format == "csv":
+            head, row, *_ = csv.reader(io.StringIO(out.getvalue().decode()))
+            assert (head, row) == (["phone", "'=Note", "Age"], [phone(1)[1:], "'=1+1", "-1"])
+        assert numbers(desk.done(out.getvalue(), f"book.{format}").report) == {"unchanged": len(texts)}
+        desk.undone(first)
+        assert desk.counts()[""].contacts == 0
+        first = desk.done(out.getvalue(), f"book.{format}")
+        assert numbers(first.report) == {"created": len(texts)}
+        assert desk.book() == before
+
+
+def test_rejects_are_safe_for_spreadsheets_and_mean_what_the_rows_did(desk: Desk) -> None:
+    desk.db.write(fields.create, desk.account_id, NewField("=Note", "text"))
+    job = desk.done(f'phone,=Note\n+12,=1+1\n"=cmd","\'-1"\n3,a,=b\n{phone(3)},"\'@c"\n')
+    head, *rows = csv.reader(io.StringIO(desk.rejects(job)))
+    assert head[-3:] == ["phone", "'=Note", "row"]
+    assert [row[-3:] for row in rows] == [["'+12", "'=1+1", ""], ["'=cmd", "'-1", ""], ["", "", "3,a,=b"]]
+    repaired = desk.rejects(job).replace("'+12", phone(1)).replace("'=cmd", phone(2))
+    desk.done(repaired)
+    assert sorted(value for _, _, value, _ in desk.book()["values"]) == ["-1", "=1+1", "@c"]

@@ -17,6 +17,7 @@ from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import Export, person
 from rollbook.exports.columns import named
+from rollbook.files.formulas import SAFE
 from rollbook.options import Option
 
 
@@ -52,11 +53,8 @@ FORM = (
         takes="names of columns",
         read=_columns,
     ),
-    Option(
-        "safe_for_spreadsheets",
-        "Of csv and xlsx: put an apostrophe before texts that a spreadsheet would run as a formula.",
-        "switch",
-    ),
+    SAFE,
+    Option("bom", "Begin a csv with a byte order mark, by which Excel knows that it is UTF-8.", "switch"),
 )
 OF_CONTACTS = (*FORM, Option("with_lists", "The names of each contact's lists go along.", "switch"))
 OPTIONS = (
@@ -236,6 +234,7 @@ def _export(said: Mapping[str, Any], **what: Any) -> Export:
         compress=said["compress"],
         columns=said["columns"] or (),
         with_lists=said.get("with_lists", False),
+        bom=said["bom"],
         safe_for_spreadsheets=said["safe_for_spreadsheets"],
     )
 

@@ -17,6 +17,7 @@ from rollbook.api.uploads import Upload
 from rollbook.api.wire import Call, Raw, Read, Write
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem
+from rollbook.files.formulas import SAFE, raw_csv
 from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, State
 from rollbook.imports.spec import ImportSpec, spec_of
@@ -175,7 +176,7 @@ def rejects(call: Call) -> Read:
         path = call.options.spool.rejects(call.account_id, job.id)
         if path is None:
             raise NotNow(f"There are no rejects of import {job.id} (any more); it is {job.state}.")
-        return File(path, f"rejects-{job.id}.csv")
+        return File(path, f"rejects-{job.id}.csv", raw=call.said[SAFE.name] is False)
 
     return Read(jobs.get, call.id, show=show)
 
@@ -188,14 +189,25 @@ def events(call: Call) -> Read:
 class File(Raw):
     """A CSV from the disk."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, *, raw: bool) -> None:
+        self._path = path
         self._file = path.open("rb")
         self._name = name
+        self._raw = raw
 
     def send(self, resp: Response, read: Any) -> None:
         resp.content_type = "text/csv; charset=utf-8"
         resp.downloadable_as = self._name
-        resp.set_stream(self._pieces(), path_size(self._file.fileno()))
+        if self._raw:
+            self._file.close()
+            resp.stream = self._raw_pieces()
+        else:
+            resp.set_stream(self._pieces(), path_size(self._file.fileno()))
+
+    async def _raw_pieces(self) -> AsyncIterator[bytes]:
+        pieces = raw_csv(self._path)
+        while piece := await asyncio.to_thread(next, pieces, b""):
+            yield piece
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         with self._file:

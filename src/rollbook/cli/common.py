@@ -19,7 +19,7 @@ import msgspec
 from rollbook import accounts, channels, config
 from rollbook.config import Settings
 from rollbook.db import Database, Limits, Observer, open_database
-from rollbook.errors import Invalid, RollbookError
+from rollbook.errors import CannotWrite, Invalid, RollbookError
 from rollbook.options import as_flags
 from rollbook.texts import visible, visible_json
 
@@ -133,6 +133,27 @@ def account_of(database: Database, name: str | None, *, sandbox: bool) -> int:
             )
         found = every[0]
     return found.sandbox_id if sandbox else found.account_id
+
+
+raw_flag = click.option(
+    "--raw",
+    is_flag=True,
+    help="Put no apostrophe before texts that a spreadsheet would run as a formula: for programs.",
+)
+
+
+def must_differ(output: str, source: str) -> None:
+    """See that a file to be written is not the one that is read.
+
+    Raises:
+        CannotWrite: it is.
+    """
+    try:
+        same = source != "-" and os.path.samefile(output, source)
+    except OSError:
+        return  # one of them is not there
+    if same:
+        raise CannotWrite(output, "it is the file that is read")
 
 
 @contextmanager

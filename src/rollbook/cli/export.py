@@ -142,9 +142,13 @@ def audience(
 )
 @click.option("--with-lists", is_flag=True, help="The names of each contact's lists go along.")
 @click.option(
-    "--safe-for-spreadsheets",
-    is_flag=True,
-    help="Put an apostrophe before texts that a spreadsheet would run as a formula.",
+    "--safe-for-spreadsheets/--raw",
+    default=None,
+    help="Put an apostrophe before texts that a spreadsheet would run as a formula, as is usual in csv and "
+    "xlsx; or leave all texts as they are, for programs.",
+)
+@click.option(
+    "--bom", is_flag=True, help="Begin a csv with a byte order mark, by which Excel knows that it is UTF-8."
 )
 @click.option(
     "-o",
@@ -175,7 +179,8 @@ def export(
     compress: str | None,
     columns: Sequence[str],
     with_lists: bool,
-    safe_for_spreadsheets: bool,
+    safe_for_spreadsheets: bool | None,
+    bom: bool,
     output: str,
     force: bool,
     quiet: bool,
@@ -196,7 +201,7 @@ def export(
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
         if person is not None:
-            if any((minus, reachable, stopped, format_, compress, columns, with_lists)):
+            if any((minus, reachable, stopped, format_, compress, columns, with_lists, bom)):
                 raise click.UsageError("--person goes with -o, --force and --json only: it is all, as JSON.")
             data = _person(database, account_id, person)
             with _written(output, force=force) as file:
@@ -215,6 +220,7 @@ def export(
                 columns=named(columns),
                 with_lists=with_lists,
                 safe_for_spreadsheets=safe_for_spreadsheets,
+                bom=bom,
             )
             total = database.read(exports.check, account_id, wanted)
             binary = wanted.compress or wanted.format in ("xlsx", "parquet")
@@ -222,7 +228,7 @@ def export(
                 raise click.UsageError("This is nothing for a terminal: name a file with -o FILE.")
             with _written(output, force=force) as file, _progress(total, quiet=quiet or as_json) as told:
                 rows = exports.write(database, account_id, wanted, file, told)
-    if output != STDOUT:
+    if output != STDOUT and Path(output).is_file():
         size = Path(output).stat().st_size
         summary = Summary(rows, output, size, round(time.monotonic() - started, 3))
         if as_json:
@@ -282,13 +288,17 @@ def _written(output: str, *, force: bool) -> Iterator[BinaryIO]:
         file.flush()
         return
     path = Path(output)
-    if path.is_dir():
-        raise CannotWrite(path, "it is a folder")
-    if path.exists() and not force:
-        raise CannotWrite(path, "it is there already; --force replaces it")
-    part = path.with_name(f"{path.name}.part")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends like Ctrl-C, and tidies up
     try:
+        if path.is_dir():
+            raise CannotWrite(path, "it is a folder")
+        if path.exists() and not path.is_file():  # a device or a pipe, which nothing can take the place of
+            with path.open("wb") as device:
+                yield device
+            return
+        if path.exists() and not force:
+            raise CannotWrite(path, "it is there already; --force replaces it")
+        part = path.with_name(f"{path.name}.part")
         with part.open("ab") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
@@ -25,9 +26,11 @@ from rollbook.cli.common import (
     date,
     flags,
     json_flag,
+    must_differ,
     opened,
     print_json,
     print_table,
+    raw_flag,
     say,
     standard_output,
     usage_errors,
@@ -35,7 +38,8 @@ from rollbook.cli.common import (
 from rollbook.cli.options import option_flags
 from rollbook.config import Settings
 from rollbook.db import Database
-from rollbook.errors import BadFile, NotNow
+from rollbook.errors import BadFile, CannotWrite, NotNow
+from rollbook.files.formulas import raw_csv
 from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, Report
 from rollbook.imports.spec import OPTIONS, spec_of
@@ -52,7 +56,14 @@ REJECTED = 3
 @click.command("import", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path())
 @option_flags(OPTIONS)
-@click.option("--rejects", "rejects_path", type=click.Path(), help="Write the rejected rows to this CSV.")
+@click.option(
+    "--rejects",
+    "rejects_path",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write the rejected rows to this CSV.",
+)
+@raw_flag
 @click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @account_flags
@@ -64,6 +75,7 @@ def import_file(
     account_name: str | None,
     sandbox: bool,
     rejects_path: str | None,
+    raw: bool,
     strict: bool,
     quiet: bool,
     as_json: bool,
@@ -79,7 +91,11 @@ def import_file(
     with usage_errors():
         spec_of(options, list=0 if name is not None else None)  # its list is looked up below
     spool = Spool(config.spool_of(settings))
-    with _stopping() as stopping, database_of(settings) as database:
+    with (
+        _rejects_file(rejects_path, path) as rejects_file,
+        _stopping() as stopping,
+        database_of(settings) as database,
+    ):
         account_id = account_of(database, account_name, sandbox=sandbox)
         meant = database.read(lists.meant_or_new, account_id, name) if name is not None else None
         spec = spec_of(options, list=meant)
@@ -101,13 +117,56 @@ def import_file(
         if path == "-":
             file.unlink()
         job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
-        if rejects_path is not None and (found := spool.rejects(account_id, job.id)):
-            shutil.copyfile(found, rejects_path)
+        if rejects_file is not None and (found := spool.rejects(account_id, job.id)):
+            _fill(rejects_file, str(rejects_path), found, raw=raw)
     _print_job(job, as_json=as_json, rejects_path=rejects_path)
     if job.state != "done":
         sys.exit(1)
     if strict and job.report.rejected:
         sys.exit(REJECTED)
+
+
+@contextmanager
+def _rejects_file(path: str | None, source: str) -> Iterator[BinaryIO | None]:
+    """The file for the rejects, open before anything is imported; what is in it stays until they come.
+
+    Raises:
+        CannotWrite: it cannot be written, or is the file that is imported.
+    """
+    if path is None:
+        yield None
+        return
+    must_differ(path, source)
+    try:
+        is_new = not os.path.lexists(path)
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb")
+    except OSError as error:
+        raise CannotWrite(path, (error.strerror or str(error)).lower()) from error
+    try:
+        yield file
+    finally:
+        if is_new and not os.fstat(file.fileno()).st_size:  # there were none to come
+            os.unlink(path)
+        with suppress(OSError):  # what could not be written was told when it was
+            file.close()
+
+
+def _fill(file: BinaryIO, path: str, rejects: Path, *, raw: bool) -> None:
+    try:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.truncate(0)
+        _copy_rejects(rejects, file, raw=raw)
+        file.flush()
+    except OSError as error:
+        raise CannotWrite(path, (error.strerror or str(error)).lower()) from error
+
+
+def _copy_rejects(path: Path, out: BinaryIO, *, raw: bool) -> None:
+    if raw:
+        out.writelines(raw_csv(path))
+        return
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, out)
 
 
 def _must_be_readable(path: Path) -> None:
@@ -226,9 +285,12 @@ def imports_show(
 
 @imports.command("rejects")
 @_import_id
+@raw_flag
 @account_flags
 @flags("database_url", "spool_dir")
-def imports_rejects(settings: Settings, account_name: str | None, sandbox: bool, import_id: int) -> None:
+def imports_rejects(
+    settings: Settings, account_name: str | None, sandbox: bool, import_id: int, raw: bool
+) -> None:
     """Print the rejected rows of import ID as CSV: line, reason, message, and the row as it was."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
@@ -236,10 +298,9 @@ def imports_rejects(settings: Settings, account_name: str | None, sandbox: bool,
     path = Spool(config.spool_of(settings)).rejects(account_id, import_id)
     if path is None:
         raise NotNow(f"The rejects of import {import_id} are not in the spool (any more).")
-    with path.open("rb") as file:
-        out = standard_output()
-        shutil.copyfileobj(file, out)
-        out.flush()
+    out = standard_output()
+    _copy_rejects(path, out, raw=raw)
+    out.flush()
 
 
 @imports.command("cancel")

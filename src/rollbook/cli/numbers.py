@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import sys
 import tempfile
@@ -18,13 +19,15 @@ from rollbook.cli.common import (
     Group,
     errors_as_sentences,
     json_flag,
+    must_differ,
     print_json,
     print_table,
+    raw_flag,
     say,
 )
 from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
-from rollbook.files import Batch, ReadOptions, Table, open_table, phone_columns
+from rollbook.files import Batch, ReadOptions, Table, formulas, open_table, phone_columns
 from rollbook.files.options import READING, reading
 from rollbook.imports.spec import REGION
 from rollbook.numbers import CHECKED_AT_ONCE_MAX, check
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 REGIONS_SHOWN = 15
 """Of the table; the rest is one row. JSON has all."""
+
+_NUMBER = re.compile(r"[-+0-9 ().\xa0]*")
 
 HEAD = ("line", "number", "valid", "possible", "reason", "e164", "region", "type")
 DETAILS = ("international", "national", "carrier", "time_zones")
@@ -80,6 +85,7 @@ def numbers() -> None:
     is_flag=True,
     help="Leave formats, carrier and time zones out of it, which take most of the time.",
 )
+@raw_flag
 @json_flag
 def numbers_check(
     path: str,
@@ -87,13 +93,17 @@ def numbers_check(
     column: str | None,
     output: str | None,
     brief: bool,
+    raw: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Tell what the phone numbers in FILE (- for standard input) are: valid or why not, of which type and
     country. Every kind of file that `import` reads is read."""
+    with errors_as_sentences():
+        if output is not None:
+            must_differ(output, path)
     with errors_as_sentences(), _opened(path, reading(SimpleNamespace(**options))) as table:
-        found = _checked(table, _chosen(table, column, region), region, output, brief=brief)
+        found = _checked(table, _chosen(table, column, region), region, output, brief=brief, raw=raw)
     if as_json:
         print_json(found)
         return
@@ -132,12 +142,14 @@ def _chosen(table: Table, column: str | None, region: str | None) -> str:
     raise BadFile(f"There is no column {column!r}; there are {known}.")
 
 
-def _checked(table: Table, column: str, region: str | None, output: str | None, *, brief: bool) -> Summary:
+def _checked(
+    table: Table, column: str, region: str | None, output: str | None, *, brief: bool, raw: bool
+) -> Summary:
     from rollbook.phones.column import classify
 
     place = table.columns.index(column)
     found = Summary(column)
-    with _writing(output, detailed=not brief) as rows:
+    with _writing(output, detailed=not brief, raw=raw) as rows:
         for batch in table.batches():
             texts = batch.cells.column(place)
             numbers = classify(texts, region)
@@ -174,11 +186,13 @@ class _Rows:
     Args:
         file: a CSV, empty.
         detailed: with formats, carrier and time zones.
+        raw: texts of the file are not marked where a spreadsheet would run them.
     """
 
-    def __init__(self, file: TextIO, *, detailed: bool) -> None:
+    def __init__(self, file: TextIO, *, detailed: bool, raw: bool) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
         self._detailed = detailed
+        self._shown = str if raw else _safe
         self._writer.writerow((*HEAD, *DETAILS) if detailed else HEAD)
 
     def write(self, batch: Batch, texts: pa.Array, numbers: Column, region: str | None) -> None:
@@ -187,7 +201,7 @@ class _Rows:
             words = [text or "" for text in texts[part].to_pylist()]
             base = zip(
                 batch.lines[part].tolist(),
-                words,
+                map(self._shown, words),
                 _said(numbers.valid[part].tolist()),
                 _said((numbers.possible | numbers.valid)[part].tolist()),
                 (REASONS[reason] for reason in numbers.reason[part]),
@@ -206,15 +220,20 @@ class _Rows:
 
 
 @contextmanager
-def _writing(output: str | None, *, detailed: bool) -> Iterator[_Rows | None]:
+def _writing(output: str | None, *, detailed: bool, raw: bool) -> Iterator[_Rows | None]:
     if output is None:
         yield None
         return
     try:
         with open(output, "w", encoding="utf-8", newline="") as file:
-            yield _Rows(file, detailed=detailed)
+            yield _Rows(file, detailed=detailed, raw=raw)
     except OSError as error:
         raise BadFile(f"{output} cannot be written: {(error.strerror or str(error)).lower()}.") from error
+
+
+def _safe(text: str) -> str:
+    """Without letters a text is a number or a sum at most, which does nothing."""
+    return text if _NUMBER.fullmatch(text) else formulas.marked(text)
 
 
 def _said(values: Sequence[bool]) -> Iterator[str]:

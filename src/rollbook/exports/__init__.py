@@ -3,7 +3,9 @@ database (docs/decisions/0022). One person's data is in `exports.person`."""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import BinaryIO, Literal
 
 import msgspec
@@ -44,7 +46,9 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         compress: one of `COMPRESSIONS`; XLSX and Parquet are compressed already.
         columns: their names, in this order; none for the usual ones, see `columns`.
         with_lists: the names of each contact's lists go along.
-        safe_for_spreadsheets: a text that a spreadsheet would take for a formula begins with an apostrophe.
+        safe_for_spreadsheets: a text that a spreadsheet would take for a formula begins with an apostrophe;
+            `None`: in the formats that people open in one.
+        bom: a CSV begins with a byte order mark, by which Excel knows that it is UTF-8.
 
     Raises:
         Invalid: naming everything that does not go.
@@ -57,7 +61,8 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     compress: str | None = None
     columns: tuple[str, ...] = ()
     with_lists: bool = False
-    safe_for_spreadsheets: bool = False
+    safe_for_spreadsheets: bool | None = None
+    bom: bool = False
 
     def __post_init__(self) -> None:
         problems = []
@@ -70,12 +75,20 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.safe_for_spreadsheets and self.format not in SPREADSHEETS:
             what = f"The safe_for_spreadsheets goes with {' and '.join(SPREADSHEETS)} only."
             problems.append(Problem("safe_for_spreadsheets", what))
+        if self.bom and self.format != "csv":
+            problems.append(Problem("bom", "The bom goes with csv only."))
         if any(channel not in CHANNELS for channel in self.channels):
             problems.append(Problem("type", f"The type must be some of {', '.join(CHANNELS)}."))
         if self.with_lists and self.what == "stop list":
             problems.append(Problem("with_lists", "The with_lists goes with contacts only."))
         if problems:
             raise Invalid(problems)
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether texts that a spreadsheet would take for a formula are marked."""
+        said = self.safe_for_spreadsheets
+        return self.format in SPREADSHEETS if said is None else said
 
     @property
     def suffix(self) -> str:
@@ -137,10 +150,10 @@ def write(
         chosen = columns.chosen(tx, account_id, export)
         pieces = _pieces(tx, account_id, export, chosen)
         head = [writers.Column(each.shown, each.kind) for each in chosen]
-        with (
-            writers.compressed(out, export.compress) as file,
-            writers.opened(export.format, head, file) as writer,
-        ):
+        with writers.compressed(out, export.compress) as file, ExitStack() as stack:
+            if export.bom:
+                file.write(codecs.BOM_UTF8)
+            writer = stack.enter_context(writers.opened(export.format, head, file))
             for piece in pieces:
                 writer.add(piece.data)
                 rows += piece.rows

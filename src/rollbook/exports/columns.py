@@ -11,6 +11,7 @@ from rollbook.channels import CHANNELS
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.fields import Field
+from rollbook.files import formulas
 
 if TYPE_CHECKING:
     from rollbook.exports import Export
@@ -23,9 +24,6 @@ CONTACT = ("phone", "id", "created_at", "stopped")
 
 STOP = ("phone", "channels", "created_at")
 """What every row of the stop list has. `id` is one more, for who asks for it."""
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-"""What a text begins with that a spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 KNOWN_MAX = 30
 """Columns that a message names."""
@@ -68,7 +66,7 @@ def chosen(tx: Transaction, account_id: int, export: Export) -> list[Column]:
         Invalid: naming every column that there is not.
     """
     if export.what == "contacts":
-        known = _of_contacts(tx, account_id, export.safe_for_spreadsheets)
+        known = _of_contacts(tx, account_id, export.is_safe)
         usual = [name for name, column in known.items() if column.usual]
         if export.with_lists:
             usual.insert(len(CONTACT), "lists")
@@ -133,13 +131,11 @@ def _plain(name: str, kind: Kind, sql: str, *, usual: bool = True) -> _Known:
 def _of_field(name: str, field: Field, safe: bool) -> Column:
     value, shown = "field_value.value", name
     params: dict[str, object] = {f"field_{field.id}": field.id}
-    if safe and name.startswith(FORMULA):
-        shown = f"'{name}"
+    if safe:
+        shown = formulas.marked(name)
     if safe and field.type == "text":
-        starts = {f"formula_{number}": start for number, start in enumerate(FORMULA)}
-        params |= starts
-        among = ", ".join(f":{name}" for name in starts)
-        value = f"CASE WHEN substr({value}, 1, 1) IN ({among}) THEN '''' || {value} ELSE {value} END"
+        value, more = formulas.marked_in_sql(value)
+        params |= more
     sql = f"""
         (SELECT {value} FROM field_value
          WHERE field_value.account_id = :account_id AND field_value.contact_id = source.id

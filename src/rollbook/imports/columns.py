@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rollbook.errors import BadFile
 from rollbook.fields import NAME_LENGTH_MAX, Field, clean_name
-from rollbook.files import phone_columns
+from rollbook.files import formulas, phone_columns
 from rollbook.files.headers import words_of
 from rollbook.files.phone_columns import Reads
 from rollbook.options import said as option
@@ -107,7 +107,7 @@ def choose(
     for column in columns:
         if column == phone:
             continue
-        meaning = said.get(column, column)
+        meaning = said.get(column, formulas.unmarked(column))
         field = by_name.get(_plain(meaning))
         if field is not None:
             fields[column] = field

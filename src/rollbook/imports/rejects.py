@@ -1,4 +1,5 @@
-"""The rows of a file that were left out: a CSV with their line, the reason, and the row as it was."""
+"""The rows of a file that were left out: a CSV with their line, the reason, and the row as it was. It is safe
+to open in a spreadsheet (`files.formulas`)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 from numpy.typing import NDArray
 
-from rollbook.files import SENTENCES, BadRow
+from rollbook.files import SENTENCES, BadRow, formulas
 
 NAME = "rejects.csv"
 HEAD = ("line", "reason", "message")
@@ -31,7 +32,7 @@ class Rejects:
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
         self._file = (folder / NAME).open("wb")
         self._width = len(columns)
-        self._write_lines([[*HEAD, *columns, UNREADABLE]])
+        self._write_lines([[*HEAD, *map(formulas.guarded, columns), UNREADABLE]])
 
     def __enter__(self) -> Rejects:
         return self
@@ -60,7 +61,7 @@ class Rejects:
                 pa.array(lines[places]),
                 pa.array(reasons, pa.string()),
                 pa.array(messages, pa.string()),
-                *rows.columns,
+                *map(formulas.guarded_column, rows.columns),
                 pa.nulls(len(places), pa.string()),
             ],
             names=[str(number) for number in range(self._width + 4)],
@@ -70,7 +71,9 @@ class Rejects:
 
     def add_unreadable(self, row: BadRow) -> None:
         """Add a row that could not be taken apart."""
-        self._write_lines([[row.line, row.reason, SENTENCES[row.reason], *[""] * self._width, row.text]])
+        self._write_lines(
+            [[row.line, row.reason, SENTENCES[row.reason], *[""] * self._width, formulas.guarded(row.text)]]
+        )
 
     def _write_lines(self, rows: Sequence[Sequence[Any]]) -> None:
         self._file.write(_as_csv(rows))
@@ -89,5 +92,9 @@ def append(folder: Path, rows: Sequence[tuple[int, int, str, str]]) -> None:
 
 def _as_csv(rows: Sequence[Sequence[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    returns = any(
+        "\r" in str(cell) for row in rows for cell in row
+    )  # Python quotes none but of its line ends
+    writer = csv.writer(text, csv.unix_dialect if returns else csv.excel, lineterminator="\n")
+    writer.writerows(rows)
     return text.getvalue().encode()

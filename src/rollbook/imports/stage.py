@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rollbook import fields
 from rollbook.fields import Type
-from rollbook.files import Batch, Table
+from rollbook.files import Batch, Table, formulas
 from rollbook.imports import rejects
 from rollbook.imports.rejects import Rejects
 from rollbook.phones import column
@@ -198,13 +198,15 @@ def canonical(type_: Type, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
 
     Args:
         type_: of the field.
-        cells: texts; white space around them is dropped, and what is empty then is none.
+        cells: texts; white space around them is dropped, and what is empty then is none. So is the mark that
+            exports put before what looks like a formula.
 
     Returns:
         The values, and for each place that has no value of that type, why.
     """
     encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(cells))
-    texts = encoded.dictionary
+    if (texts := formulas.unmarked_column(encoded.dictionary)) is not encoded.dictionary:
+        encoded = pa.DictionaryArray.from_arrays(encoded.indices, texts)
     unchanged = pa.array(np.zeros(len(texts), bool))
     if type_ == "text":
         short = pc.less_equal(pc.binary_length(texts), fields.VALUE_LENGTH_MAX)

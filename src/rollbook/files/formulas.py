@@ -1,0 +1,97 @@
+"""Texts that a spreadsheet would run as a formula, and the mark that keeps it from that.
+
+A cell that begins with one of `STARTS` may run a command or send what is beside it to a stranger
+(https://owasp.org/www-community/attacks/CSV_Injection). Behind an apostrophe it is a text. One more is put
+before what has one already, and reading a file takes one away: what went out comes back as it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollbook.options import Option
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MARK = "'"
+STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+BEFORE = f"{MARK} \u00a0\u3000"
+"""What may stand before them: spreadsheets drop spaces."""
+
+SAFE = Option(
+    "safe_for_spreadsheets",
+    "Put an apostrophe before texts that a spreadsheet would run as a formula: so it is in csv and xlsx, but "
+    "for false.",
+    "either",
+)
+
+ROWS = 1_000
+"""That are read at a time."""
+CELL_CHARACTERS_MAX = 1 << 24
+
+_CLASS = "".join(STARTS).replace("-", r"\-")
+_RISKY = f"^([{BEFORE}]*[{_CLASS}])"
+_MARKED = f"^{MARK}([{BEFORE}]*[{_CLASS}])"
+_UNMARKED = f"^([{BEFORE[1:]}]*[{_CLASS}])"
+_IS_RISKY, _IS_MARKED, _IS_UNMARKED = re.compile(_RISKY), re.compile(_MARKED), re.compile(_UNMARKED)
+
+
+def marked(text: str) -> str:
+    """A text as a spreadsheet takes it for one."""
+    return f"{MARK}{text}" if _IS_RISKY.match(text) else text
+
+
+def unmarked(text: str) -> str:
+    """A text without the mark, if it has it."""
+    return text[1:] if _IS_MARKED.match(text) else text
+
+
+def guarded(text: str) -> str:
+    """A text of a file with the mark, if it needs it and has none: reading it gives what it gave before."""
+    return f"{MARK}{text}" if _IS_UNMARKED.match(text) else text
+
+
+def guarded_column(cells: pa.Array) -> pa.Array:
+    """As `guarded`, for every cell of a column of strings."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(cells, _UNMARKED, rf"{MARK}\1")
+
+
+def unmarked_column(cells: pa.Array) -> pa.Array:
+    """As `unmarked`, for every cell of a column of strings."""
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.starts_with(cells, MARK)).as_py():
+        return cells
+    return pc.replace_substring_regex(cells, _MARKED, r"\1")
+
+
+def raw_csv(path: Path) -> Iterator[bytes]:
+    """A CSV in UTF-8 with its cells unmarked, in pieces."""
+    csv.field_size_limit(CELL_CHARACTERS_MAX)
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        while rows := [*islice(reader, ROWS)]:
+            text = io.StringIO()
+            writer = csv.writer(
+                text, lineterminator="\n", quoting=csv.QUOTE_ALL
+            )  # else it leaves \r unquoted
+            writer.writerows([[*map(unmarked, row)] for row in rows])
+            yield text.getvalue().encode()
+
+
+def marked_in_sql(value: str) -> tuple[str, dict[str, object]]:
+    """SQL: as `marked`, of a text; and its parameters."""
+    starts = {f"formula_{number}": start for number, start in enumerate(STARTS)}
+    among = ", ".join(f":{name}" for name in starts)
+    is_risky = f"substr(ltrim({value}, :formula_before), 1, 1) IN ({among})"
+    sql = f"CASE WHEN {is_risky} THEN '''' || {value} ELSE {value} END"
+    return sql, {**starts, "formula_before": BEFORE}
