@@ -92,6 +92,7 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
     imports.index: imports.ImportIndex([_IMPORT], None),
     imports.get: imports.OneImport(_IMPORT),
     imports.cancel: imports.OneImport(msgspec.structs.replace(_IMPORT, state="merging")),
+    imports.confirm: imports.OneImport(msgspec.structs.replace(_IMPORT, state="merging", mode="replace")),
     imports.undo: imports.OneImport(msgspec.structs.replace(_IMPORT, state="undoing")),
 }
 """An example of what each handler answers."""

@@ -56,6 +56,10 @@ class Counts(msgspec.Struct):
     only_stopped: int
     joined: Annotated[int, msgspec.Meta(description="Contacts that joined the list.")]
     removed: Annotated[int, msgspec.Meta(description="Contacts that `replace` took out of the list.")]
+    leaving: Annotated[
+        int,
+        msgspec.Meta(description="Members that `replace` takes out of the list, if it has to be confirmed."),
+    ]
     stopped: Annotated[int, msgspec.Meta(description="Phones that were stopped before, and stay so.")]
     stopped_by_channel: dict[str, int]
     stops_added: int
@@ -70,7 +74,10 @@ class Import(msgspec.Struct):
     filename: str
     state: Annotated[
         State,
-        msgspec.Meta(description="`done`, `failed`, `cancelled` and `undone` are the ends."),
+        msgspec.Meta(
+            description="`done`, `failed`, `cancelled` and `undone` are the ends; in `confirm` it waits to "
+            "be confirmed or cancelled."
+        ),
     ]
     list_id: int | None
     mode: str
@@ -161,6 +168,13 @@ def get(call: Call) -> Read:
 def cancel(call: Call) -> Write:
     """End an import after the chunk that is under way. What is in the book by then stays; see undo."""
     return Write(jobs.cancel, call.id, show=lambda job: OneImport(_shown(call, job)))
+
+
+def confirm(call: Call) -> Write:
+    """Let an import go on that waits in the state `confirm`, since it would take more than half of the
+    members out of a list with more than a hundred. `confirm=true` at its start says so at once; `cancel` ends
+    it."""
+    return Write(jobs.confirm, call.id, show=lambda job: OneImport(_shown(call, job)))
 
 
 def undo(call: Call) -> Write:
@@ -280,6 +294,7 @@ def _shown(call: Call, job: Job) -> Import:
         report.only_stopped,
         report.joined,
         report.removed,
+        report.leaving,
         report.stopped,
         {channel: report.stopped_on.get(channel, 0) for channel in CHANNELS},
         report.stops_added,
@@ -339,6 +354,7 @@ EXAMPLE = Import(
         only_stopped=0,
         joined=1_260,
         removed=0,
+        leaving=0,
         stopped=37,
         stopped_by_channel={"sms": 30, "viber": 12, "rcs": 0, "whatsapp": 4},
         stops_added=0,
@@ -364,7 +380,7 @@ EXAMPLE_WAITING = msgspec.structs.replace(
     rows_read=0,
     rows_staged=0,
     rows_done=0,
-    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}, 0),
+    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}, 0),
     list_id=None,
     columns={},
     file={},

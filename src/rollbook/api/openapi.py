@@ -149,6 +149,8 @@ HEADERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 HEADERS_SOMETIMES = ("Idempotent-Replayed", "Preference-Applied")
 
 REFUSALS: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
+    400: ("The body cannot be read: it is cut off, not what its Content-Digest says, or no whole form.",
+          "The body was cut off before its end; nothing was changed.", ()),
     401: ("Token or key is missing, malformed, expired or revoked.", "The bearer token is not valid.",
           ("WWW-Authenticate",)),
     403: ("The key lacks the right that this needs.", "This key does not have the right '{right}'.", ()),
@@ -308,6 +310,7 @@ def _refusals(route: Route) -> Iterator[tuple[str, Any]]:
     if route.body:
         yield "400", _refused("The body is not JSON; the message says where.", _malformed(route.body))
     statuses = {
+        400: route.uploads,
         401: True,  # a login too: the key is unknown
         403: bool(route.right),
         409: route.conflicts,

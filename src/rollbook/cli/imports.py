@@ -56,6 +56,7 @@ REJECTED = 3
 @click.command("import", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path())
 @option_flags(OPTIONS)
+@click.option("--yes", is_flag=True, help="Do not ask before replacing takes more than half out of a list.")
 @click.option(
     "--rejects",
     "rejects_path",
@@ -74,6 +75,7 @@ def import_file(
     path: str,
     account_name: str | None,
     sandbox: bool,
+    yes: bool,
     rejects_path: str | None,
     raw: bool,
     strict: bool,
@@ -88,6 +90,7 @@ def import_file(
     `rollbook imports resume`.
     """
     name: str | None = options["list"]
+    options["confirm"] = yes
     with usage_errors():
         spec_of(options, list=0 if name is not None else None)  # its list is looked up below
     spool = Spool(config.spool_of(settings))
@@ -117,6 +120,9 @@ def import_file(
         if path == "-":
             file.unlink()
         job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+        if job.state == "confirm" and _confirmed(job):
+            job = database.write(jobs.confirm, account_id, job.id)
+            job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
         if rejects_file is not None and (found := spool.rejects(account_id, job.id)):
             _fill(rejects_file, str(rejects_path), found, raw=raw)
     _print_job(job, as_json=as_json, rejects_path=rejects_path)
@@ -206,6 +212,20 @@ def _worked_on(database: Database, spool: Spool, job: Job, stopping: threading.E
                 err=True,
             )
             sys.exit(130)
+
+
+def _confirmed(job: Job) -> bool:
+    """Ask on a terminal whether a list is to be replaced."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm(f"{_waits_for(job)} Go on?", err=True)
+
+
+def _waits_for(job: Job) -> str:
+    return (
+        f"Import {job.id} would take {job.report.leaving:,} of {job.report.members:,} members out of the "
+        "list that it replaces."
+    )
 
 
 @contextmanager
@@ -321,6 +341,37 @@ def imports_cancel(
         say(f"Import {import_id} ends after the chunk that is under way.")
 
 
+@imports.command("confirm")
+@_import_id
+@click.option("--quiet", is_flag=True, help="No progress.")
+@account_flags
+@flags("database_url", "spool_dir")
+@json_flag
+def imports_confirm(
+    settings: Settings,
+    account_name: str | None,
+    sandbox: bool,
+    import_id: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Go on with import ID, which waits since it takes more than half of the members out of a list."""
+    spool = Spool(config.spool_of(settings))
+    with _stopping() as stopping, database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        _must_be_here(spool, account_id, import_id)
+        job = database.write(jobs.confirm, account_id, import_id)
+        job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+    _print_job(job, as_json=as_json)
+    if job.state != "done":
+        sys.exit(1)
+
+
+def _must_be_here(spool: Spool, account_id: int, import_id: int) -> None:
+    if not spool.has(account_id, import_id):
+        raise NotNow(f"The files of import {import_id} are not in the spool {spool.path}.")
+
+
 @imports.command("undo")
 @_import_id
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -367,8 +418,7 @@ def imports_resume(
         account_id = account_of(database, account_name, sandbox=sandbox)
         job = database.read(jobs.get, account_id, import_id)
         if not job.ended:
-            if not spool.has(account_id, import_id):
-                raise NotNow(f"The files of import {import_id} are not in the spool {spool.path}.")
+            _must_be_here(spool, account_id, import_id)
             job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
     if job.state not in ("done", "undone"):
@@ -421,6 +471,12 @@ def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> N
     report = job.report
     if job.error:
         say(f"Error: {as_flags(job.error)}", err=True)
+    if job.state == "confirm":
+        say(
+            f"{_waits_for(job)} Nothing was changed yet: `rollbook imports confirm {job.id}` goes on, "
+            f"`rollbook imports cancel {job.id}` ends it; --yes does not ask.",
+            err=True,
+        )
     would = "Dry run: nothing was changed. It would be:" if job.spec.dry_run and job.state == "done" else ""
     say(would or f"Import {job.id} of {job.source}: {job.state}.")
     if report.columns:
@@ -473,6 +529,7 @@ def _numbers(job: Job) -> Sequence[tuple[str, int]]:
         ("only for the stop list", report.only_stopped),
         ("joined the list", report.joined),
         ("removed from the list", report.removed),
+        ("would leave the list", report.leaving if job.state == "confirm" else 0),
         ("stopped before, and still", report.stopped),
         *((f"  of these on {channel}", number) for channel, number in report.stopped_on.items()),
         ("newly stopped", report.stops_added),

@@ -15,7 +15,7 @@ from rollbook.imports.spec import ImportSpec, checked
 from rollbook.lists import NewList
 
 State = Literal[
-    "waiting", "reading", "merging", "pruning", "done", "failed", "cancelled", "undoing", "undone"
+    "waiting", "reading", "confirm", "merging", "pruning", "done", "failed", "cancelled", "undoing", "undone"
 ]
 
 UNDERWAY: tuple[State, ...] = ("waiting", "reading", "merging", "pruning", "undoing")
@@ -40,6 +40,8 @@ class Report(msgspec.Struct):
         only_stopped: phones of an import that only feeds the stop list.
         joined: contacts that joined the list.
         removed: contacts that `replace` took out of the list.
+        leaving: how many of the list's members `replace` takes out of it, where that has to be confirmed.
+        members: how many the list had then.
         stopped: phones that were on the stop list, of any channel, before; they stay there.
         stopped_on: of these, how many on each channel.
         stops_added: phones that this import stopped on a channel more.
@@ -66,6 +68,8 @@ class Report(msgspec.Struct):
     only_stopped: int = 0
     joined: int = 0
     removed: int = 0
+    leaving: int = 0
+    members: int = 0
     stopped: int = 0
     stopped_on: dict[str, int] = {}
     stops_added: int = 0
@@ -341,9 +345,35 @@ def cancel(tx: Transaction, account_id: int, import_id: int) -> Job:
     job = get(tx, account_id, import_id)
     if job.ended or job.state == "undoing":
         raise NotNow(f"Import {import_id} cannot be cancelled: it is {job.state}.")
-    if job.state == "waiting":
+    if job.state in ("waiting", "confirm"):
         return change(tx, job, state="cancelled", cancel_wanted=True)
     return change(tx, job, cancel_wanted=True)
+
+
+def confirm(tx: Transaction, account_id: int, import_id: int) -> Job:
+    """Let an import go on that waits since it would take more than half of the members out of its list.
+
+    Raises:
+        NotFound: the account has no import with that id.
+        NotNow: it does not wait for that.
+    """
+    accounts.lock(tx, account_id)
+    job = get(tx, account_id, import_id)
+    if job.state != "confirm":
+        raise NotNow(f"Import {import_id} does not wait for a confirmation: it is {job.state}.")
+    return change(tx, job, state="merging", reached=0)
+
+
+def waiting_for_confirmation(tx: Transaction, before: datetime) -> list[Named]:
+    """Imports of all accounts that have waited for a confirmation since before that moment."""
+    return tx.all(
+        Named,
+        """
+        SELECT account_id, id FROM import_job
+        WHERE state = 'confirm' AND finished_at IS NULL AND phase_started_at < :before ORDER BY id LIMIT 100
+        """,
+        before=before,
+    )
 
 
 def request_undo(tx: Transaction, account_id: int, import_id: int) -> Job:

@@ -6,19 +6,44 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rollbook import accounts, members
-from rollbook.db import Transaction
+from rollbook import accounts, lists, members
+from rollbook.db import Database, Transaction
 from rollbook.imports import jobs, journal
 from rollbook.imports.jobs import Job, Report
 from rollbook.imports.journal import Chunk
 
 MEMBERS_AT_ONCE = 5_000
 
+MEMBERS_UNASKED_MAX = 100
+"""Of a list that is replaced without a confirmation, whatever the file has."""
+
 
 class _Member(msgspec.Struct, frozen=True):
     id: int
     phone: int
     stop_mask: int
+
+
+def leaving(database: Database, job: Job, phones: NDArray[np.int64]) -> tuple[int, int] | None:
+    """Whether a confirmation is needed: more than half of a list's members would leave it.
+
+    Args:
+        phones: all that are staged, ascending.
+
+    Returns:
+        How many would leave, of how many; `None` where nobody needs to be asked.
+    """
+    if job.spec.mode != "replace" or job.spec.dry_run or job.spec.confirm or job.list_id is None:
+        return None
+    items = database.read(lists.get, job.account_id, job.list_id).items
+    if items <= MEMBERS_UNASKED_MAX:
+        return None
+    at = msgspec.structs.replace(
+        job, spec=msgspec.structs.replace(job.spec, dry_run=True), reached=0, report=Report()
+    )
+    while (further := database.read(some, job.account_id, at, phones)) is not None:
+        at = further
+    return (at.report.removed, items) if at.report.removed * 2 > items else None
 
 
 def some(tx: Transaction, account_id: int, job: Job, phones: NDArray[np.int64]) -> Job | None:

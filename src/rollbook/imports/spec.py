@@ -34,6 +34,8 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         stop: channels on which every phone of the file is put on the stop list. Without a list only that is
             done: no contact is created.
         dry_run: only say what would happen.
+        rows: how many the file must have; with another number it is not merged.
+        confirm: replace although more than half of the list's members leave it (see `jobs.confirm`).
         format, encoding, delimiter, header, sheet: of the file, where they should not be detected.
         skip_rows: lines on top of it that are no part of the table.
     """
@@ -46,6 +48,8 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     create_fields: bool = False
     stop: tuple[str, ...] = ()
     dry_run: bool = False
+    rows: int | None = None
+    confirm: bool = False
     format: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
@@ -201,6 +205,20 @@ OPTIONS = (
         metavar="CHANNELS",
     ),
     Option("dry_run", "Only say what would happen.", "switch"),
+    Option(
+        "rows",
+        "How many rows the file must have, those that are rejected included; with another number nothing is "
+        "imported.",
+        "number",
+        metavar="NUMBER",
+    ),
+    Option(
+        "confirm",
+        f"Do not wait for a confirmation when {said('mode', 'replace')} takes more than half of the members "
+        "out of a list.",
+        "switch",
+        edges=("http",),
+    ),
     *READING,
     Option("filename", "What you call the file.", takes="a name", read=str, edges=("http",)),
 )

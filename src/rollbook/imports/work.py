@@ -30,6 +30,7 @@ from rollbook.imports.jobs import Job, Report
 from rollbook.imports.spool import Spool
 from rollbook.imports.stage import Filled, Stage
 from rollbook.members import LISTS_MAX
+from rollbook.options import said
 
 CHUNK_ROWS_FIRST = 5_000
 CHUNK_ROWS_MAX = 50_000
@@ -94,13 +95,16 @@ class Worker:
         for found in self._database.read(jobs.unfinished):
             if self._spool.has(found.account_id, found.id):
                 with self._spool.held(found.account_id, found.id) as held:
-                    if held and not self._database.read(jobs.get, found.account_id, found.id).ended:
+                    if held and self._under_way(found):
                         self._finish(found.account_id, found.id)
                         return True
         return False
 
+    def _under_way(self, found: jobs.Named) -> bool:
+        return self._database.read(jobs.get, found.account_id, found.id).state in jobs.UNDERWAY
+
     def run(self, account_id: int, import_id: int) -> Job:
-        """Work on one import to its end, or watch whoever does.
+        """Work on one import to its end or until it waits for a confirmation, or watch whoever does.
 
         Raises:
             Stopped: before the end.
@@ -112,7 +116,7 @@ class Worker:
                     return self._finish(account_id, import_id)
             job = self._database.read(jobs.get, account_id, import_id)
             self._watch(job)
-            if job.ended:
+            if job.ended or job.state == "confirm":
                 return job
             if self._stopping.wait(TOLD_SECONDS):
                 raise Stopped
@@ -122,10 +126,12 @@ class Worker:
         while True:
             try:
                 job = self._database.read(jobs.get, account_id, import_id)
-                while not job.ended:
+                while not job.ended and job.state != "confirm":
                     self._watch(job)
                     job = self._step(job)
                 self._watch(job)
+                if job.state == "confirm":
+                    return job
                 self._spool.forget_upload(account_id, import_id)
                 if job.spec.dry_run or job.state == "undone":  # there is nothing to undo
                     stage.clear(self._spool.folder(account_id, import_id))
@@ -215,6 +221,11 @@ class Worker:
             raise BadFile(
                 f"{job.source} has a header but no rows." if table.columns else f"{job.source} is empty."
             )
+        if spec.rows is not None and totals.rows != spec.rows:
+            raise BadFile(
+                f"{job.source} has {totals.rows:,} rows, not {spec.rows:,} as {said('rows')} says: nothing "
+                "was imported."
+            )
         if spec.mode == "replace" and not totals.staged:
             raise BadFile(
                 f"{job.source} has no good phone number in {totals.rows} rows: its list would be emptied, "
@@ -232,6 +243,9 @@ class Worker:
             header=header,
             seconds={"reading": round(time.perf_counter() - started, 3)},
         )
+        asked = prune.leaving(self._database, job, Stage(folder).phones) if totals.staged else None
+        if asked is not None:
+            report.leaving, report.members = asked
         return self._database.write(
             _staged, job.account_id, job.id, [one.field for one in filled], report, totals
         )
@@ -408,7 +422,7 @@ def _staged(
         tx,
         job,
         list_id=list_id,
-        state="merging",
+        state="confirm" if report.leaving else "merging",
         bytes_done=job.size_bytes,
         rows_read=totals.rows,
         rows_staged=totals.staged,

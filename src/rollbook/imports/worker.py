@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 from rollbook.db import Database
-from rollbook.errors import NotFound, RollbookError, Unavailable
+from rollbook.errors import NotFound, NotNow, RollbookError, Unavailable
 from rollbook.imports import jobs, journal
 from rollbook.imports.spool import Spool
 from rollbook.imports.work import Stopped, Worker
@@ -62,10 +63,13 @@ def run(
 
 def forget_old(database: Database, spool: Spool, *, keep_days: float) -> None:
     """Throw away what ended imports left for an undo, once they are older than that; and files of imports
-    that are not there."""
+    that are not there. Those that have waited for a confirmation as long are cancelled."""
     before = datetime.now(UTC) - timedelta(days=keep_days)
     for found in database.read(jobs.ended_before, before):
         database.write(journal.forget, found.account_id, found.id)
+    for found in database.read(jobs.waiting_for_confirmation, before):
+        with contextlib.suppress(NotNow):  # somebody confirmed it just now
+            database.write(jobs.cancel, found.account_id, found.id)
     for account_id, import_id in spool.old(before.timestamp()):
         try:
             job = database.read(jobs.get, account_id, import_id)
