@@ -247,9 +247,7 @@ def test_a_digest_is_checked_where_one_is_sent(book: Book) -> None:
             f"{_digest('sha-256', body)}, {_digest('sha-512', b'')}",
             "sha-256=:AAAA:",
             "sha-256=abc",
-            "md5=:AAAA:",
             "nonsense",
-            "",
         ):
             answer = post(path, body, wrong)
             assert answer.status_code == 400, (wrong, answer.text)

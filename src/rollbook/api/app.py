@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import falcon
 import falcon.asgi
-from falcon.asgi import Request, Response
+from falcon.asgi import Response
 
 from rollbook import accounts, config
 from rollbook.api import (
@@ -27,6 +27,7 @@ from rollbook.api import (
 from rollbook.api.body import Body
 from rollbook.api.edge import Bridge, Edge, Route, refuse
 from rollbook.api.guard import DuplicateGuard
+from rollbook.api.incoming import Request
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, Observed
 from rollbook.api.streaming import Exporter
@@ -224,7 +225,7 @@ def build(
         exporter=Exporter(settings.database_url, settings.exports_max),
         refusal=refusal,
     )
-    app = falcon.asgi.App(middleware=[Observed(metrics, log)])
+    app = falcon.asgi.App(request_type=Request, middleware=[Observed(metrics, log)])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = True
     app.add_error_handler(falcon.HTTPError, _refused_by_falcon)

@@ -14,13 +14,15 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from falcon.asgi import Request, Response
+from falcon.asgi import Response
 
 from rollbook import idempotency
 from rollbook.api import slips, wire
 from rollbook.api.auth import Gate, Principal
 from rollbook.api.body import Body
+from rollbook.api.digests import WANTED
 from rollbook.api.guard import DuplicateGuard
+from rollbook.api.incoming import CutOff, Request
 from rollbook.api.streaming import Download, Exporter
 from rollbook.api.uploads import Uploads
 from rollbook.api.wire import ApiError, Call, Compute, Options, Raw, Read, Write
@@ -204,12 +206,16 @@ class Edge:
             try:
                 await self._answer(route, req, resp, id)
             except ApiError as error:
+                if isinstance(error, CutOff):
+                    req.context.error = str(error)
                 refuse(resp, error)
             except RollbookError as error:
                 refused = self._refusal(error)
                 if refused.status >= 500:
                     req.context.error = str(error)
                 refuse(resp, refused)
+            if req.wants_other_digests:
+                resp.set_header("Want-Content-Digest", WANTED)
             if route.shows_fields:
                 resp.set_header("Vary", "User-Agent, Prefer")
             elif shows_dates:
@@ -316,6 +322,7 @@ class Edge:
         data: bytes = await req.stream.read(most + 1)
         if len(data) > most:
             raise ApiError(413, f"The body is larger than {most} bytes.")
+        await req.see_the_end()
         if data:
             media = (req.content_type or JSON).partition(";")[0].strip().lower()
             if media != JSON and not media.endswith("+json") and media != "text/json":

@@ -10,11 +10,12 @@ from typing import Any
 import falcon
 import falcon.asgi
 import msgspec
-from falcon.asgi import Request, Response
+from falcon.asgi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from rollbook.api import openapi
 from rollbook.api.edge import JSON, Bridge, Route, refuse
+from rollbook.api.incoming import Request
 from rollbook.api.metrics import Metrics
 from rollbook.api.wire import ApiError
 from rollbook.db import Transaction

@@ -28,7 +28,6 @@ from rollbook.api.import_workers import ImportWorkers
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, set_up_logging
 from rollbook.api.streaming import CONNECTION
-from rollbook.api.whole_bodies import WholeBodies
 from rollbook.api.wire import ErrorBody
 from rollbook.config import Settings
 from rollbook.db import Database
@@ -207,7 +206,7 @@ def _serve_here(
 
     async def main() -> None:
         config.load()
-        config.loaded_app = WholeBodies(parts.make_app(parts.settings, database, metrics, log))
+        config.loaded_app = parts.make_app(parts.settings, database, metrics, log)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import falcon
-from falcon.asgi import Request
 
+from rollbook.api.incoming import Request
 from rollbook.api.wire import ApiError
 from rollbook.imports.spool import Spool
 
@@ -76,6 +76,7 @@ class Uploads:
                     await self._form(req, upload, file, digest)
                 else:
                     await self._write(_pieces(req.stream), upload, file, digest)
+                await req.see_the_end()
                 await asyncio.to_thread(_sync, file)
             if digest is not None:
                 upload.digest = digest.digest()
@@ -101,6 +102,11 @@ class Uploads:
                     upload.fields.setdefault(part.name or "", []).append(data.decode("utf-8", "replace"))
                     if digest is not None:
                         digest.update(f"\0{part.name}\0".encode() + data)
+        except falcon.MultipartParseError as error:
+            why = error.description or error.title
+            raise ApiError(
+                400, f"The form cannot be read: {why}. It must be whole, to its closing boundary."
+            ) from error
         except falcon.HTTPError as error:
             raise ApiError(400, f"The form cannot be read: {error.description or error.title}") from error
         if not found:
