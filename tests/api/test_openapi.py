@@ -120,6 +120,7 @@ def test_the_document_is_the_same_in_every_process() -> None:
 
 def test_every_route_with_its_statuses_is_in_the_document_and_nothing_else() -> None:
     expected = {
+        ("/", "get"): {200},
         ("/healthz", "get"): {200},
         ("/readyz", "get"): {200, 503},
         ("/metrics", "get"): {200},

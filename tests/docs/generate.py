@@ -195,8 +195,9 @@ def _sentence(route: Route) -> str:
 def _values(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " ".join(map(_code, schema["enum"]))
-    if "anyOf" in schema:
-        return f"{_values(schema['anyOf'][0])}, or a field's id"
+    if "pattern" in schema:
+        names = schema["pattern"].removeprefix("^(").partition("|[")[0].split("|")
+        return f"{' '.join(map(_code, names))}, or a field's id"
     if schema["type"] == "array":
         items = schema["items"]
         return "ids" if items["type"] == "integer" else f"some of {_values(items)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -25,11 +25,6 @@ LIMIT = 50
 HLR_STATUS = "unknown"
 """Of a phone that was never checked: rollbook does not check yet."""
 
-REFERENCE_LENGTH_MAX = 255
-
-RULES = {"phone": phones.parse}
-"""For a body that has a value of the wrong type besides."""
-
 
 class ListRef(msgspec.Struct):
     """A contact list; only its id matters. Some SDKs can send only objects."""
@@ -41,22 +36,26 @@ class FieldValue(msgspec.Struct):
     """A value in a contact field; null or an empty text clears it."""
 
     id: wire.Id
-    value: str | int | float | None = None
+    value: Annotated[
+        str | int | float | None, msgspec.Meta(extra_json_schema=wire.or_null(type="string"))
+    ] = None
 
 
 _Groups = Annotated[
     list[int | str | ListRef] | None,
     msgspec.Meta(
-        description="Contact lists to join: ids, or objects with an id.",
-        examples=[[1, {"id": 2}]],
-        extra_json_schema={"maxItems": LISTS_MAX},
+        description="Contact lists to join: ids; objects with an id are read too.",
+        examples=[[1, 2]],
+        extra_json_schema=wire.or_null(type="array", items={"type": "integer"}, maxItems=LISTS_MAX),
     ),
 ]
 _Fields = Annotated[
-    list[FieldValue] | None,
+    list[dict[str, Any]] | dict[str, Any] | None,
     msgspec.Meta(
-        description="Values in contact fields. A number or a date is kept in its canonical form.",
+        description="Values in contact fields. A number or a date is kept in its canonical form. Both forms "
+        'that answers have, `{"1": "Kyiv"}` and `[{"1": "Kyiv"}]`, are read too.',
         examples=[[{"id": 1, "value": "Kyiv"}]],
+        extra_json_schema=wire.or_null(type="array", items={"$ref": "#/components/schemas/FieldValue"}),
     ),
 ]
 
@@ -95,20 +94,7 @@ class UpsertItem(msgspec.Struct, forbid_unknown_fields=True):
     phone: wire.Phone
     groups: _Groups = None
     fields: _Fields = None
-    reference: str | int | None = None
-
-
-_UPSERT_ITEM = {
-    "type": "object",
-    "properties": {
-        "phone": {"type": ["integer", "string"]},
-        "groups": {"type": ["array", "null"], "maxItems": LISTS_MAX},
-        "fields": {"type": ["array", "null"]},
-        "reference": {"type": ["string", "integer", "null"]},
-    },
-    "required": ["phone"],
-    "additionalProperties": False,
-}
+    reference: wire.Reference = None
 
 
 class ContactsUpsert(msgspec.Struct, forbid_unknown_fields=True):
@@ -120,7 +106,11 @@ class ContactsUpsert(msgspec.Struct, forbid_unknown_fields=True):
             description="`phone`, `groups` and `fields` as a single contact has them; `reference` is any "
             "text of yours, that comes back with the result.",
             examples=[[{"phone": 380000000001, "groups": [1], "reference": "row 1"}]],
-            extra_json_schema={"minItems": 1, "maxItems": upserts.CONTACTS_MAX, "items": _UPSERT_ITEM},
+            extra_json_schema={
+                "minItems": 1,
+                "maxItems": upserts.CONTACTS_MAX,
+                **wire.told_as(type="array", items={"$ref": "#/components/schemas/UpsertItem"}),
+            },
         ),
     ]
 
@@ -274,7 +264,7 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
         try:
             item = _ITEM.read(bytes(raw))
             assert isinstance(item, UpsertItem)
-            reference = None if item.reference is None else str(item.reference)[:REFERENCE_LENGTH_MAX]
+            reference = wire.reference_of(raw)
             problems: list[Problem] = []
             list_ids = _list_ids(item.groups, problems)
             values = _values(item.fields, problems)
@@ -283,7 +273,7 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
             news.append(NewContact(call.phone(item.phone), list_ids, values))
             places.append((index, reference))
         except Invalid as error:
-            results[index] = Item(index, "invalid", None, None, _reference_of(raw), str(error))
+            results[index] = Item(index, "invalid", None, None, wire.reference_of(raw), str(error))
         except phones.BadPhone as error:
             results[index] = Item(index, "invalid", None, None, reference, f"The phone {error}.")
         except ApiError as error:  # the JSON is malformed where only this item's reader looks
@@ -298,22 +288,7 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
     return Write(upserts.upsert_many, news, show=show)
 
 
-class _Referred(msgspec.Struct):
-    reference: Any = None
-
-
 _ITEM = Body(UpsertItem, called="contact")
-
-
-def _reference_of(raw: msgspec.Raw) -> str | None:
-    """The reference of an item that may be wrong in itself."""
-    try:
-        reference = msgspec.json.decode(raw, type=_Referred).reference
-    except msgspec.DecodeError:  # it is no object
-        return None
-    if isinstance(reference, bool) or not isinstance(reference, (str, int)):
-        return None
-    return str(reference)[:REFERENCE_LENGTH_MAX]
 
 
 def _delete_many(tx: Transaction, account_id: int, contact_ids: list[int], list_ids: list[int]) -> int:
@@ -338,17 +313,48 @@ def _list_ids(groups: Sequence[int | str | ListRef] | None, problems: list[Probl
     return tuple(wire.ids_of(named, "groups", 0, LISTS_MAX, problems))
 
 
-def _values(named: Sequence[FieldValue] | None, problems: list[Problem]) -> dict[int, str | None]:
+def _values(
+    named: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None, problems: list[Problem]
+) -> dict[int, str | None]:
+    """The values that a contact comes with, in any form of `fields`; what is wrong goes to `problems`."""
     values: dict[int, str | None] = {}
-    for number, each in enumerate(named or ()):
-        id = wire.id_of(each.id)
-        if id is None and len(problems) < wire.PROBLEMS_MAX:
-            problems.append(Problem(f"fields[{number}]", f"The fields[{number}] must have an id."))
-        elif id is None:
-            continue
+    wrong = []
+    for where, key, value in _pairs(named):
+        id = wire.id_of(key) if isinstance(key, (int, str)) and not isinstance(key, bool) else None
+        if id is None:
+            wrong.append(Problem(where, f"The {where} must have an id."))
+        elif isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
+            wrong.append(Problem(where, f"The {where} must have a text, a number or null as its value."))
         else:
-            values[id] = None if each.value is None else wire.plain(each.value)
+            values[id] = None if value is None else wire.plain(value)
+    problems += wrong[: wire.PROBLEMS_MAX]
     return values
+
+
+def _pairs(named: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None) -> Iterator[tuple[str, Any, Any]]:
+    """Where each value stands, the id of its field and the value: of `[{"id": 1, "value": "x"}]`, and of the
+    forms that answers have, `{"1": "x"}` and `[{"1": "x"}]`."""
+    if isinstance(named, Mapping):
+        for key, value in named.items():
+            yield f"fields[{key}]", key, value
+        return
+    for number, each in enumerate(named or ()):
+        if "id" in each or not each:
+            yield f"fields[{number}]", each.get("id"), each.get("value")
+            continue
+        for key, value in each.items():
+            yield f"fields[{number}]", key, value
+
+
+def _check_values(named: Any) -> None:
+    problems: list[Problem] = []
+    _values(named, problems)
+    if problems:
+        raise ValueError("must be ids of fields with values, each a text, a number or null")
+
+
+RULES: Mapping[str, Callable[[Any], Any]] = {"phone": phones.parse, "fields": _check_values}
+"""For a body that has a value of the wrong type besides."""
 
 
 def _shown(call: Call, row: contacts.Contact) -> Contact:

@@ -42,9 +42,9 @@ BODIES: Mapping[Callable[..., Any], msgspec.Struct] = {
     lists.update: lists.ListUpdate("Regular customers", None),
     members.attach: members.Members([7, 8], [1]),
     members.detach: members.Members([7, 8], [1]),
-    members.add: members.Phones([380000000001, "+380 00 000 00 02"]),
-    contacts.create: contacts.ContactCreate(380000000001, [1], [contacts.FieldValue(3, "Kyiv")]),
-    contacts.update: contacts.ContactUpdate(380000000002, [1], [contacts.FieldValue(3, None)]),
+    members.add: members.Phones([380000000001, 380000000002]),
+    contacts.create: contacts.ContactCreate(380000000001, [1], [{"id": 3, "value": "Kyiv"}]),
+    contacts.update: contacts.ContactUpdate(380000000002, [1], [{"id": 3, "value": None}]),
     contacts.delete_many: contacts.ContactsDelete([7, 8]),
     contacts.upsert: contacts.ContactsUpsert(
         [msgspec.Raw(b'{"phone": 380000000001, "groups": [1], "reference": "row 1"}')]

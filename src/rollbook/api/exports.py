@@ -81,7 +81,7 @@ _Channels = Annotated[
         extra_json_schema={
             "minItems": 1,
             "maxItems": len(CHANNELS),
-            "items": {"type": "string", "enum": [*CHANNELS]},
+            **wire.told_as(type="array", items={"type": "string", "enum": [*CHANNELS]}),
         },
     ),
 ]

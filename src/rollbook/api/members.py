@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,11 +39,15 @@ class Phones(msgspec.Struct, forbid_unknown_fields=True):
     """Phones to put into a list."""
 
     phones: Annotated[
-        list[wire.Phone],
+        list[Any],
         msgspec.Meta(
             description="Those that are in the book already are found, the others become contacts.",
-            examples=[[380000000001, "+380 00 000 00 02"]],
-            extra_json_schema={"minItems": 1, "maxItems": upserts.CONTACTS_MAX},
+            examples=[[380000000001, 380000000002]],
+            extra_json_schema={
+                "minItems": 1,
+                "maxItems": upserts.CONTACTS_MAX,
+                **wire.told_as(type="array", items={"type": "integer"}),
+            },
         ),
     ]
 
@@ -74,7 +78,7 @@ def add(call: Call, body: Phones) -> Write:
     results: list[Item | None] = [None] * len(body.phones)
     for index, value in enumerate(body.phones):
         try:
-            taken.append(call.phone(value))
+            taken.append(call.phone_of_item(value))
             places.append(index)
         except phones.BadPhone as error:
             results[index] = Item(index, "invalid", None, None, None, f"The phone {error}.")

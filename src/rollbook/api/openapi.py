@@ -116,10 +116,26 @@ LIMITS: Mapping[Callable[..., Any], int] = {
 }
 """`page[limit]` of handlers whose default is not that of their noun."""
 
+PIECES = (contacts.UpsertItem, contacts.FieldValue)
+"""Of bodies that are read piece by piece: their schemas refer to these."""
+
 OPERATIONS = Noun("Operations", "For whoever runs the service; none of them needs a token.")
 
 _METRIC = 'rollbook_queue_depth{queue="write"} 0.0\n'
+LINKS = {
+    "service": "rollbook",
+    "version": rollbook.__version__,
+    "documentation": "/docs",
+    "openapi": "/openapi.json",
+    "api": "/api/",
+    "health": "/healthz",
+    "readiness": "/readyz",
+    "metrics": "/metrics",
+}
+"""What `/` answers: where everything is."""
+
 OPEN = (
+    ("/", "getLinks", "Where everything is", JSON, LINKS),
     ("/healthz", "getHealth", "Whether the process answers", JSON, {"status": "ok"}),
     ("/readyz", "getReadiness", "Whether the process and its database answer", JSON, {"status": "ready"}),
     ("/metrics", "getMetrics", "What the service measures, for Prometheus", "text/plain", _METRIC),
@@ -181,7 +197,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     nouns = dict.fromkeys(_noun(route) for route in routes)
     kinds = [kind for route in routes for kind in (route.body and route.body.kind, route.answer) if kind]
     _, schemas = msgspec.json.schema_components(
-        list(dict.fromkeys([*kinds, ErrorBody])), ref_template="#/components/schemas/{name}"
+        list(dict.fromkeys([*kinds, *PIECES, ErrorBody])), ref_template="#/components/schemas/{name}"
     )
     return {
         "openapi": "3.1.0",
@@ -191,7 +207,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "security": [{"bearer": []}],
         "paths": paths | {path: _open(*about) for path, *about in OPEN},
         "components": {
-            "schemas": schemas,
+            "schemas": {name: _told(schema) for name, schema in schemas.items()},
             "headers": {
                 name: {"description": about, "required": name not in HEADERS_SOMETIMES, "schema": schema}
                 for name, (about, schema) in HEADERS.items()
@@ -202,6 +218,23 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             },
         },
     }
+
+
+def _told(schema: Any) -> Any:
+    """A schema as generators of clients can use it: one kind of value, or null, and enums with their type."""
+    if isinstance(schema, list):
+        return [_told(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    told = {name: _told(value) for name, value in schema.items()}
+    if wire.TOLD_AS in told:
+        as_what = told.pop(wire.TOLD_AS)
+        for kind in ("type", "enum", "anyOf", "items", "additionalProperties"):
+            told.pop(kind, None)
+        told |= as_what
+    if "enum" in told and all(isinstance(value, str) for value in told["enum"]):
+        told["type"] = "string"
+    return told
 
 
 def _operation(route: Route) -> dict[str, Any]:

@@ -70,6 +70,7 @@ def add(
         refusal: turns an error of the core into an answer.
     """
     resources: dict[str, Any] = {
+        "/": _Links(),
         "/healthz": _Health(),
         "/readyz": _Ready(bridge, refusal),
         "/metrics": _Metrics(metrics),
@@ -80,6 +81,14 @@ def add(
     for path, resource in resources.items():
         resource.on_head = resource.on_get
         app.add_route(path, resource)
+
+
+class _Links:
+    """Where everything is."""
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        resp.content_type = JSON
+        resp.data = msgspec.json.encode(openapi.LINKS)
 
 
 class _Health:

@@ -99,9 +99,9 @@ def _criterion(
         known += (
             f"; id of a text field: {' '.join(TEXTUAL)}; of a number or date field: {' '.join(COMPARISONS)}"
         )
-        fields = [{"enum": _names(columns)}, {"pattern": r"^[0-9]{1,16}$"}]
         what += " The id of a contact field is one too."
-        yield parameter("query", f"{name}[field]", what, type="string", anyOf=fields)
+        pattern = f"^({'|'.join(_names(columns))}|[0-9]{{1,16}})$"
+        yield parameter("query", f"{name}[field]", what, type="string", pattern=pattern)
     else:
         yield parameter("query", f"{name}[field]", what, type="string", enum=_names(columns))
     what = f"How it compares, also as `{name}[operation]`; `like` finds part of a text in any case. {known}."

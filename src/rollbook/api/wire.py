@@ -31,13 +31,38 @@ PAGE_LIMIT_MAX = 500
 CRITERIA_MAX = 30
 """Of one search. PostgreSQL plans 30 of contact fields in 60 ms, 100 in 2 s; SQLite takes less than 1,000."""
 
+TOLD_AS = "x-told-as"
+"""In the schema of a type that takes more than one kind of value: what the OpenAPI document has in its place.
+Generators of clients drop, or cannot send, what may be a number or a text."""
+
+
+def told_as(**schema: Any) -> dict[str, Any]:
+    """For `extra_json_schema`: what the OpenAPI document has in place of a type."""
+    return {TOLD_AS: schema}
+
+
+def or_null(**schema: Any) -> dict[str, Any]:
+    """As `told_as`, or null."""
+    return told_as(anyOf=[schema, {"type": "null"}])
+
+
 Flag = Annotated[
-    bool | Literal[0, 1, "true", "false"] | None,
-    msgspec.Meta(description="A boolean; 0, 1, `true` and `false` as text are read too, null is false."),
+    bool | Literal[0, 1, "0", "1", "true", "false"] | None,
+    msgspec.Meta(
+        description="A boolean; 0 and 1, also as text, and `true` and `false` as text are read too.",
+        extra_json_schema=or_null(type="boolean"),
+    ),
 ]
 
 
-Id = Annotated[int | str, msgspec.Meta(description="An id; digits as text are read too.", examples=[1])]
+Id = Annotated[
+    int | str,
+    msgspec.Meta(
+        description="An id; digits as text are read too.",
+        examples=[1],
+        extra_json_schema=told_as(type="integer"),
+    ),
+]
 
 Phone = Annotated[
     int | str,
@@ -45,8 +70,20 @@ Phone = Annotated[
         description="The digits of E.164, 9 to 15 of them with the country code: a number, or text with an "
         "optional +, spaces, dots, dashes and brackets.",
         examples=[380000000001],
+        extra_json_schema=told_as(type="integer"),
     ),
 ]
+
+Reference = Annotated[
+    str | int | None,
+    msgspec.Meta(
+        description="Any text of yours, that comes back with the result.",
+        examples=["row 1"],
+        extra_json_schema=or_null(type="string"),
+    ),
+]
+
+REFERENCE_LENGTH_MAX = 255
 
 PROBLEMS_MAX = 20
 """Items of one list that an answer names as wrong."""
@@ -237,6 +274,16 @@ class Call:
             raise phones.BadPhone("is in no range that its numbering plan assigns")
         return phone
 
+    def phone_of_item(self, value: Any) -> int:
+        """As `phone`, of an item of a batch that may be anything.
+
+        Raises:
+            BadPhone: also for what is neither a whole number nor a text.
+        """
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise phones.BadPhone("must be a whole number or a text")
+        return self.phone(value)
+
     def date(self, moment: datetime) -> str:
         """A moment (UTC, whole seconds) as this caller wants it: `2022-04-28 14:21:16`, or RFC 3339."""
         text = _date(moment)
@@ -300,7 +347,7 @@ def _date(moment: datetime) -> str:
 
 def flag(value: bool | int | str | None) -> bool:
     """The boolean that a `Flag` means."""
-    return value in (True, 1, "true")
+    return value in (True, 1, "1", "true")
 
 
 def id_in_path(text: str) -> int:
@@ -434,6 +481,21 @@ def item_of(index: int, phone: int, reference: str | None, outcome: Outcome | Ro
     problems = unknown(outcome) if isinstance(outcome, UnknownIds) else []
     reason = " ".join(problem.message for problem in problems) or str(outcome)
     return Item(index, "invalid", None, phone, reference, reason)
+
+
+class _Referred(msgspec.Struct):
+    reference: Any = None
+
+
+def reference_of(raw: msgspec.Raw) -> str | None:
+    """The reference of an item of a batch, which may be wrong in itself."""
+    try:
+        reference = msgspec.json.decode(raw, type=_Referred).reference
+    except msgspec.DecodeError:  # it is no object
+        return None
+    if isinstance(reference, bool) or not isinstance(reference, (str, int)):
+        return None
+    return str(reference)[:REFERENCE_LENGTH_MAX]
 
 
 def too_many(values: Sequence[Any], name: str, low: int, high: int, what: str = "items") -> Problem | None:
