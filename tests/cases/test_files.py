@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rollbook import accounts
+from rollbook import accounts, exports
+from rollbook.accounts import Account
 from rollbook.db import Database
+from rollbook.exports import Export
 from rollbook.imports.jobs import Job
 from tests.conftest import opened
 from tests.imports.desk import Desk
@@ -34,8 +37,16 @@ def desk(book: Database, tmp_path: Path) -> Desk:
 
 def done(desk: Desk, file: str | bytes, name: str = "contacts.csv", **spec: object) -> Job:
     """Import a case by its name, or a text, as the command does it."""
-    content = CASES / file if isinstance(file, str) and (CASES / file).is_file() else file
+    is_case = isinstance(file, str) and "\n" not in file
+    content = CASES / file if isinstance(file, str) and is_case else file
     return desk.done(content, name, **{"phone_check": "valid", **spec})
+
+
+def exported(desk: Desk, export: Export) -> bytes:
+    """An export of the desk's account."""
+    out = io.BytesIO()
+    exports.write(desk.db, desk.account_id, export, out)
+    return out.getvalue()
 
 
 def phones(desk: Desk) -> list[int]:
@@ -186,9 +197,121 @@ def test_names_propose_and_cells_decide(desk: Desk, head: str, cells: tuple[str,
 
 def test_columns_that_may_be_opt_outs_are_never_left_out_without_a_word(desk: Desk) -> None:
     names = ["stopped", "channels", "Unsubscribed", "opt_out", "OptOut", "Do not contact", "DNC", "Отписан"]
-    job = done(desk, ",".join(["phone", *names, "Town", "Stock"]) + "\n+14155550101" + "," * 10 + "\n")
+    job = done(desk, ",".join(["Phone", *names, "Town", "Stock"]) + "\n+14155550101" + "," * 10 + "\n")
     assert [warning.split("'")[1] for warning in job.report.warnings] == names
     assert "--stop" not in job.report.warnings[0]  # the edge that shows it spells the option
+
+
+# Several phones
+
+
+def test_c07a_several_columns_may_be_the_phone(desk: Desk) -> None:
+    first, second = "Phone 1 - Value", "Phone 2 - Value"
+    job = done(desk, "c07a_google.csv", region="US")
+    assert phones(desk) == us(195)
+    assert job.report.other_phone_columns == [second]
+    job = done(desk, "c07a_google.csv", region="US", columns={first: "phone", second: "phone"})
+    assert phones(desk) == us(194, 195, 197)
+    assert (job.report.rejected, job.report.columns[second]) == ({}, "phone")
+    assert (job.report.created, job.report.unchanged) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["c07a_google.csv", "c07b_outlook.csv"])
+def test_all_phones_of_a_row_may_count(desk: Desk, name: str) -> None:
+    job = done(desk, name, region="US", all_phones=True)
+    everyone = {"c07a_google.csv": us(194, 195, 196, 197), "c07b_outlook.csv": us(102, 103, 104)}[name]
+    assert phones(desk) == everyone
+    rejected = job.report.rows_rejected
+    assert job.rows_read + job.report.further_phones == rejected + job.report.created
+    # What is to be stopped is stopped on every phone, without a word.
+    job = done(desk, name, region="US", stop=("sms",))
+    assert sorted(phone for phone, mask in desk.book()["stops"].items() if mask) == everyone
+    assert job.report.rows_rejected == rejected
+    assert desk.rejects(job).count("The phone in 'Phone 1 - Value'") == rejected
+    job = done(desk, name, region="US", stop=("viber",), all_phones=False)
+    assert job.report.stops_added < len(everyone)
+
+
+def test_all_phones_of_a_list_without_a_header_are_stopped(desk: Desk) -> None:
+    text = "+14155550101,+14155550102\n+14155550103,\n,+14155550104\n+14155550105,+14155550105\n+14155550106,12\n"
+    job = done(desk, text, stop=("sms",))
+    assert sorted(desk.book()["stops"]) == us(*range(101, 107))
+    assert (job.rows_read, job.report.further_phones, job.report.duplicates) == (5, 2, 0)
+    assert job.report.rejected == {"not_a_number": 1}
+    assert "The phone in 'column 2' is not a phone number." in desk.rejects(job)
+
+
+# Exports that come back
+
+
+@pytest.mark.parametrize("format", exports.FORMATS)
+def test_c12_stops_travel_with_an_export(
+    db: Database, alice: Account, bob: Account, tmp_path: Path, format: str
+) -> None:
+    ours, theirs = Desk(db, alice, tmp_path), Desk(db, bob, tmp_path)
+    done(ours, "c12_book.csv", create_fields=True)
+    done(ours, "c12_optouts.csv", stop=("sms",))
+    done(ours, "c12_optouts_viber.csv", stop=("viber", "rcs"))
+    before = ours.book()
+    contacts, stops = (exported(ours, Export(what=what, format=format)) for what in ("contacts", "stop list"))
+    job = done(theirs, contacts, f"book.{format}", region="UA", create_fields=True)
+    assert job.report.columns["stopped"] == "stop list"
+    assert (job.report.stops_in_file, job.report.stops_added, job.report.fields_created) == (2, 2, ["Name"])
+    after = theirs.book()
+    assert (after["contacts"], after["values"]) == (before["contacts"], before["values"])
+    assert after["stops"] == {phone: mask for phone, mask in before["stops"].items() if phone != 14155550109}
+    job = done(theirs, stops, f"stops.{format}")
+    assert (job.report.stops_in_file, job.report.stops_added, job.report.created) == (3, 1, 0)
+    assert theirs.book() == before
+    assert theirs.drift() == []
+
+
+def test_stops_travel_into_lists_and_are_never_taken_back(
+    db: Database, alice: Account, tmp_path: Path
+) -> None:
+    desk = Desk(db, alice, tmp_path)
+    done(desk, "phone,id,created_at,stopped\n14155550101,1,2026-01-31T10:00:00,sms\n", list="People")
+    text = (
+        "phone,id,created_at,stopped,City (field),Town\n"
+        '14155550101,1,2026-01-31T10:00:00,,,\n14155550102,2,2026-01-31T10:00:00,"sms,viber",,\n'
+        "14155550103,3,2026-01-31T10:00:00,whatsapp,,\n14155550103,3,2026-01-31T10:00:00,rcs,,\n"
+        "14155550104,4,2026-01-31T10:00:00,,,\n14155550105,5,2026-01-31T10:00:00,fax,,\n"
+    )
+    plan = done(desk, text, list="People", dry_run=True, stop=())
+    job = done(desk, text, list="People")
+    assert plan.report.stops_added == job.report.stops_added == 2
+    assert job.report.rejected == {"bad_stop": 1}
+    assert desk.book()["stops"] == {14155550101: 1, 14155550102: 3, 14155550103: 12}
+    assert desk.book()["contacts"] == {14155550101: 1, 14155550102: 3, 14155550103: 12, 14155550104: 0}
+    assert desk.counts()["People"].stop_list_count == 2
+    assert desk.drift() == []
+    undone = desk.undone(job)
+    assert undone.state == "undone"
+    assert desk.book()["stops"] == {14155550101: 1, 14155550102: 3, 14155550103: 12}
+    assert desk.drift() == []
+
+
+@pytest.mark.parametrize(
+    ("head", "cells"),
+    [
+        ("phone,stopped", "yes"),
+        ("phone,id,created_at,stopped", ",,no"),
+        ("phone,channels", "sms"),
+        ("phone,channels,created_at", "email,2026"),
+        ("Phone,Stopped", "sms"),
+    ],
+)
+def test_columns_called_as_ours_in_other_files_are_warned_of(desk: Desk, head: str, cells: str) -> None:
+    job = done(desk, f"{head}\n4155550101,{cells}\n", region="US")
+    assert (phones(desk), desk.book()["stops"]) == (us(101), {})
+    assert len(job.report.warnings) == 1
+
+
+def test_columns_of_an_export_that_somebody_chose_are_known_by_their_cells(desk: Desk) -> None:
+    job = done(desk, "phone,stopped\n4155550101,\n4155550102,sms\n4155550103,nonsense\n", region="US")
+    assert job.report.columns == {"phone": "phone", "stopped": ""}
+    job = done(desk, "Name,phone,stopped\nAnn,4155550101,\nBob,4155550102,sms\n", region="US")
+    assert (phones(desk), desk.book()["stops"]) == (us(101, 102, 103), {14155550102: 1})
 
 
 # Rows and cells

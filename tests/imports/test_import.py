@@ -224,7 +224,6 @@ def test_only_valid_phones_go_in_unless_told_otherwise(desk: Desk) -> None:
         ({"stop": ("fax",)}, "no channel 'fax'"),
         ({"region": "XX"}, "two letters such as UA"),
         ({"list": "ab"}, "list name"),
-        ({"columns": {"a": "phone", "b": "phone"}}, "Only one column"),
     ],
 )
 def test_a_spec_that_cannot_be_is_refused_and_nothing_is_kept(

@@ -64,6 +64,12 @@ class Counts(msgspec.Struct):
     stopped_by_channel: dict[str, int]
     stops_added: int
     undone: Annotated[dict[str, int], msgspec.Meta(description="What undo took back, and what it left.")]
+    stops_in_file: Annotated[
+        int, msgspec.Meta(description="Phones that the file, an export of rollbook, says are stopped.")
+    ]
+    further_phones: Annotated[
+        int, msgspec.Meta(description="That rows have besides one each; each counts like a row.")
+    ]
     blank: Annotated[int, msgspec.Meta(description="Rows with nothing in them; they count nowhere else.")]
 
 
@@ -299,6 +305,8 @@ def _shown(call: Call, job: Job) -> Import:
         {channel: report.stopped_on.get(channel, 0) for channel in CHANNELS},
         report.stops_added,
         report.undone,
+        report.stops_in_file,
+        report.further_phones,
         report.blank,
     )
     left = job.seconds_left
@@ -359,6 +367,8 @@ EXAMPLE = Import(
         stopped_by_channel={"sms": 30, "viber": 12, "rcs": 0, "whatsapp": 4},
         stops_added=0,
         undone={},
+        stops_in_file=0,
+        further_phones=0,
         blank=0,
     ),
     {"Mobile": "phone", "Town": "City"},
@@ -380,7 +390,7 @@ EXAMPLE_WAITING = msgspec.structs.replace(
     rows_read=0,
     rows_staged=0,
     rows_done=0,
-    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}, 0),
+    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}, 0, 0, 0),
     list_id=None,
     columns={},
     file={},

@@ -488,7 +488,8 @@ def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> N
         left = [column for column, meaning in report.columns.items() if not meaning]
         say(f"Columns: {', '.join(used)}" + (f"; left out: {', '.join(left)}" if left else "") + ".")
     if report.other_phone_columns:
-        say(f"Other columns of phones, not used: {', '.join(report.other_phone_columns)}.")
+        others = ", ".join(report.other_phone_columns)
+        say(f"Other columns of phones, not used: {others} (--map COLUMN=phone for each, or --all-phones).")
     if report.file:
         say(f"Read as {', '.join(_ways(report))}.")
     for warning in report.warnings:
@@ -516,6 +517,7 @@ def _numbers(job: Job) -> Sequence[tuple[str, int]]:
     report = job.report
     return [
         ("read", job.rows_read),
+        ("further phones in these", report.further_phones),
         *(
             (f"rejected: {reason.replace('_', ' ')}", number)
             for reason, number in sorted(report.rejected.items())
@@ -532,6 +534,7 @@ def _numbers(job: Job) -> Sequence[tuple[str, int]]:
         ("would leave the list", report.leaving if job.state == "confirm" else 0),
         ("stopped before, and still", report.stopped),
         *((f"  of these on {channel}", number) for channel, number in report.stopped_on.items()),
+        ("stopped by the file itself", report.stops_in_file),
         ("newly stopped", report.stops_added),
         *((f"undo: {what.replace('_', ' ')}", number) for what, number in report.undone.items()),
     ]

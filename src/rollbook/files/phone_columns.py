@@ -129,7 +129,7 @@ def _rank(column: str, score: float, seen: _Seen, place: int) -> tuple[float, ..
 
 
 def _is_further(column: str, score: float, seen: _Seen, holds: bool) -> bool:
-    if _NAMELESS.fullmatch(column):
+    if _NAMELESS.fullmatch(column) or (seen.valid >= FULL and not says_other(column)):
         return holds
     if score >= 2:
         return holds or not seen.filled

@@ -12,10 +12,11 @@ from rollbook.fields import NAME_LENGTH_MAX, Field, clean_name
 from rollbook.files import formulas, phone_columns
 from rollbook.files.headers import words_of
 from rollbook.files.phone_columns import Reads
+from rollbook.imports.own_export import FIELD, OwnExport, recognised
 from rollbook.options import said as option
 
-PHONE = "phone"
-"""What the column of phones is mapped to."""
+PHONE, STOPS = "phone", "stop list"
+"""What the columns of phones are mapped to; and that of an export which names the channels of stops."""
 
 
 _OPT_OUT = re.compile(
@@ -38,23 +39,28 @@ class Columns(NamedTuple):
     """What the columns of a file were taken for.
 
     Args:
-        phone: the column of phones.
+        phones: the columns of phones, at least one.
         fields: for other columns the field of contacts that they fill.
         new: for columns without a field, in a file whose fields are to be created, the field's name.
         ignored: the rest.
         others: that are as full of phones as the one that was guessed, and are not taken for it.
+        own_export: what the file is if it is an export of rollbook.
     """
 
-    phone: str
+    phones: Sequence[str]
     fields: Mapping[str, Field]
     new: Mapping[str, str]
     ignored: Sequence[str]
     others: Sequence[str]
+    own_export: OwnExport | None
 
     def described(self) -> dict[str, str]:
-        """For each column `phone`, the name of its field, or "" for none."""
-        named = {column: field.name for column, field in self.fields.items()}
-        return {self.phone: PHONE, **named, **self.new, **dict.fromkeys(self.ignored, "")}
+        """For each column `phone`, `stop list`, the name of its field, or "" for none."""
+        named = dict.fromkeys(self.phones, PHONE)
+        if self.own_export is not None:
+            named[self.own_export.stops] = STOPS
+        named |= {column: field.name for column, field in self.fields.items()}
+        return {**named, **self.new, **dict.fromkeys(self.ignored, "")}
 
     def warnings(self) -> list[str]:
         """Sentences on columns that are left out, but may say who does not want messages."""
@@ -74,6 +80,7 @@ def choose(
     *,
     reads: Reads,
     create_fields: bool,
+    every_phone: bool,
 ) -> Columns:
     """Decide what the columns of a file mean.
 
@@ -84,18 +91,23 @@ def choose(
         mapped: what was said: for a column `phone`, a field's name, or "" for nothing.
         reads: tells valid phones.
         create_fields: make fields for columns that have none.
+        every_phone: all columns of phones count, and not only the one that looks most like it.
 
     Raises:
         BadFile: no column is the phone, or `mapped` names what is not there.
     """
     said = {_column(columns, column): meaning.strip() for column, meaning in mapped.items()}
-    phone = next((column for column, meaning in said.items() if meaning.casefold() == PHONE), None)
+    own = recognised(columns, sample, said)
+    phones = [column for column, meaning in said.items() if meaning.casefold() == PHONE]
     others: Sequence[str] = ()
-    if phone is None:
+    if own is not None and not phones:
+        phones = ["phone"]
+    elif not phones:
         places = [place for place, column in enumerate(columns) if column not in said]
         rows = [[row[place] for place in places] for row in sample]
-        phone, others, _ = phone_columns([columns[place] for place in places], rows, reads)
-    if phone is None:
+        phone, others, further = phone_columns([columns[place] for place in places], rows, reads)
+        phones = [phone, *(further if every_phone else ())] if phone is not None else []
+    if not phones:
         raise BadFile(
             f"No column looks like phone numbers; the file has {_listed(columns)}. Say which one it is: "
             f"{option('map', 'COLUMN=phone')}."
@@ -105,9 +117,14 @@ def choose(
     new: dict[str, str] = {}
     ignored = []
     for column in columns:
-        if column == phone:
+        if column in phones or (own is not None and column == own.stops):
+            continue
+        if own is not None and column in own.ignored and column not in said:
+            ignored.append(column)
             continue
         meaning = said.get(column, formulas.unmarked(column))
+        if own is not None and column not in said and _plain(meaning) not in by_name:
+            meaning = meaning.removesuffix(FIELD)
         field = by_name.get(_plain(meaning))
         if field is not None:
             fields[column] = field
@@ -125,7 +142,8 @@ def choose(
         raise BadFile(
             f"Several columns are for the field {min(twice)!r}: leave one out, {option('map', 'COLUMN=')}."
         )
-    return Columns(phone, fields, new, ignored, [column for column in others if column in ignored])
+    others = [column for column in others if column in ignored]
+    return Columns(phones, fields, new, ignored, others, own)
 
 
 def _may_be_opt_outs(column: str) -> bool:

@@ -28,7 +28,8 @@ SHOWN_MAX = 501
 
 class Report(msgspec.Struct):
     """What became of the rows of a file. Every row of it is counted in exactly one of `rejected`,
-    `duplicates`, `created`, `updated`, `unchanged`, `not_in_book` and `only_stopped`.
+    `duplicates`, `created`, `updated`, `unchanged`, `not_in_book` and `only_stopped`; where all phones of a
+    row count, each phone of it is, and `further_phones` says how many more than rows these are.
 
     Args:
         rejected: rows left out, by reason.
@@ -45,6 +46,10 @@ class Report(msgspec.Struct):
         stopped: phones that were on the stop list, of any channel, before; they stay there.
         stopped_on: of these, how many on each channel.
         stops_added: phones that this import stopped on a channel more.
+        stops_in_file: phones that the file itself says are stopped: it is an export of rollbook.
+        further_phones: that rows have besides one each.
+        stop_column: the column that says so; "" for none.
+        only_stops: the file is an export of the stop list, and its phones do not become contacts.
         list_created: the list was made for this import.
         blank: rows of the file with nothing in them, which are no rows.
         columns: what each column of the file was taken for: `phone`, a field's name, or "".
@@ -73,6 +78,10 @@ class Report(msgspec.Struct):
     stopped: int = 0
     stopped_on: dict[str, int] = {}
     stops_added: int = 0
+    stops_in_file: int = 0
+    stop_column: str = ""
+    only_stops: bool = False
+    further_phones: int = 0
     list_created: bool = False
     blank: int = 0
     columns: dict[str, str] = {}

@@ -52,7 +52,7 @@ class Goal(NamedTuple):
         joins: whether they join a list at all.
         creates: whether phones that are not in the book become contacts.
         into_book: false when they only feed the stop list.
-        stop: channels to stop them on.
+        stop: channels to stop all of them on.
         fields: the field of each column of values.
     """
 
@@ -64,13 +64,17 @@ class Goal(NamedTuple):
     fields: Sequence[Used]
 
 
-def goal(spec: ImportSpec, list_id: int | None, used: Sequence[Used]) -> Goal:
-    """What a spec comes to, once the list and the fields are known."""
+def goal(spec: ImportSpec, list_id: int | None, used: Sequence[Used], *, only_stops: bool = False) -> Goal:
+    """What a spec comes to, once the list and the fields are known.
+
+    Args:
+        only_stops: the file turned out to be one of the stop list.
+    """
     return Goal(
         list_id=list_id,
         joins=spec.list is not None,
         creates=spec.mode != "update",
-        into_book=spec.into_book,
+        into_book=spec.into_book and not only_stops,
         stop=spec.stop,
         fields=used,
     )
@@ -83,11 +87,13 @@ class Staged(NamedTuple):
         place: of its first row.
         phones: E.164 digits, ascending, no two alike, at least one.
         values: for each column that fills a field, the rows' values in canonical form; `None` leaves what is.
+        masks: of channels that the file says each is stopped on; `None` when it does not say.
     """
 
     place: int
     phones: Ids
     values: Sequence[Sequence[str | None]]
+    masks: Ids | None = None
 
 
 class Plan(NamedTuple):
@@ -95,16 +101,18 @@ class Plan(NamedTuple):
 
     Args:
         masks: of phones that are stopped already, by place in the piece.
+        stops: what each phone of the piece is to be stopped on; `None` for nothing.
         known: places of those that are contacts.
         known_ids, known_masks: of these contacts.
         refused: places of contacts that are in as many lists as one can be.
         new: places of phones that become contacts.
         joining: ids of contacts that are there and join the list.
-        joining_masks: of these.
+        joining_masks: of these, as they will be.
         changed: ids of contacts that are there, with field and value that differ from what they have.
     """
 
     masks: Mapping[int, int]
+    stops: Ids | None
     known: Ids
     known_ids: Ids
     refused: Ids
@@ -137,12 +145,16 @@ def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> Plan:
     for channel, bit in CHANNELS.items():
         if on := sum(1 for mask in masks.values() if mask & bit):
             counted.stopped_on[channel] = on
-    added = mask_of(goal.stop)
-    if added:
-        counted.stops_added = len(staged.phones) - sum(mask & added == added for mask in masks.values())
+    stops = _stops(goal, staged)
+    if stops is not None:
+        before = np.zeros(len(stops), np.int64)
+        before[list(masks)] = list(masks.values())
+        counted.stops_added = int(np.count_nonzero(stops & ~before))
+    if staged.masks is not None:
+        counted.stops_in_file = int(np.count_nonzero(staged.masks))
     if not goal.into_book:
         counted.only_stopped = len(staged.phones)
-        return Plan(masks, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, (), False, counted)
+        return Plan(masks, stops, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, (), False, counted)
     rows = _known(tx, account_id, staged.phones)
     known = np.fromiter((row.place for row in rows), np.int64, len(rows))
     ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
@@ -171,14 +183,18 @@ def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> Plan:
     counted.joined = int(outside.sum()) + (len(new) if goal.joins else 0)
     if len(refused):
         counted.rejected["too_many_lists"] = len(refused)
+    joining_masks = known_masks[outside]
+    if stops is not None:
+        joining_masks = joining_masks | stops[known[outside]]
     return Plan(
         masks,
+        stops,
         known,
         ids,
         refused,
         new,
         ids[outside],
-        known_masks[outside],
+        joining_masks,
         changed,
         bool(goal.fields),
         counted,
@@ -192,14 +208,13 @@ def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned:
         What undo has to know.
     """
     masks = dict(planned.masks)
-    if goal.stop:
-        masks = _stop(tx, account_id, goal, staged, planned)
+    if planned.stops is not None:
+        masks = _stop(tx, account_id, planned.stops, staged, planned)
     new, first_id = planned.new, 0
     if len(new):
         first_id = _create(tx, account_id, staged.phones[new], stopped=bool(masks))
     if goal.list_id is not None:
-        joining_masks = planned.joining_masks | mask_of(goal.stop)
-        of_mask = Counter(joining_masks.tolist())
+        of_mask = Counter(planned.joining_masks.tolist())
         inside = set(new.tolist()) if masks else set()
         stopped_new = [mask for place, mask in masks.items() if place in inside]
         of_mask.update(stopped_new)
@@ -321,14 +336,26 @@ def _changed(
     return changed
 
 
-def _stop(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: Plan) -> dict[int, int]:
-    """Stop every phone of the piece; the masks of all of them, by place."""
-    added = mask_of(goal.stop)
-    phones = staged.phones.tolist()
-    wanted = [phone for place, phone in enumerate(phones) if planned.masks.get(place, 0) & added != added]
-    if wanted:
-        stop_list.add(tx, account_id, phones=wanted, channels=goal.stop)
-    return {place: planned.masks.get(place, 0) | added for place in range(len(phones))}
+def _stops(goal: Goal, staged: Staged) -> Ids | None:
+    """What each phone of the piece is to be stopped on; `None` when that is nothing for all."""
+    if not goal.stop and (staged.masks is None or not staged.masks.any()):
+        return None
+    of_all = np.full(len(staged.phones), mask_of(goal.stop), np.int64)
+    return of_all if staged.masks is None else of_all | staged.masks
+
+
+def _stop(tx: Transaction, account_id: int, stops: Ids, staged: Staged, planned: Plan) -> dict[int, int]:
+    """Stop the phones of the piece; the masks of all that are stopped, by place."""
+    after = np.zeros(len(stops), np.int64)
+    after[list(planned.masks)] = list(planned.masks.values())
+    missing = stops & ~after
+    for mask in np.unique(missing[missing != 0]).tolist():
+        channels = [channel for channel, bit in CHANNELS.items() if mask & bit]
+        wanted = staged.phones[missing == mask].tolist()
+        stop_list.add(tx, account_id, phones=wanted, channels=channels)
+    after |= stops
+    stopped = np.flatnonzero(after)
+    return dict(zip(stopped.tolist(), after[stopped].tolist(), strict=True))
 
 
 def _create(tx: Transaction, account_id: int, phones: Ids, *, stopped: bool) -> int:

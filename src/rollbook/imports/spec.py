@@ -31,6 +31,8 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         columns: what columns of the file mean: for its header, `phone`, the name of a field, or "" for
             nothing. What is not named is guessed.
         create_fields: make a text field for every column that has none.
+        all_phones: every phone of a row counts, and not only the first one that is good; `None`: where phones
+            are stopped.
         stop: channels on which every phone of the file is put on the stop list. Without a list only that is
             done: no contact is created.
         dry_run: only say what would happen.
@@ -46,6 +48,7 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     phone_check: PhoneCheck = "valid"
     columns: Mapping[str, str] = {}
     create_fields: bool = False
+    all_phones: bool | None = None
     stop: tuple[str, ...] = ()
     dry_run: bool = False
     rows: int | None = None
@@ -56,6 +59,11 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     header: bool | None = None
     sheet: str | None = None
     skip_rows: int = 0
+
+    @property
+    def every_phone(self) -> bool:
+        """Whether every phone of a row counts."""
+        return bool(self.stop) if self.all_phones is None else self.all_phones
 
     @property
     def into_book(self) -> bool:
@@ -83,8 +91,6 @@ def checked(spec: ImportSpec) -> ImportSpec:
                 "mode", f"{said('mode', 'replace')} needs a list whose members to replace: {said('list')}."
             )
         )
-    if list(spec.columns.values()).count("phone") > 1:
-        problems.append(Problem("map", "Only one column can be the phone."))
     if problems:
         raise Invalid(problems)
     return spec
@@ -188,13 +194,19 @@ OPTIONS = (
     Option(
         "map",
         "What a column is: phone, the name of a field, or nothing to leave it out. May be given more than "
-        "once.",
+        "once; of several that are the phone, the first that is good counts.",
         takes="COLUMN=FIELD",
         read=_pair,
         many=True,
         metavar="COLUMN=FIELD",
     ),
     Option("create_fields", "Make a text field for every column that has none.", "switch"),
+    Option(
+        "all_phones",
+        "Whether every phone of a row counts, from all columns of phones; it does where "
+        f"{said('stop')} is given.",
+        "either",
+    ),
     Option(
         "stop",
         f"Put every phone on the stop list of these channels, comma-separated: {', '.join(CHANNELS)}.",

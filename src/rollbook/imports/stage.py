@@ -22,21 +22,17 @@ from numpy.typing import NDArray
 from rollbook import fields
 from rollbook.fields import Type
 from rollbook.files import Batch, Table, formulas
-from rollbook.imports import rejects
+from rollbook.imports import own_export, rejects
+from rollbook.imports.found import Found, phones_in
 from rollbook.imports.rejects import Rejects
 from rollbook.phones import column
-from rollbook.phones.single import DIGITS_MAX, DIGITS_MIN
-
-PHONE_MIN, PHONE_MAX = 10 ** (DIGITS_MIN - 1), 10**DIGITS_MAX - 1
-OUT_OF_BOUNDS = f"must have {DIGITS_MIN} to {DIGITS_MAX} digits with its country code"
 
 CLASSIFIERS = 2
 """Threads that look at phones: more than that wait for the reader of the file."""
 
-_LOCAL_ONLY = column.REASONS.index("local_only")
-"""Numbers without an area code: possible to dial there, but not from anywhere else."""
-
 _PHONES, _ROWS, _LINES, _VALUES = "phones.int64", "rows.int64", "lines.int64", "values.arrow"
+_MASKS = "masks.int64"
+_STAGED = (_PHONES, _ROWS, _LINES, _VALUES, _MASKS)
 
 
 class Filled(NamedTuple):
@@ -58,6 +54,7 @@ class Totals(NamedTuple):
 
     Args:
         rows: all of them, but for blank ones.
+        further: phones that rows have besides one each; these count as rows below.
         blank: rows with nothing in them.
         rejected: rows left out, by reason.
         duplicates: rows whose phone a later row has.
@@ -65,30 +62,44 @@ class Totals(NamedTuple):
     """
 
     rows: int
+    further: int
     blank: int
     rejected: Mapping[str, int]
     duplicates: int
     staged: int
 
 
+class Phones(NamedTuple):
+    """Where the phones of a file are, and how they are read.
+
+    Args:
+        columns: with phones, at least one; the first phone that is good counts.
+        region: of national numbers.
+        only_valid: take no phones that are merely possible.
+        every: all good phones of a row count.
+        stops: a column that names the channels which the row's phones are stopped on.
+    """
+
+    columns: Sequence[str]
+    region: str | None = None
+    only_valid: bool = True
+    every: bool = False
+    stops: str | None = None
+
+
 def build(
     table: Table,
-    phone_column: str,
+    phones: Phones,
     filled: Sequence[Filled],
     folder: Path,
     *,
-    region: str | None,
-    only_valid: bool,
     progress: Callable[[int, int], None],
 ) -> Totals:
     """Read a file and stage its good rows; what was staged before is thrown away.
 
     Args:
-        phone_column: the one with the phones.
         filled: columns whose values are kept.
         folder: of the stage; it exists.
-        region: of national numbers.
-        only_valid: take no phones that are merely possible.
         progress: told of the bytes and rows done, now and then; what it raises ends the reading.
 
     Raises:
@@ -97,42 +108,55 @@ def build(
     """
     pa.enable_signal_handlers(False)  # a signal ends the work between two batches, not in the midst of one
     clear(folder)
-    phones: list[NDArray[np.int64]] = []
-    lines: list[NDArray[np.int64]] = []
+    staged = _Staged([], [], [])
     rejected: Counter[str] = Counter()
-    rows = blank = 0
+    rows = blank = found_phones = 0
     with Rejects(folder, table.columns) as left_out, _Values(folder, filled) as values:
-        for batch, found in _classified(table.batches(), phone_column, region):
-            good, values_of_good = _checked(batch, found, filled, left_out, rejected, only_valid=only_valid)
+        for batch, found in _classified(table.batches(), phones):
+            good, values_of_good = _checked(batch, found, phones, filled, left_out, rejected)
             rows += batch.cells.num_rows + len(batch.bad)
+            found_phones += len(found.rows) + len(batch.bad)
             blank += batch.blank
-            phones.append(good.phones)
-            lines.append(batch.lines[good.places])
+            staged.phones.append(good.phones)
+            staged.lines.append(batch.lines[good.places])
+            if good.masks is not None:
+                staged.masks.append(good.masks)
             values.add(values_of_good)
             progress(batch.bytes_done, rows)
-    staged, good_rows = _sort(phones, lines, folder, keep_rows=bool(filled))
+    size, good_phones = _sort(staged, folder, keep_rows=bool(filled), keep_masks=phones.stops is not None)
     _sync(folder)
-    return Totals(rows, blank, dict(rejected), good_rows - staged, staged)
+    return Totals(rows, found_phones - rows, blank, dict(rejected), good_phones - size, size)
+
+
+class _Staged(NamedTuple):
+    """What is staged of the batches so far."""
+
+    phones: list[NDArray[np.int64]]
+    lines: list[NDArray[np.int64]]
+    masks: list[NDArray[np.int64]]
 
 
 class _Good(NamedTuple):
-    """The rows of a batch that go in."""
+    """The phones of a batch that go in, and the places of their rows."""
 
     phones: NDArray[np.int64]
     places: NDArray[np.int64]
+    masks: NDArray[np.int64] | None
 
 
-def _classified(
-    batches: Iterator[Batch], phone_column: str, region: str | None
-) -> Iterator[tuple[Batch, column.Column]]:
+def _classified(batches: Iterator[Batch], phones: Phones) -> Iterator[tuple[Batch, Found]]:
     """Batches with what their phones are, in order. Other threads look at the phones of some batches while
     this one reads the next: they work on arrays, without holding the interpreter."""
+
+    def look(batch: Batch) -> Found:
+        columns = [column.classify(batch.cells.column(name), phones.region) for name in phones.columns]
+        return phones_in(columns, only_valid=phones.only_valid, every=phones.every)
+
     with ThreadPoolExecutor(CLASSIFIERS, "classify") as pool:
-        ahead: deque[tuple[Batch, Future[column.Column]]] = deque()
+        ahead: deque[tuple[Batch, Future[Found]]] = deque()
         try:
             for batch in batches:
-                cells = batch.cells.column(phone_column)
-                ahead.append((batch, pool.submit(column.classify, cells, region)))
+                ahead.append((batch, pool.submit(look, batch)))
                 if len(ahead) > CLASSIFIERS:
                     first, found = ahead.popleft()
                     yield first, found.result()
@@ -146,45 +170,45 @@ def _classified(
 
 def _checked(
     batch: Batch,
-    found: column.Column,
+    found: Found,
+    phones: Phones,
     filled: Sequence[Filled],
     left_out: Rejects,
     rejected: Counter[str],
-    *,
-    only_valid: bool,
 ) -> tuple[_Good, list[pa.Array]]:
-    cells = batch.cells
-    accepted = found.valid if only_valid else found.possible & (found.reason != _LOCAL_ONLY)
-    within = (found.phone >= PHONE_MIN) & (found.phone <= PHONE_MAX)
-    ok = accepted & within
+    cells, ok = batch.cells, found.ok.copy()
     bad_phones = np.flatnonzero(~ok)
     if len(bad_phones):
-        reasons = found.reason[bad_phones]
-        out_of_bounds = accepted[bad_phones]
-        words = np.array(column.REASONS, object)[reasons]
-        words[out_of_bounds] = "out_of_bounds"
-        sentences = np.array([column.SENTENCES.get(word, "") for word in column.REASONS], object)[reasons]
-        sentences[out_of_bounds] = OUT_OF_BOUNDS
+        words, sentences = found.why(bad_phones, phones.columns)
         rejected.update(words.tolist())
-        left_out.add(batch.lines, cells, bad_phones, words, [f"The phone {why}." for why in sentences])
+        left_out.add(batch.lines, cells, found.rows[bad_phones], words, sentences)
+
+    def leave_out(why_not: Mapping[int, str], word: str) -> None:
+        """Rows whose phones are good, but something else is not."""
+        bad = ok & np.isin(found.rows, list(why_not))
+        if bad.any():
+            rejected[word] += int(bad.sum())
+            rows = np.unique(found.rows[bad])
+            words = np.full(len(rows), word, object)
+            left_out.add(batch.lines, cells, rows, words, [why_not[row] for row in rows.tolist()])
+            ok[bad] = False
+
+    stops = None
+    if phones.stops is not None:
+        stops, why_not = own_export.masks(cells.column(phones.stops))
+        leave_out({row: f"The {phones.stops} {why}." for row, why in why_not.items()}, "bad_stop")
     kept: list[pa.Array] = []
     for column_name, field, type_ in filled:
         values, why_not = canonical(type_, cells.column(column_name))
-        if why_not:
-            places = np.array([place for place in why_not if ok[place]], np.int64)
-            if len(places):
-                sentences_here = [f"The {field} {why_not[place]}." for place in places]
-                words = np.full(len(places), "bad_value", object)
-                rejected["bad_value"] += len(places)
-                left_out.add(batch.lines, cells, places, words, sentences_here)
-                ok[places] = False
+        leave_out({row: f"The {field} {why}." for row, why in why_not.items()}, "bad_value")
         kept.append(values)
     for row in batch.bad:
         rejected[row.reason] += 1
         left_out.add_unreadable(row)
-    places = np.flatnonzero(ok)
+    places = found.rows[ok]
     chosen = pa.array(places)
-    return _Good(found.phone[places], places), [values.take(chosen) for values in kept]
+    masks = stops[places] if stops is not None else None
+    return _Good(found.phones[ok], places, masks), [values.take(chosen) for values in kept]
 
 
 def valid(texts: Sequence[str], region: str | None) -> list[bool]:
@@ -232,12 +256,10 @@ def canonical(type_: Type, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
     return pa.array(values, pa.string()).take(indices), bad_places
 
 
-def _sort(
-    phones: list[NDArray[np.int64]], lines: list[NDArray[np.int64]], folder: Path, *, keep_rows: bool
-) -> tuple[int, int]:
-    """Write the phones in order, each once: the last row with it counts. How many there are of how many."""
-    everything = np.concatenate(phones) if phones else np.zeros(0, np.int64)
-    phones.clear()
+def _sort(staged: _Staged, folder: Path, *, keep_rows: bool, keep_masks: bool) -> tuple[int, int]:
+    """Write the phones in order, each once: the last row with it counts, but it is stopped on the channels of
+    all. How many there are of how many."""
+    everything = _joined(staged.phones)
     order = np.argsort(everything, kind="stable")
     ordered = everything[order]
     del everything
@@ -247,13 +269,22 @@ def _sort(
     rows = len(ordered)
     del ordered
     chosen = order[last]
+    if keep_masks:
+        masks = _joined(staged.masks)[order]
+        firsts = np.flatnonzero(np.concatenate([[True], last[:-1]])) if len(last) else chosen
+        _write(folder / _MASKS, np.bitwise_or.reduceat(masks, firsts) if len(firsts) else masks)
     del order, last
-    all_lines = np.concatenate(lines) if lines else np.zeros(0, np.int64)
-    lines.clear()
-    _write(folder / _LINES, all_lines[chosen])
+    _write(folder / _LINES, _joined(staged.lines)[chosen])
     if keep_rows:
         _write(folder / _ROWS, chosen)
     return len(chosen), rows
+
+
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The parts as one; they are let go of."""
+    everything = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    parts.clear()
+    return everything
 
 
 def _write(path: Path, numbers: NDArray[np.int64]) -> None:
@@ -316,6 +347,13 @@ class Stage:
         """The line of the file that each phone is from."""
         return _mapped(self._folder / _LINES)
 
+    def masks(self, place: int, rows: int) -> NDArray[np.int64] | None:
+        """The channels that the phones from `place` on are stopped on by the file itself; `None` when it has
+        no column of them."""
+        if not (self._folder / _MASKS).exists():
+            return None
+        return np.array(_mapped(self._folder / _MASKS)[place : place + rows])
+
     def values(self, place: int, rows: int) -> list[list[str | None]]:
         """What the rows from `place` on have in each of the columns that were kept."""
         if self._rows is None:
@@ -336,7 +374,7 @@ class Stage:
 
 def clear(folder: Path) -> None:
     """Throw away what is staged."""
-    for name in (_PHONES, _ROWS, _LINES, _VALUES):
+    for name in _STAGED:
         (folder / name).unlink(missing_ok=True)
 
 
@@ -351,6 +389,6 @@ def _sync(folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    names = (_PHONES, _ROWS, _LINES, _VALUES, rejects.NAME)
+    names = (*_STAGED, rejects.NAME)
     yield from (folder / name for name in names if (folder / name).exists())
     yield folder

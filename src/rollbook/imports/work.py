@@ -26,7 +26,9 @@ from rollbook.fields import Field, NewField
 from rollbook.files import Table, open_table
 from rollbook.files.options import reading
 from rollbook.imports import columns, jobs, journal, merge, prune, rejects, stage, undo
+from rollbook.imports.columns import Columns
 from rollbook.imports.jobs import Job, Report
+from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
 from rollbook.imports.stage import Filled, Stage
 from rollbook.members import LISTS_MAX
@@ -201,23 +203,24 @@ class Worker:
                 spec.columns,
                 reads=lambda texts: stage.valid(texts, spec.region),
                 create_fields=spec.create_fields,
+                every_phone=spec.every_phone,
             )
+            own = chosen.own_export
+            only_stops = own is not None and own.only_stops and spec.list is None
             filled = [Filled(name, field.name, field.type) for name, field in chosen.fields.items()]
             filled += [Filled(name, field, "text") for name, field in chosen.new.items()]
-            if not spec.into_book:
+            if not spec.into_book or only_stops:
                 filled = []
             job = self._change(job.account_id, job.id, size_bytes=table.size_bytes)
             totals = stage.build(
                 table,
-                chosen.phone,
+                _phones(chosen, spec),
                 filled,
                 folder,
-                region=spec.region,
-                only_valid=spec.phone_check == "valid",
                 progress=self._reading_progress(job),
             )
             about, header = _about(table), _header(table)
-        if not totals.rows and (spec.mode == "replace" or not spec.stop):
+        if not totals.rows and (spec.mode == "replace" or not (spec.stop or only_stops)):
             raise BadFile(
                 f"{job.source} has a header but no rows." if table.columns else f"{job.source} is empty."
             )
@@ -235,6 +238,9 @@ class Worker:
             job.report,
             rejected=dict(totals.rejected),
             duplicates=totals.duplicates,
+            further_phones=totals.further,
+            stop_column=own.stops if own is not None else "",
+            only_stops=only_stops,
             blank=totals.blank,
             columns=chosen.described(),
             other_phone_columns=list(chosen.others),
@@ -283,6 +289,7 @@ class Worker:
                 job.reached,
                 np.array(staged.phones[job.reached : job.reached + rows]),
                 staged.values(job.reached, rows),
+                staged.masks(job.reached, rows),
             )
             took = _Took()
             if job.spec.dry_run:
@@ -382,6 +389,16 @@ class _Took:
         return timed
 
 
+def _phones(chosen: Columns, spec: ImportSpec) -> stage.Phones:
+    """Where the phones of a file are, and how they are read."""
+    own = chosen.own_export
+    stops = own.stops if own is not None else None
+    if own is not None and own.whole:
+        return stage.Phones(chosen.phones, only_valid=False, stops=stops)
+    only_valid = spec.phone_check == "valid"
+    return stage.Phones(chosen.phones, spec.region, only_valid, every=spec.every_phone, stops=stops)
+
+
 def _about(table: Table) -> dict[str, str]:
     """How a file was read."""
     about = {
@@ -441,7 +458,7 @@ def _goal(tx: Transaction, account_id: int, job: Job) -> merge.Goal:
         else:
             field = known.get(field_id)
             used.append(merge.Used(field.id, field.type) if field is not None else merge.GONE)
-    return merge.goal(job.spec, job.list_id, used)
+    return merge.goal(job.spec, job.list_id, used, only_stops=job.report.only_stops)
 
 
 def _merged(tx: Transaction, account_id: int, job: Job, goal: merge.Goal, piece: merge.Staged) -> Job:

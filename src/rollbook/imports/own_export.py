@@ -1,0 +1,95 @@
+"""Exports of rollbook that come back: what is stopped in one stays stopped where it is imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rollbook.channels import CHANNELS, mask_of
+
+CONTACT = ("phone", "id", "created_at", "stopped")
+"""The columns of every export of contacts (`exports.columns`)."""
+
+STOP = frozenset(("phone", "channels", "created_at"))
+"""Those of an export of the stop list, which may have `id` too."""
+
+FIELD = " (field)"
+"""What an export adds to the name of a field that is called as one of its own columns."""
+
+
+_E164 = re.compile(r"[1-9][0-9]{7,14}")
+
+
+class OwnExport(NamedTuple):
+    """What the columns of an export mean, other than fields.
+
+    Args:
+        stops: names the channels that each row's phone is stopped on.
+        ignored: of the book that it came from only.
+        whole: it has the columns that an export has when nobody chooses, and phones as an export has them:
+            with their country codes, and of whatever plan.
+        only_stops: it is one of the stop list, and its phones are no contacts.
+    """
+
+    stops: str
+    ignored: frozenset[str]
+    whole: bool
+    only_stops: bool
+
+
+def recognised(
+    columns: Sequence[str], sample: Sequence[Sequence[str | None]], said: Container[str]
+) -> OwnExport | None:
+    """What a file is if it is an export of rollbook, told by its columns and what is in them.
+
+    An export of contacts begins with `CONTACT`, or has at least `phone` and `stopped` where columns were
+    chosen; one of the stop list has `STOP`. In `stopped` and `channels` there are names of channels: in all
+    cells that are filled, or at least in some of a whole export, in which somebody may have changed others.
+
+    Args:
+        sample: rows from the top.
+        said: columns whose meaning was said.
+    """
+    if "phone" not in columns:
+        return None
+    for column, only_stops in (("stopped", False), ("channels", True)):
+        if column not in columns or column in said:
+            continue
+        if only_stops and not STOP <= set(columns) <= STOP | {"id"}:
+            continue
+        place = columns.index(column)
+        cells = [(row[place] or "").strip() for row in sample]
+        phones = [(row[columns.index("phone")] or "").strip() for row in sample]
+        whole = only_stops or tuple(columns[: len(CONTACT)]) == CONTACT
+        whole = whole and all(map(_E164.fullmatch, filter(None, phones)))
+        known = [_mask(cell) is not None for cell in cells if cell]
+        if all(known) or (whole and any(known)):
+            own = {"id", "created_at", "lists"} if whole else set()
+            return OwnExport(column, frozenset(own & set(columns)), whole, only_stops and whole)
+    return None
+
+
+def masks(cells: pa.Array) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """The channels that rows name, as masks.
+
+    Returns:
+        The masks; and for each place where something else stands, why it cannot be.
+    """
+    encoded = pc.dictionary_encode(pc.fill_null(cells, ""))
+    known = [_mask(text) for text in encoded.dictionary.to_pylist()]
+    indices = encoded.indices.to_numpy(zero_copy_only=False)
+    bad = [code for code, mask in enumerate(known) if mask is None]
+    places = np.flatnonzero(np.isin(indices, bad)).tolist() if bad else []
+    table = np.array([mask or 0 for mask in known], np.int64)
+    return table[indices], {place: f"names no channels; there are {', '.join(CHANNELS)}" for place in places}
+
+
+def _mask(text: str) -> int | None:
+    names = [name.strip().lower() for name in text.split(",")] if text.strip() else []
+    return mask_of(names) if all(name in CHANNELS for name in names) else None
