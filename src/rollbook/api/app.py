@@ -163,7 +163,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST",   "/api/imports/{id}/cancel",  imports.cancel,  "write", None, imports.OneImport,
           conflicts=True, refusals=(NO_IMPORT,), own=()),
     Route("POST",   "/api/imports/{id}/confirm", imports.confirm, "write", None, imports.OneImport, 202,
-          conflicts=True, refusals=(NO_IMPORT,)),
+          conflicts=True, refusals=(NO_IMPORT,), own=()),
     Route("POST",   "/api/imports/{id}/undo",    imports.undo,    "write", None, imports.OneImport, 202,
           conflicts=True, refusals=(NO_IMPORT,), own=()),
 )
