@@ -75,6 +75,14 @@ class Settings:
     import_bytes_max: int = _setting(
         4_294_967_296, "Size of a file that is sent for import, at most, as it is sent.", low=1024
     )
+    uploads_max: int = _setting(
+        4, "Files that an account may send at once to one process; further ones get 429.", low=1, high=1000
+    )
+    spool_free_bytes_min: int = _setting(
+        536_870_912,
+        "Room that files sent for import leave on the spool's disk; those that do not get 507.",
+        low=0,
+    )
     import_keep_days: float = _setting(
         7.0, "How long an import can be undone and its rejects be read.", low=0.000001, high=3650
     )

@@ -221,7 +221,12 @@ def build(
         answers_kept_for=timedelta(hours=settings.idempotency_hours),
         body_bytes_max=settings.body_bytes_max,
         bulk_body_bytes_max=settings.bulk_body_bytes_max,
-        uploads=Uploads(spool, settings.import_bytes_max),
+        uploads=Uploads(
+            spool,
+            settings.import_bytes_max,
+            most=settings.uploads_max,
+            free_bytes_min=settings.spool_free_bytes_min,
+        ),
         exporter=Exporter(settings.database_url, settings.exports_max),
         refusal=refusal,
     )

@@ -250,7 +250,7 @@ class Edge:
         if route.method != "GET" and principal:
             key = req.get_header("Idempotency-Key")
         if route.uploads:
-            async with self._uploads.received(req, hashed=key is not None) as upload:
+            async with self._uploads.received(req, call.account_id, hashed=key is not None) as upload:
                 work = route.handler(call, upload)
                 await self._perform(route, req, resp, call, work, key, upload.digest)
             return

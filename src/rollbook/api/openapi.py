@@ -176,11 +176,12 @@ REFUSALS: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
           "Import 1 cannot be undone: it is merging.", ()),
     413: ("The body is too large.", f"The body is larger than {Settings().body_bytes_max} bytes.", ()),
     415: ("The body is not JSON.", f"The body must be JSON: send Content-Type: {JSON}, not text/plain.", ()),
-    429: ("The same request came too often within a short time.", "Too many duplicate request detected",
-          ("Retry-After",)),
+    429: ("Too much at once: the same request again and again, or files of one account.",
+          "Too many duplicate request detected", ("Retry-After",)),
     503: ("The service cannot do it now.", "The service is behind with its work; try again.",
           ("Retry-After",)),
-    507: ("The disk did not take the file.", "The disk did not take the file: No space left on device.", ()),
+    507: ("The disk has no room for the file.", "The disk did not take the file: No space left on device.",
+          ("Retry-After",)),
 }  # fmt: skip
 """What each status means, an example of its message, its headers: the same on every route."""
 
@@ -350,7 +351,7 @@ def _refusals(route: Route) -> Iterator[tuple[str, Any]]:
         413: route.method != "GET",
         415: route.method != "GET" and not route.uploads,
         422: True,
-        429: route.guarded,
+        429: route.guarded or route.uploads,
         503: True,
         507: route.uploads,
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +25,12 @@ FIELD_BYTES_MAX = 64 * 1024
 """Of a part of a form that is not the file."""
 
 PARTS_MAX = 100
+
+LOOK_BYTES = 8 * 1024 * 1024
+"""How much may arrive until the room on the disk is looked at again."""
+
+SLOT_RETRY_SECONDS = 10
+DISK_RETRY_SECONDS = 60
 
 
 @dataclass
@@ -51,27 +58,59 @@ class Uploads:
     Args:
         spool: where they go.
         bytes_max: of one file.
+        most: files of an account that arrive at once.
+        free_bytes_min: room that they leave on the disk.
     """
 
-    def __init__(self, spool: Spool, bytes_max: int) -> None:
+    def __init__(self, spool: Spool, bytes_max: int, *, most: int, free_bytes_min: int) -> None:
         self._spool = spool
         self._bytes_max = bytes_max
+        self._most = most
+        self._free_bytes_min = free_bytes_min
+        self._under_way: Counter[int] = Counter()
 
     @asynccontextmanager
-    async def received(self, req: Request, *, hashed: bool) -> AsyncIterator[Upload]:
+    async def received(self, req: Request, account_id: int, *, hashed: bool) -> AsyncIterator[Upload]:
         """The file in a request: its body, or the part `file` of a form (multipart/form-data). It is thrown
         away at the end of the block, but for other names that it has by then.
 
         Raises:
-            ApiError: 413 for a file that is too large, 422 for a form without one, 507 for a full disk.
+            ApiError: 413 for a file that is too large, 422 for a form without one, 429 where as many of the
+                account are under way, 507 for a disk that is full or would be.
         """
         if (req.content_length or 0) > self._bytes_max + FIELD_BYTES_MAX * PARTS_MAX:
             raise self._too_large()
+        try:
+            with self._slot(account_id):
+                async with self._file(req, hashed=hashed) as upload:
+                    yield upload
+        except OSError as error:
+            raise _no_room(f"The disk did not take the file: {error.strerror or error}.") from error
+
+    @contextmanager
+    def _slot(self, account_id: int) -> Iterator[None]:
+        if self._under_way[account_id] >= self._most:
+            raise ApiError(
+                429,
+                f"{self._most} files of this account are on their way (--uploads-max); try again later.",
+                headers={"Retry-After": str(SLOT_RETRY_SECONDS)},
+            )
+        self._under_way[account_id] += 1
+        try:
+            yield
+        finally:
+            self._under_way[account_id] -= 1
+            if not self._under_way[account_id]:
+                del self._under_way[account_id]
+
+    @asynccontextmanager
+    async def _file(self, req: Request, *, hashed: bool) -> AsyncIterator[Upload]:
         path, file = self._spool.incoming()
         upload = Upload(path)
         digest = hashlib.sha256() if hashed else None
         try:
             with file:
+                self._must_fit(req.content_length or 0)
                 if (req.content_type or "").partition(";")[0].strip().lower() == "multipart/form-data":
                     await self._form(req, upload, file, digest)
                 else:
@@ -81,8 +120,6 @@ class Uploads:
             if digest is not None:
                 upload.digest = digest.digest()
             yield upload
-        except OSError as error:
-            raise ApiError(507, f"The disk did not take the file: {error.strerror or error}.") from error
         finally:
             path.unlink(missing_ok=True)
 
@@ -113,16 +150,31 @@ class Uploads:
             raise ApiError(422, "The form has no part with the name file.")
 
     async def _write(self, pieces: AsyncIterator[bytes], upload: Upload, file: BinaryIO, digest: Any) -> None:
+        looked = 0
         async for piece in pieces:
             upload.size_bytes += len(piece)
+            if upload.size_bytes - looked > LOOK_BYTES:
+                looked = upload.size_bytes
+                self._must_fit(0)
             if upload.size_bytes > self._bytes_max:
                 raise self._too_large()
             file.write(piece)
             if digest is not None:
                 digest.update(piece)
 
+    def _must_fit(self, size_bytes: int) -> None:
+        if self._spool.free_bytes() - size_bytes < self._free_bytes_min:
+            raise _no_room(
+                f"The disk has no room for the file: {self._free_bytes_min} bytes of it must stay free "
+                "(--spool-free-bytes-min)."
+            )
+
     def _too_large(self) -> ApiError:
         return ApiError(413, f"The file is larger than {self._bytes_max} bytes (--import-bytes-max).")
+
+
+def _no_room(why: str) -> ApiError:
+    return ApiError(507, why, headers={"Retry-After": str(DISK_RETRY_SECONDS)})
 
 
 async def _pieces(stream: Any) -> AsyncIterator[bytes]:

@@ -34,6 +34,11 @@ class Spool:
         """Whether the import's files are in this spool, and not on another machine or gone."""
         return (self.folder(account_id, import_id) / "ready").exists()
 
+    def free_bytes(self) -> int:
+        """The room on its disk."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
+
     def incoming(self) -> tuple[Path, BinaryIO]:
         """A new file for a body that arrives: its path, and the file to write to."""
         folder = self.path / "incoming"
