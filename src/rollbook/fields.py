@@ -203,7 +203,7 @@ def canonical(type: Type, text: str) -> Canonical:
     if type == "date":
         found = search.moment(text.strip()).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S").zfill(19)
         return Canonical(found.removesuffix(" 00:00:00"), found)
-    kept = texts.bounded(texts.normal(text), VALUE_LENGTH_MAX)
+    kept = texts.kept(text, VALUE_LENGTH_MAX)
     return Canonical(kept, search.fold(kept))
 
 
@@ -215,7 +215,7 @@ def _number(text: str) -> Canonical:
     is `0` and the same with every digit taken from 9, and `~`, which is behind all digits: more digits are
     then smaller. Zero is `1`.
     """
-    match = re.fullmatch(r"([+-]?)(\d*)(?:\.(\d+))?", text, re.ASCII)
+    match = _DECIMAL.fullmatch(text)
     if match is None or not (match[2] or match[3]):
         raise ValueError("must be a number, such as 12 or -0.5")
     whole, fraction = match[2].lstrip("0"), (match[3] or "").rstrip("0")
@@ -231,6 +231,9 @@ def _number(text: str) -> Canonical:
         return Canonical(f"-{value}", f"0{plain.translate(_NINES)}~")
     return Canonical(value, f"2{plain}")
 
+
+_DECIMAL = re.compile(r"([+-]?)(\d{0,1000})(?:\.(\d{1,1000}))?", re.ASCII)
+"""Far more digits than a number may have: zeros in front and behind do not count."""
 
 _NINES = str.maketrans("0123456789", "9876543210")
 

@@ -18,6 +18,7 @@ NUMBER_MAX = 2**53 - 1
 
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 """Around an option in a text. These are no characters, and meant for such use inside of a program."""
+_WHOLE = re.compile("[0-9]{1,16}")
 _SAID = re.compile(f"{_BEGIN}([a-z_]+)(?:=([^{_BEGIN}{_END}]*))?{_END}")
 
 
@@ -96,7 +97,7 @@ class Option:
             return _BOOLEANS[word]
         if self.kind == "number":
             word = text.strip()
-            if not re.fullmatch("[0-9]{1,16}", word) or not self.low <= int(word) <= self.high:
+            if not _WHOLE.fullmatch(word) or not self.low <= int(word) <= self.high:
                 raise ValueError(f"The {self.name} must be {self._takes}, not {text!r}.")
             return int(word)
         return self.read(text)

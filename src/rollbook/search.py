@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from rollbook import texts
 from rollbook.channels import CHANNELS, stopped
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
@@ -24,6 +25,11 @@ ID_MAX = 2**53 - 1
 """Ids are exact in JavaScript."""
 
 _INT64_MAX = 2**63 - 1
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ Tt]\d\d:\d\d(:\d\d(\.\d{1,30})?)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
+_PUNCTUATION = re.compile(r"[\s().+-]")
+_DIGITS = re.compile(r"\d{0,40}", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
+    if len(text) > texts.NORMAL_MAX:
+        return text.casefold()  # longer than any that is kept
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
@@ -213,7 +221,7 @@ def moment(text: str) -> datetime:
     Raises:
         ValueError: saying which forms there are.
     """
-    if re.fullmatch(r"\d{4}-\d\d-\d\d([ Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?)?", text, re.ASCII):
+    if _MOMENT.fullmatch(text):
         try:
             found = datetime.fromisoformat(text.upper())
             found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
@@ -264,10 +272,10 @@ def _value(column: Column, criterion: Criterion) -> int | str | datetime:
     if column.kind == "moment":
         return moment(text.strip())
     if column.kind == "phone":
-        digits = re.sub(r"[\s().+-]", "", text)
+        digits = _PUNCTUATION.sub("", text)
         if criterion.operator != "like":
             return whole(digits)
-        if not re.fullmatch(r"\d*", digits, re.ASCII):
+        if not _DIGITS.fullmatch(digits):
             raise ValueError("must be digits")
         return digits
     if column.kind == "channel":
@@ -279,7 +287,7 @@ def _value(column: Column, criterion: Criterion) -> int | str | datetime:
         return column.key(text)
     if criterion.operator == "like":
         return fold(text)
-    return unicodedata.normalize("NFC", text)
+    return texts.normal(text)
 
 
 def whole(text: str) -> int:
@@ -288,6 +296,6 @@ def whole(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
-    if not re.fullmatch(r"[+-]?\d{1,40}", text, re.ASCII):
+    if not _WHOLE.fullmatch(text):
         raise ValueError("must be a whole number")
     return max(-_INT64_MAX, min(_INT64_MAX, int(text)))

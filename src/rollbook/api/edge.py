@@ -36,7 +36,8 @@ JSON = "application/json"
 COMPUTATIONS_MAX = 8
 """Waiting and under way. The longest takes a second and a half."""
 
-_PHP = re.compile(r"OpenAPI-Generator/.*/PHP")
+_PHP = re.compile(r"OpenAPI-Generator/[^/]{0,64}/PHP")
+_KEY = re.compile(rf"[!-~]{{1,{idempotency.KEY_LENGTH_MAX}}}")
 
 
 @dataclass(frozen=True)
@@ -339,7 +340,7 @@ class Edge:
         key: str,
         data: bytes,
     ) -> None:
-        if not re.fullmatch(rf"[!-~]{{1,{idempotency.KEY_LENGTH_MAX}}}", key):
+        if not _KEY.fullmatch(key):
             raise ApiError(
                 422,
                 "The given data was invalid.",

@@ -29,6 +29,10 @@ PAGE_LIMIT_MIN = 15
 PAGE_LIMIT_MAX = 500
 
 CRITERIA_MAX = 30
+
+_PLACE = re.compile(r"\[\d+\]")
+_CRITERION = re.compile(r"(search|search_fields\[(\d+)\])\[(field|operator|operation|value)\]")
+_WHOLE = re.compile(r"[+-]?\d{1,30}", re.ASCII)
 """Of one search. PostgreSQL plans 30 of contact fields in 60 ms, 100 in 2 s; SQLite takes less than 1,000."""
 
 TOLD_AS = "x-told-as"
@@ -383,7 +387,7 @@ def array_of(params: Mapping[str, Any], name: str) -> list[str]:
     """The values of a query array: `name[]=1&name[]=2`, `name[0]=1&name[1]=2`, `name=1`."""
     found: list[str] = []
     for key, value in params.items():
-        if key in (name, f"{name}[]") or re.fullmatch(rf"{name}\[\d+\]", key):
+        if key in (name, f"{name}[]") or (key.startswith(f"{name}[") and _PLACE.fullmatch(key, len(name))):
             found += value if isinstance(value, list) else [value]
     return [text for text in found if text.strip()]
 
@@ -518,7 +522,7 @@ def _criteria(
 ) -> list[search.Criterion]:
     found: dict[str, dict[str, str]] = {}
     for name in params:
-        match = re.fullmatch(r"(search|search_fields\[(\d+)\])\[(field|operator|operation|value)\]", name)
+        match = _CRITERION.fullmatch(name)
         if match:
             part = "operator" if match[3] == "operation" else match[3]
             found.setdefault(match[1], {})[part] = text_of(params, name)
@@ -561,7 +565,7 @@ def _number(
     text = text_of(params, name).strip()
     if not text:
         return default
-    if not re.fullmatch(r"[+-]?\d{1,30}", text, re.ASCII):
+    if not _WHOLE.fullmatch(text):
         problems.append(Problem(name, f"The {name} must be a whole number."))
     elif int(text) < low:
         problems.append(Problem(name, f"The {name} must be at least {low}."))

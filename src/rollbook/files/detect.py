@@ -161,5 +161,5 @@ def _beginning(head: bytes) -> str:
 def _is_object(line: str) -> bool:
     try:
         return isinstance(msgspec.json.decode(line), dict)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False

@@ -123,12 +123,16 @@ _NAMES = re.compile(
 _DIGITS_MIN, _DIGITS_MAX = 7, 15
 """Of what looks like a phone: local numbers of small countries have 7, E.164 allows 15."""
 
+_CHARACTERS_MAX = 250
+"""Of what looks like a phone, with all punctuation."""
+
 _WRITTEN = re.compile(r"'?\+?[\d\s().\-/\u2010-\u2015\u00a0]+")
 _NOT_PHONES = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T\s].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}([T\s].*)?|-?\d+[.,]\d+|-\d+"
 )
 _FLOAT_OF_WHOLE = re.compile(r"(\d+)\.0+")
 _SCIENTIFIC = re.compile(r"\d[.,]\d+E\+1[0-4]", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-zа-я])(?=[A-ZА-Я])")
 
 
@@ -164,6 +168,8 @@ def looks_like_phone(text: str) -> bool:
     """Whether a cell may be a phone: 7 to 15 digits with punctuation, and no date and no fraction. Also what
     spreadsheets make of one: `380501234567.0`, `3.80E+11`."""
     text = text.strip()
+    if len(text) > _CHARACTERS_MAX:
+        return False
     if _SCIENTIFIC.fullmatch(text):
         return True
     if whole := _FLOAT_OF_WHOLE.fullmatch(text):
@@ -294,4 +300,4 @@ def words_of(header: str) -> list[str]:
         # The breve of й is no accent: without it the word is another one.
         if not unicodedata.combining(char) or char == "\u0306"
     )
-    return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain).replace("'", ""))
+    return _WORD.findall(unicodedata.normalize("NFC", plain).replace("'", ""))

@@ -40,15 +40,16 @@ class Array:
         head: the text's beginning, of which `[` is the first mark.
         text: the rest.
         options: `line_bytes_max` is for one element.
+        line: on which the head begins.
     """
 
-    def __init__(self, head: bytes, text: Text, options: ReadOptions) -> None:
+    def __init__(self, head: bytes, text: Text, options: ReadOptions, line: int = 1) -> None:
         self._rest = head.decode()
         self._text = text
         self._limit = options.line_bytes_max
         self._rows_max = options.batch_rows
         self._place = 0
-        self._line = 1
+        self._line = line
         self._at_end = False
 
     def parts(self, size: int) -> Iterator[list[Element]]:

@@ -37,7 +37,11 @@ COLUMNS_MAX = 1_000
 SHAPES_MAX = 1_000
 """Different sets of names and types that are remembered while the columns are found."""
 
-_LF, _OPEN, _CLOSE = 10, ord("{"), ord("}")
+ARROW_DEPTH_MAX = 200
+"""Brackets that one line may open for Arrow, which dies of an overflow of its stack at some thousands, one
+within the other."""
+
+_LF, _OPEN, _CLOSE, _OPEN_ARRAY = 10, ord("{"), ord("}"), ord("[")
 _lines = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -239,6 +243,9 @@ def _by_arrow(block: bytes, schema: pa.Schema | None) -> pa.Table | None:
     # no line holds two, and none is blank.
     if not (codes[ends - 1] == _CLOSE).all() or not (codes[ends[:-1] + 1] == _OPEN).all():
         return None
+    opened = np.add.reduceat((codes == _OPEN) | (codes == _OPEN_ARRAY), np.concatenate([[0], ends[:-1] + 1]))
+    if opened.max() > ARROW_DEPTH_MAX:
+        return None
     parse = (
         arrow_json.ParseOptions()
         if schema is None
@@ -277,14 +284,15 @@ def _objects(block: _Block) -> Iterator[_Object]:
 
 def _blocks(text: Text, options: ReadOptions) -> Iterator[_Block]:
     """The text in blocks: of lines, or of the elements of an array."""
-    head = text.read(BLOCK_BYTES)
+    head, line = text.read(BLOCK_BYTES), 1
     while head.isspace() and (more := text.read(BLOCK_BYTES)):
-        head += more
+        line += head.count(b"\n")
+        head = more
     if head.lstrip()[:1] == b"[":
-        for elements in Array(head, text, options).parts(BLOCK_BYTES):
+        for elements in Array(head, text, options, line).parts(BLOCK_BYTES):
             yield [_element(*element) for element in elements]
         return
-    rest, line = head, 1
+    rest = head
     while True:
         end = rest.rfind(b"\n") + 1
         if end:

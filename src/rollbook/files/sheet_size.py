@@ -9,6 +9,7 @@ which take 0.7 s to read.
 from __future__ import annotations
 
 import lzma
+import os
 import re
 import struct
 import zipfile
@@ -16,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from rollbook.errors import BadFile
 from rollbook.files import ReadOptions
@@ -34,11 +35,21 @@ TEXT_BYTES_MAX = 1 << 30
 
 _PIECE_BYTES = 1 << 20
 
+_TAG_BYTES_MAX = 128
+"""Of a tag that is looked at."""
+
+_END_BYTES_MAX = (1 << 16) + 128
+"""Where the end of a zip archive is: a comment of 64 KB may follow it."""
+
+DIRECTORY_BYTES_MAX = 4 << 20
+"""Of a zip archive's list of its parts: 40,000 of them, which take 30 MB of memory."""
+
 _NEAR_ROWS, _NEAR_COLUMNS = 299_999, 26
 _FAR = re.compile(rb"""r=["'](?:([A-Z]{2,3})([1-9]\d{0,6})|([A-Z])([3-9]\d{5}|\d{7}))["']""")
 _ANY = re.compile(rb"""r=["']([A-Z]{1,3})([1-9]\d{0,6})["']""")
-_SHARED = re.compile(rb"""t=["']s["'][^>]*>\s*<(?:\w+:)?v>\s*(\d+)""")
 _SHARED_TYPE = re.compile(rb"""t=["']s["']""")
+_VALUE_TAG = re.compile(rb"<(?:\w{1,64}:)?v")
+_INDEX = re.compile(rb"\s{0,64}(\d{1,10})")
 _DAMAGES = (
     zipfile.BadZipFile,
     EOFError,
@@ -52,8 +63,8 @@ _DAMAGES = (
 )
 """What a damaged archive makes `zipfile` raise."""
 
-_TEXT_END = re.compile(rb"</(?:\w+:)?si>")
-_READ = re.compile(r".*\.(xml|bin|rels)", re.IGNORECASE)
+_TEXT_END = re.compile(rb"</(?:\w{1,64}:)?si>")
+_READ = (".xml", ".bin", ".rels")
 
 
 def check(path: Path, size_bytes: int, options: ReadOptions) -> None:
@@ -82,13 +93,30 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
         BadFile: it is damaged, also where that shows only while it is read.
     """
     try:
-        with about(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            yield archive
+        with about(path), path.open("rb") as file:
+            if _directory_bytes(file) > DIRECTORY_BYTES_MAX:
+                raise BadFile("The zip archive has too many parts for a spreadsheet. Save it as CSV.")
+            with zipfile.ZipFile(file) as archive:
+                yield archive
     except _DAMAGES:
         raise BadFile(
             "The file begins as a spreadsheet (or another zip archive) but is cut off or damaged. Get a "
             "complete copy of it."
         ) from None
+
+
+def _directory_bytes(file: BinaryIO) -> int:
+    """What a zip archive says at its end of the size of its list of parts; 0 where nothing is said."""
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - _END_BYTES_MAX))
+    end = file.read()
+    place, wide = end.rfind(b"PK\5\6"), end.rfind(b"PK\6\6")
+    sizes = [0]
+    if 0 <= place <= len(end) - 16:
+        sizes += struct.unpack_from("<L", end, place + 12)
+    if sizes[-1] == 0xFFFFFFFF and 0 <= wide <= len(end) - 48:
+        sizes = list(struct.unpack_from("<Q", end, wide + 40))
+    return sizes[-1]
 
 
 def _check_directory(archive: zipfile.ZipFile, size_bytes: int, options: ReadOptions) -> None:
@@ -176,16 +204,23 @@ def _text_bytes(archive: zipfile.ZipFile) -> int:
                 size = len(other)
         lengths = max(lengths, found, key=len)
     indices = (
-        int(index)
-        for name in _parts(archive)
-        for piece in _pieces(archive, name)
-        for index in _SHARED.findall(piece)
+        index for name in _parts(archive) for piece in _pieces(archive, name) for index in _shared(piece)
     )
     return sum(lengths[index] for index in indices if index < len(lengths))
 
 
+def _shared(piece: bytes) -> Iterator[int]:
+    """The numbers of the shared texts that cells use, tag by tag: `<c t="s"><v>7</v></c>` uses number 7."""
+    in_cell = False
+    for tag, _, text in (part.partition(b">") for part in piece.split(b"<")):
+        is_value = in_cell and _VALUE_TAG.fullmatch(b"<" + tag[:_TAG_BYTES_MAX])
+        if is_value and (index := _INDEX.match(text)):
+            yield int(index[1])
+        in_cell = _SHARED_TYPE.search(tag) is not None
+
+
 def _parts(archive: zipfile.ZipFile) -> list[str]:
-    return list(filter(_READ.fullmatch, archive.namelist()))
+    return [name for name in archive.namelist() if name.lower().endswith(_READ)]
 
 
 def _pieces(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:

@@ -18,6 +18,9 @@ from rollbook.options import said as option
 SAMPLE_BYTES = 256 << 10
 """What the encoding is guessed from."""
 
+_WAITING_BYTES_MAX = 256 << 10
+"""That are not yet a character."""
+
 DETECTION_BYTES = 32 << 10
 """What charset-normalizer gets: of more it only takes longer (3 ms here)."""
 
@@ -131,6 +134,10 @@ class Text:
     def _decoded(self, piece: bytes) -> bytes:
         assert self._decoder is not None
         waiting = len(self._decoder.getstate()[0])
+        if (
+            waiting > _WAITING_BYTES_MAX
+        ):  # as UTF-7 can, which is then decoded from there anew with each piece
+            raise self._undecodable(0, self._read_bytes - waiting)
         try:
             return self._decoder.decode(piece, final=self._at_end).encode()
         except UnicodeDecodeError as error:

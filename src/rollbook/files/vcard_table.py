@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from rollbook.errors import BadFile
 from rollbook.files import SAMPLE_ROWS, BadRow, Batch, ReadOptions, Table, cut
+from rollbook.files.options import encoding
 from rollbook.files.source import Source
 from rollbook.files.text import Text
 
@@ -23,6 +24,8 @@ ROWS = 20_000
 _USED = frozenset(("BEGIN", "END", "TEL", "FN", "N", "EMAIL", "ORG"))
 _NO_TYPES = frozenset(("PREF", "VOICE", "MSG", "INTERNET"))
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_TOKEN = re.compile(r'\\.|"[^"]*+"|.', re.DOTALL)
 _PIECE_BYTES = 1 << 20
 
 
@@ -249,8 +252,8 @@ def _text(property_: _Property | None) -> str:
     raw = quopri.decodestring(property_.value.encode())
     charset = property_.parameters.get("CHARSET", ["utf-8"])[0]
     try:
-        return raw.decode(charset)
-    except (LookupError, UnicodeDecodeError):
+        return raw.decode(encoding(charset))
+    except ValueError:
         return raw.decode("utf-8", "replace")
 
 
@@ -258,18 +261,17 @@ def _split(text: str, mark: str) -> list[str]:
     """Split at a mark that no backslash stands before and that is not within quotation marks."""
     if "\\" not in text and '"' not in text:
         return text.split(mark)
-    parts = [""]
-    for token in re.findall(r'\\.|"[^"]*"|.', text, re.DOTALL):
-        if token == mark:
-            parts.append("")
-        else:
-            parts[-1] += token
+    parts: list[str] = []
+    begin = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] == mark:
+            parts.append(text[begin : token.start()])
+            begin = token.end()
+    parts.append(text[begin:])
     return parts
 
 
 def _unescaped(text: str) -> str:
     if "\\" not in text:
         return text.strip()
-    return re.sub(
-        r"\\(.)", lambda match: "\n" if match[1] in "nN" else match[1], text, flags=re.DOTALL
-    ).strip()
+    return _ESCAPE.sub(lambda match: "\n" if match[1] in "nN" else match[1], text).strip()

@@ -15,6 +15,11 @@ from rollbook.files.phone_columns import Reads
 from rollbook.imports.own_export import FIELD, OwnExport, recognised
 from rollbook.options import said as option
 
+_PUNCTUATION = re.compile(r"[\W_]+")
+
+NAME_CHARACTERS_MAX = 200
+"""Of a column's name that are compared: names of fields are much shorter."""
+
 PHONE, STOPS = "phone", "stop list"
 """What the columns of phones are mapped to; and that of an export which names the channels of stops."""
 
@@ -172,7 +177,7 @@ def _new_name(column: str, name: str) -> str:
 
 def _plain(name: str) -> str:
     """A name without regard to case, spaces and punctuation."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
+    return _PUNCTUATION.sub("", unicodedata.normalize("NFKC", name[:NAME_CHARACTERS_MAX]).casefold())
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -21,8 +21,8 @@ from rollbook.phones.verdict import E164_DIGITS_MAX, Verdict
 CHARACTERS_MAX = 250
 """Of a text that libphonenumber reads; its own limit."""
 
-_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d*)?[eE][+-]?\d+", re.ASCII)
-_FLOAT = re.compile(r"\+?\d+\.0", re.ASCII)
+_SCIENTIFIC = re.compile(r"[+-]?\d{1,250}(?:[.,]\d{0,250})?[eE][+-]?\d{1,250}", re.ASCII)
+_FLOAT = re.compile(r"\+?\d{1,250}\.0", re.ASCII)
 _FIRST = re.compile(r"[+＋\d]")
 _LOCAL_CONTEXT = ";phone-context="
 

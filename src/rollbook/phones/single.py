@@ -14,7 +14,7 @@ DIGITS_MAX = 15
 """Of E.164 without `+`. 15 is the recommendation's own limit (ITU-T E.164, section 6); 9 is what strict
 clients of the API accept at least."""
 
-_WRITTEN = re.compile(r"\s*\+?[\s(]*\d[\d\s().\-]*", re.ASCII)
+_WRITTEN = re.compile(r"\s*+\+?[\s(]*+\d[\d\s().\-]*+", re.ASCII)
 _PUNCTUATION = str.maketrans("", "", " \t\r\n\v\f().-+")
 
 
