@@ -27,6 +27,13 @@ def account(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return url
 
 
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `account`, for what is the same on every engine."""
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/rollbook.db")
+    assert run("account", "create", "alice").returncode == 0
+
+
 def imported(path: Path | str, *flags: str, status: int = 0) -> Any:
     """What the command prints as JSON."""
     done = run("import", str(path), "--phone-check", "possible", "--json", *flags)
@@ -85,7 +92,7 @@ def test_standard_input_a_dry_run_and_the_exit_codes(account: str, tmp_path: Pat
     assert not list((tmp_path / "spool" / "incoming").iterdir())
 
 
-def test_a_file_for_rejects_that_cannot_be_is_refused_before_the_import(account: str, tmp_path: Path) -> None:
+def test_a_file_for_rejects_that_cannot_be_is_refused_before_the_import(local: None, tmp_path: Path) -> None:
     path = tmp_path / "contacts.csv"
     path.write_text(csv_of(range(1, 3)) + "nonsense\n")
     (tmp_path / "link.csv").symlink_to(path)
@@ -111,7 +118,7 @@ def test_a_file_for_rejects_that_cannot_be_is_refused_before_the_import(account:
     )
 
 
-def test_a_file_for_rejects_stays_as_it_was_until_they_come(account: str, tmp_path: Path) -> None:
+def test_a_file_for_rejects_stays_as_it_was_until_they_come(local: None, tmp_path: Path) -> None:
     bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
     bad.write_text("name\nAnn\n")
     good.write_text(f"phone,note\n{phone(1)},\nx,=1+1\n")
@@ -136,6 +143,17 @@ def test_columns_and_stops_by_flags(account: str, tmp_path: Path) -> None:
     assert (report["only_stopped"], report["stops_added"]) == (2, 2)
     twice = imported(path, "--stop", "rcs", "--stop", "whatsapp", "--map", "a=phone")["report"]
     assert twice["stops_added"] == 2
+
+
+def test_opt_outs_without_a_row_are_a_success_of_no_rows(local: None, tmp_path: Path) -> None:
+    path = tmp_path / "optouts.csv"
+    path.write_text("phone,reason\n")
+    told = run("import", str(path), "--stop", "sms")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("Import 1 of optouts.csv: done.\n")
+    assert told.stdout.splitlines()[-2:] == ["ROWS", "read  0"]
+    assert imported(path, "--stop", "sms", "--strict")["rows_read"] == 0
+    assert run("import", str(path)).stderr == "Error: optouts.csv has a header but no rows.\n"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +185,7 @@ def test_a_flag_that_cannot_be_is_refused_before_anything_is_done(
     assert not database.exists()
 
 
-def test_an_error_names_flags_whoever_begun_the_import(account: str, tmp_path: Path) -> None:
+def test_an_error_names_flags_whoever_begun_the_import(local: None, tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text("name\nAnn\n")
     failed = run("import", str(path))

@@ -141,6 +141,28 @@ def test_what_cannot_be_done_is_said(file: Path, arguments: list[str], message: 
     assert done.stderr.startswith(message)
 
 
+def test_c14f_what_an_error_advises_is_there(tmp_path: Path) -> None:
+    book = str(Path(__file__).parents[1] / "cases" / "c14f_two_sheets.xlsx")
+    database = ("--database-url", f"sqlite:///{tmp_path}/rollbook.db")
+    assert run("account", "create", "alice", *database).returncode == 0
+    for command in (
+        ("numbers", "check", book, "--json"),
+        ("import", book, "--stop", "sms", "--json", *database),
+    ):
+        told = run(*command)
+        assert told.returncode == 1
+        said = told.stderr or json.loads(told.stdout)["error"]
+        assert "2 sheets: Customers, Opt-outs. Choose one, for example --sheet Customers." in said
+        chosen = (
+            run(*command, "--sheet", "Opt-outs", "--phone-check", "possible")
+            if command[0] == "import"
+            else run(*command, "--sheet", "Opt-outs")
+        )
+        assert chosen.returncode == 0, chosen.stderr
+        found = json.loads(chosen.stdout)
+        assert found.get("rows", found.get("rows_read")) == 1
+
+
 def test_it_reads_files_as_they_are_said_to_be(tmp_path: Path) -> None:
     path = tmp_path / "customers.txt"
     path.write_bytes("тел~имя\n+380 50 123 45 67~Анна\n".encode("koi8-u"))

@@ -59,8 +59,10 @@ FORM = (
 OF_CONTACTS = (*FORM, Option("with_lists", "The names of each contact's lists go along.", "switch"))
 OPTIONS = (
     *OF_CONTACTS,
-    _channels_option("reachable", "Only who is stopped on none of these channels, comma-separated."),
-    _channels_option("stopped", "Only who is stopped on any of these channels, comma-separated."),
+    _channels_option(
+        "reachable", "Only contacts that are stopped on none of these channels, comma-separated."
+    ),
+    _channels_option("stopped", "Only contacts that are stopped on any of these channels, comma-separated."),
 )
 OF_STOPS = (*FORM, _channels_option("type", "Only rows of any of these channels, comma-separated."))
 """What can be said of an export."""

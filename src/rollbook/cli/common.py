@@ -93,7 +93,8 @@ def flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 metavar=f"[{'|'.join(config.CHOICES[setting.name])}]"
                 if setting.name in config.CHOICES
                 else None,
-                help=f"{setting.metadata['help']}  [{config.variable(setting)}; default: {setting.default}]",
+                help=f"{setting.metadata['help']}  [{config.variable(setting)}; "
+                f"default: {'none' if setting.default == '' else setting.default}]",
             )(run)
         return run
 
@@ -105,11 +106,11 @@ json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON, fo
 
 def account_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags that say whose data is meant: `account_name` and `sandbox`."""
-    command = click.option("--sandbox", is_flag=True, help="The account's sandbox, which test keys see.")(
+    command = click.option("--sandbox", is_flag=True, help="Use the account's sandbox, which test keys see.")(
         command
     )
     return click.option(
-        "--account", "account_name", metavar="NAME", help="Whose; needed where there are several accounts."
+        "--account", "account_name", metavar="NAME", help="The account; needed where there are several."
     )(command)
 
 

@@ -67,30 +67,33 @@ def audience_flags(command: Callable[..., None]) -> Callable[..., None]:
             "--stopped",
             type=CHANNELS,
             metavar="CHANNELS",
-            help=f"Only who is stopped on any of these channels, comma-separated: {known}.",
+            help=f"Only contacts that are stopped on any of these channels, comma-separated: {known}.",
         ),
         click.option(
             "--reachable",
             type=CHANNELS,
             metavar="CHANNELS",
-            help=f"Only who is stopped on none of these channels, comma-separated: {known}.",
+            help=f"Only contacts that are stopped on none of these channels, comma-separated: {known}.",
         ),
         click.option(
-            "--minus", multiple=True, metavar="LIST", help="Leave out who is in this list. Repeat for more."
+            "--minus",
+            multiple=True,
+            metavar="LIST",
+            help="Leave out contacts of this list. May be given more than once.",
         ),
         click.option(
             "--and",
             "all_of",
             multiple=True,
             metavar="LIST",
-            help="Only who is in this list too. Repeat for more.",
+            help="Only contacts that are in this list too. May be given more than once.",
         ),
         click.option(
             "--list",
             "any_of",
             multiple=True,
             metavar="LIST",
-            help="A list, by its name or as #ID. Repeat for more: who is in any of them.",
+            help=f"Contacts of this list; repeat it for those of any of several. {lists.MEANING}",
         ),
     ):
         command = option(command)
@@ -128,19 +131,30 @@ def audience(
 
 
 @click.command("export", cls=Command)
-@click.option("--all", "whole_book", is_flag=True, help="The whole book.")
-@click.option("--stop-list", is_flag=True, help="The stop list; with --stopped, of these channels only.")
-@click.option("--person", metavar="PHONE", help="All that is kept under this phone, as JSON.")
+@click.option("--all", "whole_book", is_flag=True, help="Export the whole book.")
+@click.option(
+    "--stop-list", is_flag=True, help="Export the stop list; with --stopped, of these channels only."
+)
+@click.option("--person", metavar="PHONE", help="Export all that is kept under this phone, as JSON.")
 @audience_flags
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Else as FILE's name says, or csv.")
-@click.option("--compress", type=click.Choice([*COMPRESSIONS]), help="Else as FILE's name says.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="Format of FILE; without it the one that its name says, or csv.",
+)
+@click.option(
+    "--compress",
+    type=click.Choice([*COMPRESSIONS]),
+    help="Compression of FILE; without it what its name says.",
+)
 @click.option(
     "--columns",
     multiple=True,
     metavar="NAMES",
-    help="Which columns, in this order, comma between; a name with a comma in quotation marks.",
+    help="Which columns, in this order, comma-separated; a name with a comma in quotation marks.",
 )
-@click.option("--with-lists", is_flag=True, help="The names of each contact's lists go along.")
+@click.option("--with-lists", is_flag=True, help="Include the names of each contact's lists.")
 @click.option(
     "--safe-for-spreadsheets/--raw",
     default=None,
@@ -156,7 +170,7 @@ def audience(
     metavar="FILE",
     default=STDOUT,
     show_default=True,
-    help="Where to; - for standard output.",
+    help="File to write; - for standard output.",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if there is one.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -226,7 +240,8 @@ def export(
             binary = wanted.compress or wanted.format in ("xlsx", "parquet")
             if output == STDOUT and binary and sys.stdout.isatty():
                 raise click.UsageError("This is nothing for a terminal: name a file with -o FILE.")
-            with _written(output, force=force) as file, _progress(total, quiet=quiet or as_json) as told:
+            hidden = quiet or as_json or (output == STDOUT and sys.stdout.isatty())  # the rows are seen then
+            with _written(output, force=force) as file, _progress(total, quiet=hidden) as told:
                 rows = exports.write(database, account_id, wanted, file, told)
     if output != STDOUT and Path(output).is_file():
         size = Path(output).stat().st_size
@@ -324,26 +339,19 @@ def _progress(total: int | None, *, quiet: bool) -> Iterator[Callable[[int], Non
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rollbook.cli.progress import Line
 
     started = time.monotonic()
-    with Progress(
-        TextColumn("exporting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=total, rate="")
+    with Line(quiet=False) as line:
+        written = 0
 
         def told(rows: int) -> None:
-            rate = rows / max(time.monotonic() - started, 0.001)
-            bar.update(task, completed=rows, rate=f"{rate:,.0f} rows/s")
+            nonlocal written
+            written = rows
+            line.show("exporting", rows, total or 0, "rows", rows / max(time.monotonic() - started, 0.001))
 
         yield told
+        line.end("done", written)
 
 
 def _patient(settings: Settings) -> Settings:

@@ -85,8 +85,8 @@ def import_file(
 ) -> None:
     """Import the contacts in FILE (- for standard input).
 
-    CSV, XLSX, Parquet, JSON lines and vCard, gzip or zstd, are told apart by what is in them. Whoever is on
-    the stop list stays there. If the command is killed, a running service goes on with the import, or
+    CSV, XLSX, Parquet, JSON lines and vCard, gzip or zstd, are told apart by what is in them. Phones on the
+    stop list stay there. If the command is killed, a running service goes on with the import, or
     `rollbook imports resume`.
     """
     name: str | None = options["list"]
@@ -202,7 +202,7 @@ def _worked_on(database: Database, spool: Spool, job: Job, stopping: threading.E
     from rollbook.imports.work import Stopped, Worker
 
     with _progress(quiet) as progress:
-        worker = Worker(database, spool, stopping=stopping, watch=progress.show)
+        worker = Worker(database, spool, stopping=stopping, watch=progress.tell)
         try:
             return worker.run(job.account_id, job.id)
         except Stopped:
@@ -256,7 +256,9 @@ def imports() -> None:
 
 
 @imports.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, jobs.SHOWN_MAX))
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, jobs.SHOWN_MAX), help="How many to show."
+)
 @account_flags
 @flags("database_url")
 @json_flag

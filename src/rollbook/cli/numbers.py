@@ -78,7 +78,7 @@ def numbers() -> None:
 @numbers.command("check")
 @click.argument("path", metavar="FILE", type=click.Path())
 @option_flags((REGION, *READING))
-@click.option("--column", help="Where the numbers are, when it is not the column that looks like it.")
+@click.option("--column", help="Column of the numbers, where it is not the one that looks like it.")
 @click.option("--output", type=click.Path(dir_okay=False), help="Write a CSV with a row for each number.")
 @click.option(
     "--brief",

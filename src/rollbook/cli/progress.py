@@ -1,52 +1,140 @@
-"""A live line on the terminal for long work; nothing where nobody looks."""
+"""A live line on the terminal for long work, whose last state stays; nothing where nobody looks."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Self
+import time
+from types import TracebackType
+from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from rollbook.imports.jobs import Job
 
+WIDE, NARROW = 90, 60
+"""Columns of a terminal for all that there is to tell, and for a bar at all."""
 
-class Progress:
-    """Shows how far an import is, on standard error.
+_STYLES = {"done": "green", "undone": "green", "failed": "red", "cancelled": "yellow", "stopped": "yellow"}
+
+
+_NOTHING: dict[str, Any] = {"amount": "", "rate": "", "left": "", "style": "none"}
+
+
+class Line:
+    """Shows how far something is, on standard error.
 
     Args:
-        quiet: show nothing; nothing is shown either where that is no terminal.
+        quiet: show nothing; nothing is shown either where that is no terminal, or one that cannot move.
+        console: the terminal, in tests.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
-        console = Console(stderr=True)
+    def __init__(self, *, quiet: bool, console: Console | None = None) -> None:
+        shown = console is not None or (sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
+        self._console = console or Console(stderr=True)
+        self._wide = self._console.width >= NARROW
         self._bar = RichProgress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not sys.stderr.isatty(),
+            *_columns(self._console.width),
+            console=self._console,
+            disable=quiet or not shown,
             refresh_per_second=5,
         )
-        self._task = self._bar.add_task("waiting", total=None, rate="")
-        self._state = ""
+        self._task = self._bar.add_task("waiting", total=None, **_NOTHING)
+        self._state = "waiting"
+        self._ended = False
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not self._ended:
+            self.end("failed" if isinstance(error, Exception) else "stopped")
         self._bar.stop()
 
-    def show(self, job: Job) -> None:
+    def show(self, state: str, done: int, total: int, unit: str, rows_per_second: float) -> None:
+        """Show it as it is now.
+
+        Args:
+            done, total: how much of how much; 0 where that is not known.
+            unit: of them, `rows` or `bytes`.
+            rows_per_second: 0 where there is nothing to tell.
+        """
+        if state != self._state:
+            self._state = state
+            self._bar.reset(self._task, description=state, total=None, **_NOTHING)
+        amount = ""
+        if done or total:
+            amount = (
+                self._megabytes(done, total) if unit == "bytes" else f"{self._numbers(done, total)} {unit}"
+            )
+        rate = f"{self._number(int(rows_per_second))} rows/s" if rows_per_second else ""
+        self._bar.update(self._task, completed=done, total=total or None, amount=amount, rate=rate)
+        self._bar.update(self._task, left=_time(self._bar.tasks[0].time_remaining))
+
+    def end(self, state: str, rows: int | None = None) -> None:
+        """Show how it ended, and leave that there.
+
+        Args:
+            state: how; the bar is full only when it is done.
+            rows: how many there were.
+        """
+        self._ended = True
+        task = self._bar.tasks[0]
+        whole = state in ("done", "undone")
+        self._bar.update(
+            self._task,
+            description=state,
+            total=max(task.total or 0, 1),
+            completed=max(task.total or 0, 1) if whole else task.completed,
+            amount=task.fields["amount"] if rows is None else f"{self._number(rows)} row{'s' * (rows != 1)}",
+            left="",
+            rate=f"in {time.monotonic() - self._began:.1f} s",
+            style=_STYLES.get(state, "none"),
+        )
+
+    def _numbers(self, done: int, total: int) -> str:
+        return f"{self._number(done)}/{self._number(total)}" if total else self._number(done)
+
+    def _number(self, number: int) -> str:
+        if self._wide or number < 10_000:
+            return f"{number:,}"
+        return f"{number / 1_000:.0f}k" if number < 1_000_000 else f"{number / 1_000_000:.1f}M"
+
+    def _megabytes(self, done: int, total: int) -> str:
+        return f"{done / 1_000_000:.1f}/{total / 1_000_000:.1f} MB"
+
+
+class Progress(Line):
+    """Shows how far an import is."""
+
+    def tell(self, job: Job) -> None:
         """Show an import as it is now."""
-        if job.state != self._state:
-            self._state = job.state
-            self._bar.reset(self._task, description=job.state, total=None, rate="")
+        if job.ended:
+            self.end(job.state, job.rows_read)
+            return
         done, total = job.progress
-        rate = f"{job.rate:,.0f} rows/s" if job.rate else ""
-        self._bar.update(self._task, completed=done, total=total or None, rate=rate)
+        unit = "bytes" if job.state == "reading" else "rows"
+        self.show(job.state, done, total, unit, job.rate)
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    state = TextColumn("[{task.fields[style]}]{task.description:<9}")
+    amount, rate, left = (TextColumn(f"{{task.fields[{name}]}}") for name in ("amount", "rate", "left"))
+    if width >= WIDE:
+        return [state, BarColumn(), amount, rate, left]
+    if width >= NARROW:
+        return [state, BarColumn(bar_width=10), amount, left]
+    return [state, amount]
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} left"
