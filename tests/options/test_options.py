@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,15 @@ import click
 import msgspec
 import pytest
 
+from rollbook.api import openapi
+from rollbook.api.app import ROUTES
 from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.cli import rollbook_command
 from rollbook.files import ReadOptions
 from rollbook.files.options import READING
 from rollbook.imports.spec import OPTIONS, ImportSpec, spec_of
 from rollbook.options import Option, as_flags, as_parameters, said, values
+from rollbook.texts import visible
 
 SPELLED: Sequence[tuple[str, str, str]] = [
     (said("sheet"), "--sheet", "sheet"),
@@ -44,6 +48,17 @@ def test_every_command_that_reads_files_has_the_same_reading_flags() -> None:
             assert option.flag in flags, f"{name} lacks {option.flag}"
             kind = flags[option.flag].type
             assert not isinstance(kind, click.Choice) or tuple(kind.choices) == option.choices
+
+
+def test_the_document_and_the_help_spell_options() -> None:
+    about = [json.dumps(openapi.document(ROUTES), ensure_ascii=False)]
+    commands: list[tuple[str, click.Command]] = [("rollbook", rollbook_command)]
+    while commands:
+        name, command = commands.pop()
+        about.append(command.get_help(click.Context(command, info_name=name)))
+        commands += command.commands.items() if isinstance(command, click.Group) else ()
+    assert len(about) > 15
+    assert not [text for text in about if visible(text, lines=True) != text]
 
 
 def test_what_can_be_said_of_reading_is_used_by_reading_and_kept_with_an_import() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 from rollbook import idempotency, search
 from rollbook.api import wire
 from rollbook.channels import CHANNELS
+from rollbook.options import as_parameters
 from rollbook.search import COMPARISONS, TEXTUAL
 
 
 def parameter(place: str, name: str, about: str, **schema: Any) -> dict[str, Any]:
     """A parameter as OpenAPI writes it; `schema` is the schema of its value."""
-    return {"name": name, "in": place, "description": about, "schema": schema}
+    return {"name": name, "in": place, "description": as_parameters(about), "schema": schema}
 
 
 ID = parameter(

@@ -462,8 +462,13 @@ def _until_end_of_input(stopping: threading.Event) -> None:
 
 
 def _told(job: Job) -> Job:
-    """An import as a command tells of it: with flags in its error."""
-    return msgspec.structs.replace(job, error=as_flags(job.error)) if job.error is not None else job
+    """An import as a command tells of it: with flags in its error and its warnings."""
+    warnings = [as_flags(warning) for warning in job.report.warnings]
+    return msgspec.structs.replace(
+        job,
+        error=as_flags(job.error) if job.error is not None else None,
+        report=msgspec.structs.replace(job.report, warnings=warnings),
+    )
 
 
 def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> None:

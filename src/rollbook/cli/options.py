@@ -58,7 +58,7 @@ def _flag(option: Option) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         multiple=option.many,
         default=None if option.many else option.default,
         show_default=option.default is not None,
-        metavar=option.metavar if option.kind == "text" else None,
+        metavar={"text": option.metavar, "number": "N"}.get(option.kind),
         callback=_together if option.many else None,
         help=about,
     )
