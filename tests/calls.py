@@ -53,6 +53,15 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/contacts/fields/delete"): {"ids": ["{field}"]},
     ("POST", "/api/numbers/check"): {"numbers": [PHONE + 1, "(050) 765-43-21"], "region": "UA"},
     ("POST", "/api/stoplist/attach"): {"phones": [PHONE + 1, PHONE + 3], "types": ["sms", "whatsapp"]},
+    ("POST", "/api/stops"): {
+        "stops": [
+            {"phone": PHONE + 1, "channels": ["sms", "whatsapp"]},
+            {"phone": PHONE + 3, "channels": ["rcs"], "reference": "was here"},
+        ]
+    },
+    ("POST", "/api/stops/release"): {
+        "stops": [{"phone": PHONE + 1}, {"phone": PHONE + 2, "channels": ["viber"]}]
+    },
     ("POST", "/api/audience"): {"lists": ["{list}"], "reachable": ["viber"]},
     ("POST", "/api/audience/export"): {"lists": ["{list}"]},
     ("POST", "/api/stoplist/detach"): {"ids": ["{stop}"], "types": ["sms", "viber", "rcs", "whatsapp"]},

@@ -349,6 +349,31 @@ class Book:
                 if not row.channels:
                     del self.stops[phone]
 
+    def stop_each(self, some: Sequence[tuple[int, Collection[str]]], ids: Ids) -> list[Answer]:
+        steps = []
+        for phone, channels in some:
+            before = self.mask(phone)
+            self.stop([phone], channels, ids)
+            steps.append((phone, before, self.mask(phone)))
+        return self.steps(steps)
+
+    def release_each(self, some: Sequence[tuple[int, Collection[str]]]) -> list[Answer]:
+        steps, rows = [], {phone: row.id for phone, row in self.stops.items()}
+        for phone, channels in some:
+            before = self.mask(phone)
+            self.unstop([rows.get(phone, -1)], channels)
+            steps.append((phone, before, self.mask(phone)))
+        return self.steps(steps)
+
+    def steps(self, steps: Sequence[tuple[int, int, int]]) -> list[Answer]:
+        def id_of(phone: int) -> int | None:
+            return self.stops[phone].id if phone in self.stops else None
+
+        return [{"id": id_of(phone), "before": before, "after": after} for phone, before, after in steps]
+
+    def mask(self, phone: int) -> int:
+        return sum(BITS[channel] for channel in self.stops[phone].channels) if phone in self.stops else 0
+
     def stop_row(self, phone: int) -> Answer:
         row = self.stops[phone]
         mask = sum(BITS[channel] for channel in row.channels)

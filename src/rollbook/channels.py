@@ -23,19 +23,33 @@ def mask_of(names: Iterable[str]) -> int:
     return mask
 
 
+def names_of(mask: int) -> list[str]:
+    """The channels of a mask."""
+    return [name for name, bit in CHANNELS.items() if mask & bit]
+
+
+def checked(names: Iterable[str]) -> tuple[str, ...]:
+    """Channels by their names in any case, each once.
+
+    Raises:
+        ValueError: none is named, or one that there is not; the sentence tells what there is.
+    """
+    known = ", ".join(CHANNELS)
+    found = [name.strip().lower() for name in names]
+    if not found:
+        raise ValueError(f"No channel is named; there are {known}.")
+    if unknown := [name for name in found if name not in CHANNELS]:
+        raise ValueError(f"There is no channel {unknown[0]!r}; there are {known}.")
+    return tuple(dict.fromkeys(found))
+
+
 def read(text: str) -> tuple[str, ...]:
     """The channels that a text names, comma-separated, each once.
 
     Raises:
         ValueError: it names none, or one that there is not; the sentence tells what there is.
     """
-    known = ", ".join(CHANNELS)
-    names = [part.strip().lower() for part in text.split(",") if part.strip()]
-    if not names:
-        raise ValueError(f"No channel is named; there are {known}.")
-    if unknown := [name for name in names if name not in CHANNELS]:
-        raise ValueError(f"There is no channel {unknown[0]!r}; there are {known}.")
-    return tuple(dict.fromkeys(names))
+    return checked(part for part in text.split(",") if part.strip())
 
 
 def stopped(channel: str, column: str) -> str:

@@ -3,8 +3,9 @@ nothing that happens to a contact brings a stopped phone back."""
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,6 +18,9 @@ from rollbook.search import COMPARISONS, Column, Criterion, Search
 
 PHONES_MAX = 1_000
 """Phones that one call adds."""
+
+ITEMS_MAX = 10_000
+"""Phones that one call stops or lets go, each on channels of its own."""
 
 REMOVED_AT_ONCE_MAX = 200
 """Rows that one call removes channels from."""
@@ -37,6 +41,25 @@ class Stop(msgspec.Struct, frozen=True):
     phone: int
     mask: int
     created_at: datetime
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A phone, and the mask of channels on which it is to be stopped or let go."""
+
+    phone: int
+    mask: int
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What became of a phone: its mask before and after, 0 for not stopped at all.
+
+    Args:
+        id: of its row; `None` when it has none.
+    """
+
+    id: int | None
+    before: int
+    after: int
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -75,26 +98,30 @@ def add(tx: Transaction, account_id: int, *, phones: Sequence[int], channels: Se
     new = [phone for phone in wanted if phone not in rows]
     changes = [_Change(phone, 0, added) for phone in new]
     changes += [_Change(row.phone, row.mask, row.mask | added) for row in rows.values() if added & ~row.mask]
-    if new:
-        ids = tx.new_ids("stop_list", len(new))
-        rows |= {
-            phone: Stop(id, phone, added, tx.now) for id, phone in zip(ids, new, strict=True)
-        }  # fmt: skip
-        ordered = sorted(new)
-        tx.run(
-            f"""
-            INSERT INTO stop_list (account_id, phone, id, mask, created_at)
-            SELECT :account_id, new.phone, new.id, :mask, :now
-            FROM {tx.rows("new", phone="bigint", id="bigint")}
-            """,
-            account_id=account_id,
-            mask=added,
-            now=tx.now,
-            new=Rows(phone=ordered, id=[rows[phone].id for phone in ordered]),
-        )
+    rows |= _inserted(tx, account_id, dict.fromkeys(new, added))
     _apply(tx, account_id, changes)
     masks = {change.phone: change.after for change in changes}
     return [msgspec.structs.replace(rows[phone], mask=masks.get(phone, rows[phone].mask)) for phone in wanted]
+
+
+def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step]:
+    """Stop phones, each on channels of its own, as if they came one after another: of a phone that comes
+    twice all channels count.
+
+    A fixed number of statements, however many phones there are.
+
+    Args:
+        wanted: `ITEMS_MAX` at most.
+
+    Returns:
+        For each of `wanted` what became of its phone by then.
+    """
+    return _each(tx, account_id, wanted, operator.or_)
+
+
+def remove_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step]:
+    """Let phones be messaged again, each on channels of its own; see `add_each`."""
+    return _each(tx, account_id, wanted, lambda before, mask: before & ~mask)
 
 
 def remove(tx: Transaction, account_id: int, *, ids: Sequence[int], channels: Sequence[str]) -> None:
@@ -218,6 +245,49 @@ def _of_phones(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[
         account_id=account_id,
         wanted=Rows(phone=list(phones)),
     )
+
+
+def _each(
+    tx: Transaction, account_id: int, wanted: Sequence[Wanted], after: Callable[[int, int], int]
+) -> list[Step]:
+    accounts.lock(tx, account_id)
+    rows = {row.phone: row for row in _of_phones(tx, account_id, sorted({each.phone for each in wanted}))}
+    masks = {phone: row.mask for phone, row in rows.items()}
+    steps = []
+    for each in wanted:
+        before = masks.get(each.phone, 0)
+        masks[each.phone] = after(before, each.mask)
+        steps.append((each.phone, before, masks[each.phone]))
+    new = {phone: mask for phone, mask in masks.items() if mask and phone not in rows}
+    changes = [_Change(row.phone, row.mask, masks[row.phone]) for row in rows.values()]
+    changes += [_Change(phone, 0, mask) for phone, mask in new.items()]
+    rows |= _inserted(tx, account_id, new)
+    _apply(tx, account_id, [change for change in changes if change.before != change.after])
+    return [Step(rows[phone].id if masks[phone] else None, before, now) for phone, before, now in steps]
+
+
+def _inserted(tx: Transaction, account_id: int, masks: Mapping[int, int]) -> dict[int, Stop]:
+    """New rows, by their phones. Counts and contacts do not know of them yet."""
+    if not masks:
+        return {}
+    ids = tx.new_ids("stop_list", len(masks))
+    rows = {phone: Stop(id, phone, masks[phone], tx.now) for id, phone in zip(ids, masks, strict=True)}
+    ordered = sorted(rows)
+    tx.run(
+        f"""
+        INSERT INTO stop_list (account_id, phone, id, mask, created_at)
+        SELECT :account_id, new.phone, new.id, new.mask, :now
+        FROM {tx.rows("new", phone="bigint", id="bigint", mask="bigint")}
+        """,
+        account_id=account_id,
+        now=tx.now,
+        new=Rows(
+            phone=ordered,
+            id=[rows[phone].id for phone in ordered],
+            mask=[rows[phone].mask for phone in ordered],
+        ),
+    )
+    return rows
 
 
 def _apply(tx: Transaction, account_id: int, changes: Sequence[_Change]) -> None:

@@ -128,6 +128,9 @@ def test_a_batch_takes_as_many_statements_whatever_its_size(book: Book) -> None:
     def phones(start: int, count: int) -> list[int]:
         return [PHONE + start + number for number in range(count)]
 
+    def stops_of(start: int, count: int) -> list[dict[str, object]]:
+        return [{"phone": phone, "channels": ["sms"]} for phone in phones(start, count)]
+
     ids, groups, channels = book.contacts, book.lists, ["sms", "viber", "rcs", "whatsapp"]
     calls: list[tuple[str, object, int]] = [
         ("/api/groups/detach", {"contacts": ids[:1], "groups": groups[:1]}, 0),
@@ -142,6 +145,10 @@ def test_a_batch_takes_as_many_statements_whatever_its_size(book: Book) -> None:
         ("/api/stoplist/attach", {"phones": phones(8_000, 500), "types": channels}, 0),
         ("/api/stoplist/detach", {"ids": book.stops[:1], "types": ["sms"]}, 0),
         ("/api/stoplist/detach", {"ids": book.stops[100:], "types": channels}, 0),
+        ("/api/stops", {"stops": stops_of(9_000, 1)}, 0),
+        ("/api/stops", {"stops": stops_of(10_000, 500)}, 0),
+        ("/api/stops/release", {"stops": stops_of(7_000, 1)}, 0),
+        ("/api/stops/release", {"stops": stops_of(8_000, 500)}, 0),
         ("/api/contacts/delete", {"contact_ids": ids[:1]}, 0),
         ("/api/contacts/delete", {"contact_ids": ids[1:]}, 0),
         ("/api/contacts/fields/delete", {"ids": book.fields[:1]}, 0),

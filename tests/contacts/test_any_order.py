@@ -39,6 +39,7 @@ from rollbook import (
     upserts,
     verify,
 )
+from rollbook.channels import mask_of
 from rollbook.contacts import ContactChange, NewContact
 from rollbook.db import Database, Transaction
 from rollbook.errors import AlreadyExists, NotFound, RollbookError, UnknownIds
@@ -199,6 +200,7 @@ _KINDS = {
     upserts.Outcome: "contact",
     fields.Field: "field",
     stop_list.Stop: "stop",
+    stop_list.Step: "stop",
 }
 _names = itertools.count(1)
 
@@ -289,7 +291,7 @@ class AnyOrder(RuleBasedStateMachine):
         if isinstance(value, msgspec.Struct):
             kind = _KINDS.get(type(value))
             shown = msgspec.structs.asdict(value)
-            if kind is not None:
+            if kind is not None and shown["id"] is not None:
                 found.append((kind, shown["id"]))
                 if "created_at" in shown:
                     shown["created_at"] = self.when(kind, shown["id"], shown["created_at"])
@@ -581,6 +583,25 @@ class AnyOrder(RuleBasedStateMachine):
         self.step(
             lambda: self.db.write(stop_list.remove, self.ids[a], ids=ids, channels=channels),
             lambda _: self.books[a].unstop(ids, channels),
+        )
+        self.check(a)
+
+    @rule(a=which_account, some=st.lists(st.tuples(phone, channel_sets), min_size=1, max_size=6))
+    def stop_each(self, a: int, some: list[tuple[int, tuple[str, ...]]]) -> None:
+        wanted = [stop_list.Wanted(phone, mask_of(names)) for phone, names in some]
+        self.step(
+            lambda: self.db.write(stop_list.add_each, self.ids[a], wanted),
+            lambda ids: self.books[a].stop_each(some, ids),
+            "stop",
+        )
+        self.check(a)
+
+    @rule(a=which_account, some=st.lists(st.tuples(phone, channel_sets), min_size=1, max_size=6))
+    def release_each(self, a: int, some: list[tuple[int, tuple[str, ...]]]) -> None:
+        wanted = [stop_list.Wanted(phone, mask_of(names)) for phone, names in some]
+        self.step(
+            lambda: self.db.write(stop_list.remove_each, self.ids[a], wanted),
+            lambda _: self.books[a].release_each(some),
         )
         self.check(a)
 

@@ -78,6 +78,8 @@ FIELD_CHANGE = Body(fields.FieldUpdate, FIELD_RULES)
 FIELD_IDS = Body(fields.FieldsDelete)
 STOPS = Body(stop_list.StopsAdd, stop_list.RULES)
 NUMBERS = Body(numbers.NumbersCheck)
+STOPS_UPSERT = Body(stop_list.StopsUpsert)
+STOPS_RELEASE = Body(stop_list.StopsRelease)
 STOP_IDS = Body(stop_list.StopsRemove, stop_list.RULES)
 AUDIENCE = Body(exports.AudienceBody)
 
@@ -136,6 +138,11 @@ ROUTES: tuple[Route, ...] = (
           query=(*SEARCH, "contact_group_id"), columns=STOP_COLUMNS),
     Route("GET",    "/api/stoplists/search", stop_list.search, "read", None, stop_list.StopSearch,
           query=(*SEARCH, "contact_group_id"), columns=STOP_COLUMNS, alias=True),
+
+    Route("POST",   "/api/stops",           stop_list.upsert, "write", STOPS_UPSERT, stop_list.StopsBatch,
+          bulk=True, own=()),
+    Route("POST",   "/api/stops/release",   stop_list.release, "write", STOPS_RELEASE, stop_list.ReleaseBatch,
+          bulk=True, own=()),
 
     Route("GET",    "/api/groups/{id}/export",   exports.of_list,      "read", own=exports.OPTIONS,
           downloads=True, refusals=(NO_LIST,)),

@@ -75,7 +75,9 @@ class Body:
             if name not in found:
                 continue
             try:
-                msgspec.convert(value, field.type)
+                msgspec.json.decode(
+                    msgspec.json.encode(value), type=field.type
+                )  # not convert: it takes no Raw
             except msgspec.ValidationError:
                 problems.append(_misfit(name, value, field.type, self._expected[name]))
                 continue

@@ -9,6 +9,7 @@ import msgspec
 
 from rollbook import contact_search, contacts, phones, upserts
 from rollbook.api import lists, wire
+from rollbook.api.batches import Items
 from rollbook.api.body import Body
 from rollbook.api.wire import ApiError, Call, Item, Read, Write
 from rollbook.contacts import ContactChange, NewContact
@@ -256,36 +257,27 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
     """
     if problem := wire.too_many(body.contacts, "contacts", 1, upserts.CONTACTS_MAX):
         raise Invalid([problem])
-    news: list[NewContact] = []
-    places: list[tuple[int, str | None]] = []
-    results: list[Item | None] = [None] * len(body.contacts)
-    for index, raw in enumerate(body.contacts):
-        reference = None
-        try:
-            item = _ITEM.read(bytes(raw))
-            assert isinstance(item, UpsertItem)
-            reference = wire.reference_of(raw)
-            problems: list[Problem] = []
-            list_ids = _list_ids(item.groups, problems)
-            values = _values(item.fields, problems)
-            if problems:
-                raise Invalid(problems)
-            news.append(NewContact(call.phone(item.phone), list_ids, values))
-            places.append((index, reference))
-        except Invalid as error:
-            results[index] = Item(index, "invalid", None, None, wire.reference_of(raw), str(error))
-        except phones.BadPhone as error:
-            results[index] = Item(index, "invalid", None, None, reference, f"The phone {error}.")
-        except ApiError as error:  # the JSON is malformed where only this item's reader looks
-            where = f" of contacts[{index}])."
-            raise ApiError(error.status, error.body.message.replace(").", where)) from None
+
+    def read(item: UpsertItem) -> NewContact:
+        problems: list[Problem] = []
+        list_ids = _list_ids(item.groups, problems)
+        values = _values(item.fields, problems)
+        if problems:
+            raise Invalid(problems)
+        return NewContact(call.phone(item.phone), list_ids, values)
+
+    items = Items(body.contacts, "contacts", _ITEM, read)
 
     def show(outcomes: list[Outcome | RollbookError]) -> wire.Batch:
-        for (index, reference), new, outcome in zip(places, news, outcomes, strict=True):
-            results[index] = wire.item_of(index, new.phone, reference, outcome)
-        return wire.batch_of([item for item in results if item is not None])
+        return wire.batch_of(
+            items.results(
+                outcomes,
+                lambda index, reference, new, outcome: wire.item_of(index, new.phone, reference, outcome),
+                lambda index, reference, why: Item(index, "invalid", None, None, reference, why),
+            )
+        )
 
-    return Write(upserts.upsert_many, news, show=show)
+    return Write(upserts.upsert_many, items.values, show=show)
 
 
 _ITEM = Body(UpsertItem, called="contact")

@@ -54,6 +54,12 @@ BODIES: Mapping[Callable[..., Any], msgspec.Struct] = {
     fields.delete_many: fields.FieldsDelete([3]),
     stop_list.add: stop_list.StopsAdd([380000000001], ["sms", "viber"]),
     stop_list.remove: stop_list.StopsRemove([5], ["viber"]),
+    stop_list.upsert: stop_list.StopsUpsert(
+        [msgspec.Raw(b'{"phone": 380000000001, "channels": ["sms", "viber"], "reference": "row 1"}')]
+    ),
+    stop_list.release: stop_list.StopsRelease(
+        [msgspec.Raw(b'{"phone": 380000000001, "channels": ["viber"]}')]
+    ),
     numbers.check: numbers.NumbersCheck(["(050) 765-43-21", "12"], "UA"),
     exports.count_audience: exports.AudienceBody([1], reachable=["viber"]),
     exports.of_audience: exports.AudienceBody([1], reachable=["viber"]),
@@ -83,6 +89,20 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
     fields.update: fields.OneField(msgspec.structs.replace(_FIELD, name="Town")),
     stop_list.add: stop_list.StopRows([_STOP]),
     stop_list.remove: wire.Nothing(),
+    stop_list.upsert: stop_list.StopsBatch(
+        stop_list.StopsSummary(
+            1,
+            0,
+            0,
+            0,
+            [stop_list.StoppedItem(0, "created", 5, 380000000001, ["sms", "viber"], "row 1", None)],
+        )
+    ),
+    stop_list.release: stop_list.ReleaseBatch(
+        stop_list.ReleaseSummary(
+            1, 0, 0, [stop_list.ReleasedItem(0, "released", None, 380000000001, [], None, None)]
+        )
+    ),
     stop_list.index: stop_list.StopIndex([_STOP], 1, None),
     stop_list.search: stop_list.StopSearch([_STOP], _STOP_META),
     numbers.check: numbers.EXAMPLE,

@@ -116,7 +116,7 @@ LIMITS: Mapping[Callable[..., Any], int] = {
 }
 """`page[limit]` of handlers whose default is not that of their noun."""
 
-PIECES = (contacts.UpsertItem, contacts.FieldValue)
+PIECES = (contacts.UpsertItem, contacts.FieldValue, stop_list.StopItem, stop_list.ReleaseItem)
 """Of bodies that are read piece by piece: their schemas refer to these."""
 
 OPERATIONS = Noun("Operations", "For whoever runs the service; none of them needs a token.")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from rollbook import phones, stop_list
+from rollbook import channels, phones, stop_list
 from rollbook.api import wire
+from rollbook.api.batches import Items
+from rollbook.api.body import Body
 from rollbook.api.wire import Call, Nothing, Read, Write
-from rollbook.channels import CHANNELS
+from rollbook.channels import CHANNELS, mask_of, names_of
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.search import Criterion, Search
+from rollbook.stop_list import Step, Wanted
 
 LIMIT_OF_INDEX = 20
 LIMIT = 50
@@ -58,6 +63,131 @@ class StopsRemove(msgspec.Struct):
         ),
     ]
     types: _Types
+
+
+_Channels = Annotated[
+    list[str],
+    msgspec.Meta(
+        description=f"Some of {', '.join(CHANNELS)}.",
+        examples=[["sms", "viber"]],
+        extra_json_schema={
+            "minItems": 1,
+            **wire.told_as(type="array", items={"type": "string", "enum": [*CHANNELS]}),
+        },
+    ),
+]
+
+
+class StopItem(msgspec.Struct, forbid_unknown_fields=True):
+    """A phone to stop, and where."""
+
+    phone: wire.Phone
+    channels: _Channels
+    reference: wire.Reference = None
+
+
+class ReleaseItem(msgspec.Struct, forbid_unknown_fields=True):
+    """A phone to let go, and where; everywhere when `channels` is left out."""
+
+    phone: wire.Phone
+    channels: _Channels | msgspec.UnsetType = msgspec.UNSET
+    reference: wire.Reference = None
+
+
+class StopsUpsert(msgspec.Struct, forbid_unknown_fields=True):
+    """Phones to stop, each on channels of its own."""
+
+    stops: Annotated[
+        list[msgspec.Raw],
+        msgspec.Meta(
+            description="They need not be contacts. Of a phone that comes twice all channels count.",
+            examples=[[{"phone": 380000000001, "channels": ["sms"], "reference": "row 1"}]],
+            extra_json_schema={
+                "minItems": 1,
+                "maxItems": stop_list.ITEMS_MAX,
+                **wire.told_as(type="array", items={"$ref": "#/components/schemas/StopItem"}),
+            },
+        ),
+    ]
+
+
+class StopsRelease(msgspec.Struct, forbid_unknown_fields=True):
+    """Phones to let be messaged again, each on channels of its own."""
+
+    stops: Annotated[
+        list[msgspec.Raw],
+        msgspec.Meta(
+            description="By their phones. One that is not stopped is told so.",
+            examples=[[{"phone": 380000000001, "channels": ["viber"]}]],
+            extra_json_schema={
+                "minItems": 1,
+                "maxItems": stop_list.ITEMS_MAX,
+                **wire.told_as(type="array", items={"$ref": "#/components/schemas/ReleaseItem"}),
+            },
+        ),
+    ]
+
+
+class _Told(msgspec.Struct):
+    index: Annotated[int, msgspec.Meta(description="Its place in the request, from 0.", examples=[0])]
+    result: Any
+    id: Annotated[int | None, msgspec.Meta(description="Of its row; null when it has none.", examples=[5])]
+    phone: Annotated[
+        int | None,
+        msgspec.Meta(description="As it is kept; null when it is none.", examples=[380000000001]),
+    ]
+    channels: Annotated[
+        list[str],
+        msgspec.Meta(description="On which it is stopped after this item.", examples=[["sms", "viber"]]),
+    ]
+    reference: Annotated[
+        str | None, msgspec.Meta(description="Yours, when you sent one.", examples=["row 1"])
+    ]
+    reason: Annotated[str | None, msgspec.Meta(description="Why it is invalid, else null.")]
+
+
+class StoppedItem(_Told):
+    """What became of a phone that was to be stopped: `created`, it was not stopped at all; `updated`, only
+    on other channels."""
+
+    result: Literal["created", "updated", "unchanged", "invalid"]
+
+
+class ReleasedItem(_Told):
+    """What became of a phone that was to be let go: `not_stopped`, on none of the channels."""
+
+    result: Literal["released", "not_stopped", "invalid"]
+
+
+class StopsSummary(msgspec.Struct):
+    """How many items came out how, and each of them in the order of the request."""
+
+    created: int
+    updated: int
+    unchanged: int
+    invalid: int
+    results: list[StoppedItem]
+
+
+class StopsBatch(msgspec.Struct):
+    """What became of phones to stop: what is invalid was left out, all others are stopped."""
+
+    data: StopsSummary
+
+
+class ReleaseSummary(msgspec.Struct):
+    """How many items came out how, and each of them in the order of the request."""
+
+    released: int
+    not_stopped: int
+    invalid: int
+    results: list[ReleasedItem]
+
+
+class ReleaseBatch(msgspec.Struct):
+    """What became of phones to let go: what is invalid was left out."""
+
+    data: ReleaseSummary
 
 
 class StopRow(msgspec.Struct):
@@ -120,6 +250,86 @@ def remove(call: Call, body: StopsRemove) -> Write:
     return Write(_remove, ids, body.types, show=lambda _: Nothing())
 
 
+def upsert(call: Call, body: StopsUpsert) -> Write:
+    """Stop phones, each on channels of its own.
+
+    One transaction, up to 10,000 phones. What is wrong with one is told in its result; it is left out, and
+    all others are stopped. Items are done in their order, so of a phone that comes twice all channels count.
+    """
+    if problem := wire.too_many(body.stops, "stops", 1, stop_list.ITEMS_MAX):
+        raise Invalid([problem])
+
+    def read(item: StopItem) -> Wanted:
+        return Wanted(call.phone_to_stop(item.phone), _mask(item.channels))
+
+    items = Items(body.stops, "stops", _STOP_ITEM, read)
+
+    def done(index: int, reference: str | None, wanted: Wanted, step: Step) -> StoppedItem:
+        result: Literal["created", "updated", "unchanged"] = "created" if not step.before else "updated"
+        if step.before == step.after:
+            result = "unchanged"
+        named = names_of(step.after)
+        return StoppedItem(index, result, step.id, wanted.phone, named, reference, None)
+
+    def show(steps: list[Step]) -> StopsBatch:
+        results = items.results(
+            steps,
+            done,
+            lambda index, reference, why: StoppedItem(index, "invalid", None, None, [], reference, why),
+        )
+        count = Counter(item.result for item in results)
+        created, updated, unchanged = count["created"], count["updated"], count["unchanged"]
+        return StopsBatch(StopsSummary(created, updated, unchanged, count["invalid"], results))
+
+    return Write(stop_list.add_each, items.values, show=show)
+
+
+def release(call: Call, body: StopsRelease) -> Write:
+    """Let phones be messaged again, on channels or on all of them.
+
+    One transaction, up to 10,000 phones. What is wrong with one is told in its result; it is left out, and
+    all others are let go.
+    """
+    if problem := wire.too_many(body.stops, "stops", 1, stop_list.ITEMS_MAX):
+        raise Invalid([problem])
+
+    def read(item: ReleaseItem) -> Wanted:
+        named = CHANNELS if item.channels is msgspec.UNSET else item.channels
+        return Wanted(call.phone_to_stop(item.phone), _mask(named))
+
+    items = Items(body.stops, "stops", _RELEASE_ITEM, read)
+
+    def done(index: int, reference: str | None, wanted: Wanted, step: Step) -> ReleasedItem:
+        result: Literal["released", "not_stopped"] = (
+            "not_stopped" if step.before == step.after else "released"
+        )
+        return ReleasedItem(index, result, step.id, wanted.phone, names_of(step.after), reference, None)
+
+    def show(steps: list[Step]) -> ReleaseBatch:
+        results = items.results(
+            steps,
+            done,
+            lambda index, reference, why: ReleasedItem(index, "invalid", None, None, [], reference, why),
+        )
+        count = Counter(item.result for item in results)
+        released, not_stopped = count["released"], count["not_stopped"]
+        return ReleaseBatch(ReleaseSummary(released, not_stopped, count["invalid"], results))
+
+    return Write(stop_list.remove_each, items.values, show=show)
+
+
+_STOP_ITEM = Body(StopItem, called="stop")
+_RELEASE_ITEM = Body(ReleaseItem, called="stop")
+
+
+def _mask(named: Iterable[str]) -> int:
+    """The mask of the channels of an item."""
+    try:
+        return mask_of(channels.checked(named))
+    except ValueError as error:
+        raise Invalid([Problem("channels", str(error))]) from None
+
+
 def index(call: Call) -> Read:
     """Show the stop list, or one channel of it, newest first."""
     problems: list[Problem] = []
@@ -163,12 +373,12 @@ def search(call: Call) -> Read:
     return Read(_find, wanted, list_id, show=show)
 
 
-def _add(tx: Transaction, account_id: int, numbers: list[int], channels: list[str]) -> list[stop_list.Stop]:
-    return stop_list.add(tx, account_id, phones=numbers, channels=channels)
+def _add(tx: Transaction, account_id: int, numbers: list[int], types: list[str]) -> list[stop_list.Stop]:
+    return stop_list.add(tx, account_id, phones=numbers, channels=types)
 
 
-def _remove(tx: Transaction, account_id: int, ids: list[int], channels: list[str]) -> None:
-    stop_list.remove(tx, account_id, ids=ids, channels=channels)
+def _remove(tx: Transaction, account_id: int, ids: list[int], types: list[str]) -> None:
+    stop_list.remove(tx, account_id, ids=ids, channels=types)
 
 
 def _find(tx: Transaction, account_id: int, wanted: Search, list_id: int | None) -> stop_list.Found:
