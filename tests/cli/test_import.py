@@ -102,6 +102,7 @@ def test_a_file_for_rejects_that_cannot_be_is_refused_before_the_import(local: N
         str(path / "rejects.csv"): "not a directory",
         str(tmp_path / ("x" * 300)): "file name too long",
         str(path): "it is the file that is read",
+        "-": "name a file; `rollbook imports rejects ID` prints the rejects of an import",
         str(tmp_path / "link.csv"): "it is the file that is read",
     }
     for rejects, why in wrong.items():
@@ -202,6 +203,8 @@ def test_a_list_is_meant_as_everywhere(account: str, tmp_path: Path) -> None:
     for word in (f"#{named}", str(named), " Customers"):
         assert imported(path, "--list", word)["list_id"] == named
         assert run("audience", "--list", word).stdout == "4\n"
+    told = run("import", str(path), "--phone-check", "possible", "--list", str(named))
+    assert told.stderr == f"The list {named} is 'Customers'.\n"
     new = imported(path, "--list", "123456")
     assert new["report"]["list_created"]
     assert run("audience", "--list", "123456").stdout == "4\n"

@@ -171,7 +171,12 @@ def _command(name: str, command: click.Command) -> str:
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     parts = [f"### `{name}`", f"```\n{usage}\n```", inspect.cleandoc(command.help or "")]
     options = [option for option in command.params if isinstance(option, click.Option)]
-    flags = {config.flag(setting) for setting, _ in config.all_settings()}
+    settings = {config.flag(setting): config.variable(setting) for setting, _ in config.all_settings()}
+    flags = {
+        option.opts[0]
+        for option in options
+        if (variable := settings.get(option.opts[0])) and variable in (option.help or "")
+    }  # an option of the command's own may be called as a setting is
     own = [option for option in options if option.opts[0] not in flags and not option.hidden]
     if own:
         rows = [[_code(_spelling(option)), option.help or ""] for option in own]

@@ -25,6 +25,7 @@ from rollbook.exports import Export
 from rollbook.fields import NewField, Type
 from rollbook.files import writers
 from rollbook.lists import NewList
+from rollbook.options import as_flags
 
 PHONE = 380_000_000_000
 
@@ -286,15 +287,15 @@ def test_what_does_not_go_together_is_refused() -> None:
         ({"format": "pdf"}, "The format must be one of csv, jsonl, parquet, xlsx."),
         ({"compress": "rar"}, "The compress must be gzip or zstd."),
         ({"format": "xlsx", "compress": "gzip"}, "A file in xlsx is compressed already."),
-        ({"format": "jsonl", "safe_for_spreadsheets": True}, "The safe_for_spreadsheets goes with csv and xlsx only."),
-        ({"format": "xlsx", "bom": True}, "The bom goes with csv only."),
-        ({"what": "stop list", "with_lists": True}, "The with_lists goes with contacts only."),
+        ({"format": "jsonl", "safe_for_spreadsheets": True}, "--safe-for-spreadsheets goes with csv and xlsx only."),
+        ({"format": "xlsx", "bom": True}, "--bom goes with csv only."),
+        ({"what": "stop list", "with_lists": True}, "--with-lists goes with contacts only."),
         ({"what": "stop list", "channels": ("telex",)}, "The type must be some of sms, viber, rcs, whatsapp."),
     ]  # fmt: skip
     for wanted, told in cases:
         with pytest.raises(Invalid) as caught:
             Export(**wanted)
-        assert str(caught.value) == told
+        assert as_flags(str(caught.value)) == told
 
 
 def test_a_workbook_goes_on_on_further_sheets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import msgspec
 
-from rollbook import config, lists
+from rollbook import config, lists, texts
 from rollbook.cli.common import (
     Command,
     Group,
@@ -44,6 +44,7 @@ from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, Report
 from rollbook.imports.spec import OPTIONS, spec_of
 from rollbook.imports.spool import Spool
+from rollbook.lists import ContactList
 from rollbook.options import as_flags
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def import_file(
     ):
         account_id = account_of(database, account_name, sandbox=sandbox)
         meant = database.read(lists.meant_or_new, account_id, name) if name is not None else None
+        if isinstance(meant, int) and not (quiet or as_json):
+            _tell_list(database.read(lists.get, account_id, meant), str(name))
         spec = spec_of(options, list=meant)
         if path == "-":
             source, file = "standard input", _spooled(spool)
@@ -142,6 +145,8 @@ def _rejects_file(path: str | None, source: str) -> Iterator[BinaryIO | None]:
     if path is None:
         yield None
         return
+    if path == "-":
+        raise CannotWrite(path, "name a file; `rollbook imports rejects ID` prints the rejects of an import")
     must_differ(path, source)
     try:
         is_new = not os.path.lexists(path)
@@ -173,6 +178,12 @@ def _copy_rejects(path: Path, out: BinaryIO, *, raw: bool) -> None:
         return
     with path.open("rb") as file:
         shutil.copyfileobj(file, out)
+
+
+def _tell_list(meant: ContactList, word: str) -> None:
+    """Say which list it is that was named by its id: it may not be the one that somebody had in mind."""
+    if texts.normal(word.strip()) != meant.name:
+        say(f"The list {word.strip()} is {meant.name!r}.", err=True)
 
 
 def _must_be_readable(path: Path) -> None:

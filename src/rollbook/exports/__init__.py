@@ -17,6 +17,7 @@ from rollbook.db import Cell, Database, Piece, Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import columns
 from rollbook.exports.columns import Column
+from rollbook.options import said
 
 MEDIA = {
     "csv": "text/csv",
@@ -73,14 +74,14 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         elif self.compress and self.format in ("xlsx", "parquet"):
             problems.append(Problem("compress", f"A file in {self.format} is compressed already."))
         if self.safe_for_spreadsheets and self.format not in SPREADSHEETS:
-            what = f"The safe_for_spreadsheets goes with {' and '.join(SPREADSHEETS)} only."
+            what = f"{said('safe_for_spreadsheets', 'true')} goes with {' and '.join(SPREADSHEETS)} only."
             problems.append(Problem("safe_for_spreadsheets", what))
         if self.bom and self.format != "csv":
-            problems.append(Problem("bom", "The bom goes with csv only."))
+            problems.append(Problem("bom", f"{said('bom', 'true')} goes with csv only."))
         if any(channel not in CHANNELS for channel in self.channels):
             problems.append(Problem("type", f"The type must be some of {', '.join(CHANNELS)}."))
         if self.with_lists and self.what == "stop list":
-            problems.append(Problem("with_lists", "The with_lists goes with contacts only."))
+            problems.append(Problem("with_lists", f"{said('with_lists', 'true')} goes with contacts only."))
         if problems:
             raise Invalid(problems)
 
