@@ -36,7 +36,7 @@ def test_a_file_is_imported_in_the_background(api: httpx.Client) -> None:
     assert rejects.headers["content-type"] == "text/csv; charset=utf-8"
     assert f"rejects-{job['id']}.csv" in rejects.headers["content-disposition"]
     rows = list(csv.reader(io.StringIO(rejects.text)))
-    assert rows[0] == ["line", "reason", "message", "phone", "row"]
+    assert rows[0] == ["rollbook:line", "rollbook:reason", "rollbook:message", "phone", "rollbook:row"]
     assert rows[1][:2] + rows[1][3:] == ["12", "not_a_number", "nonsense", ""]
 
 

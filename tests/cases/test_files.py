@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from rollbook import accounts, exports
 from rollbook.accounts import Account
 from rollbook.db import Database
 from rollbook.exports import Export
+from rollbook.files import formulas
 from rollbook.imports.jobs import Job
 from tests.conftest import opened
 from tests.imports.desk import Desk
@@ -312,6 +314,65 @@ def test_columns_of_an_export_that_somebody_chose_are_known_by_their_cells(desk:
     assert job.report.columns == {"phone": "phone", "stopped": ""}
     job = done(desk, "Name,phone,stopped\nAnn,4155550101,\nBob,4155550102,sms\n", region="US")
     assert (phones(desk), desk.book()["stops"]) == (us(101, 102, 103), {14155550102: 1})
+
+
+# Rejects
+
+
+def test_c06_rejects_that_were_repaired_say_nothing_of_their_own(desk: Desk) -> None:
+    job = done(desk, "c06_optouts_with_reason.csv", region="US", create_fields=True)
+    assert job.report.rejected == {"too_short": 1}
+    rejects = desk.rejects(job)
+    head, row = csv.reader(io.StringIO(rejects))
+    ours = ["rollbook:line", "rollbook:reason", "rollbook:message"]
+    assert head == [*ours, "phone", "reason", "message", "rollbook:row"]
+    assert row == ["3", "too_short", "The phone is too short.", "415555010", "complaint", "stop it", ""]
+    again = done(desk, rejects, region="US", create_fields=True)
+    assert desk.rejects(again).splitlines()[0] == rejects.splitlines()[0]
+    for text in (rejects, rejects.replace(",", ";")):
+        repaired = done(desk, text.replace("415555010", "4155550102"), region="US", create_fields=True)
+        assert repaired.report.fields_created == []
+        assert repaired.report.columns == {
+            **dict.fromkeys([*ours, "rollbook:row"], ""),
+            "phone": "phone",
+            "reason": "reason",
+            "message": "message",
+        }
+    values = {(name, phone): value for name, phone, value, _ in desk.book()["values"]}
+    assert values["reason", 14155550102] == "complaint"
+    assert values["message", 14155550102] == "stop it"
+
+
+def test_c06_rejects_of_before_are_known_too(desk: Desk) -> None:
+    job = done(desk, "c06_rejects_repaired.csv", region="US", create_fields=True)
+    assert job.report.fields_created == ["reason", "message"]
+    values = [value[:3] for value in desk.book()["values"]]
+    assert values == [("message", 14155550102, "stop it"), ("reason", 14155550102, "complaint")]
+    bad = "line,reason,message,phone,reason,row\n2,too_short,The phone is too short.,41,fine,\n"
+    job = done(desk, bad, region="US", create_fields=True)
+    assert desk.rejects(job).splitlines()[0].endswith(":message,phone,reason,rollbook:row")
+
+
+@pytest.mark.parametrize("row", ["7,asked by mail,Stop it.", "x,too_short,The phone is too short."])
+def test_columns_called_as_those_of_rejects_belong_to_the_user(desk: Desk, row: str) -> None:
+    job = done(desk, f"line,reason,message,phone,row\n{row},+14155550101,a\n", create_fields=True)
+    assert job.report.fields_created == ["line", "reason", "message", "row"]
+
+
+def test_c06b_rows_that_cannot_be_read_keep_their_cells(desk: Desk) -> None:
+    job = done(desk, "c06b_unreadable.csv")
+    head, *rows = csv.reader(io.StringIO(desk.rejects(job)))
+    assert head[3:] == ["phone", "name", "rollbook:row"]
+    told = {row[0]: [row[1], *(formulas.unmarked(cell) for cell in row[3:])] for row in rows}
+    assert told == {
+        "2": ["text_after_quote", "+14155550101", "Ann Ash", '+14155550101,"Ann" Ash'],
+        "3": ["too_many_cells", "+14155550102", "Bob", "+14155550102,Bob,x,y"],
+        "4": ["too_short", "+1415555010", "Cyd", ""],
+    }
+    again = done(desk, desk.rejects(job))
+    assert (phones(desk), again.report.rejected) == (us(101, 102), {"too_short": 1})
+    unread = "rollbook:line,rollbook:reason,rollbook:message,phone,rollbook:row\n9,no_end,Why.,,TEL:1\n"
+    assert desk.rejects(done(desk, unread)).endswith(',"","TEL:1"\n')
 
 
 # Rows and cells

@@ -60,7 +60,7 @@ def test_a_file_comes_into_a_list_and_out_again(account: str, tmp_path: Path) ->
     ]
     assert told.stderr == ""
     rejects = run("imports", "rejects", "1").stdout.splitlines()
-    assert rejects[0] == "line,reason,message,Phone,City,row"
+    assert rejects[0] == "rollbook:line,rollbook:reason,rollbook:message,Phone,City,rollbook:row"
     assert next(csv.reader(rejects[1:]))[:2] == ["4", "not_a_number"]
     listed = run("imports", "list").stdout.splitlines()
     assert listed[0].split() == ["ID", "FILE", "STATE", "ROWS", "NEW", "REJECTED", "CREATED", "(UTC)"]

@@ -119,7 +119,8 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
 
 FILE = "phone,City\n380000000001,Kyiv\n"
 MEDIA: Mapping[str, Any] = {
-    "text/csv": "line,reason,message,phone,City,row\n7,too_short,The phone is too short.,123,Kyiv,\n",
+    "text/csv": "rollbook:line,rollbook:reason,rollbook:message,phone,City,rollbook:row\n"
+    "7,too_short,The phone is too short.,123,Kyiv,\n",
     "text/event-stream": {"event": "merging", "id": "1", "data": '{"id":1,"state":"merging"}'},
 }
 """Examples of what goes in and out that is no JSON."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -94,11 +94,13 @@ class BadRow:
         line: where it begins, as in `Batch.lines`.
         text: the row as it stands in the file, cut at `TEXT_BYTES_MAX`.
         reason: a key of `SENTENCES`.
+        cells: as far as they can be told apart, in the order of the columns.
     """
 
     line: int
     text: str
     reason: str
+    cells: Sequence[str | None] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,11 +282,7 @@ class _Parser:
             )
         numbers = numbers + first_line
         bad = [
-            BadRow(
-                first_line + int(line),
-                cut(text[start:end].decode(errors="replace").rstrip("\r\n")),
-                "text_after_quote",
-            )
+            self._bad(first_line + int(line), text[start:end].rstrip(b"\r\n"), "text_after_quote")
             for (start, end), line in zip(
                 rows.bad, lines.of(np.array([b for b, _ in rows.bad], np.int64)), strict=True
             )
@@ -322,6 +318,10 @@ class _Parser:
         batches = table.combine_chunks().to_batches()
         return batches[0] if batches else _empty(self._schema), odd
 
+    def _bad(self, line: int, row: bytes, reason: str) -> BadRow:
+        cells = [cut(cell) for cell in self._lexer.cells(row)[: len(self._columns)]]
+        return BadRow(line, cut(row.decode(errors="replace")), reason, cells)
+
     def _fitted(
         self, table: pa.RecordBatch, odd: list[_Odd], numbers: NDArray[np.int64]
     ) -> tuple[pa.RecordBatch, NDArray[np.int64], list[BadRow]]:
@@ -331,11 +331,11 @@ class _Parser:
         places: list[int] = []
         bad: list[BadRow] = []
         for number, text in odd:
-            cells: list[str | None] = [*self._lexer.cells(text.encode())]
-            if any(cells[width:]):
-                bad.append(BadRow(int(numbers[number]), cut(text), "too_many_cells"))
+            cells = self._lexer.cells(text.encode())
+            if any(map(str.strip, cells[width:])):
+                bad.append(self._bad(int(numbers[number]), text.encode(), "too_many_cells"))
             elif len(cells) > 1 or text.strip():
-                fitted.append(cells[:width] + [None] * (width - len(cells)))
+                fitted.append([*cells[:width], *[None] * (width - len(cells))])
                 places.append(number)
         is_even = np.ones(len(numbers), bool)
         is_even[[row.number for row in odd]] = False

@@ -20,9 +20,6 @@ from numpy.typing import NDArray
 
 _LF, _CR, _QUOTE = 10, 13, 34
 
-HELD_BYTES_MAX = 1 << 16
-"""Of a row at the end of a block that may have to wait for the next one."""
-
 
 class Rows(NamedTuple):
     """The whole rows at the beginning of some text.
@@ -68,14 +65,15 @@ class Lexer:
         at_end, within = rb"\r?\Z", rb"(?!)"
         self._clear = {last: re.compile(row % (clear, mark, clear, e)) for last, e in _both(within, at_end)}
         self._any = {last: re.compile(row % (any_, mark, any_, e)) for last, e in _both(within, at_end)}
-        boundary = rb"(\A|[%b\r\n])" % re.escape(delimiter.encode())
-        spaces = rb"[ ]++" if delimiter == "\t" else rb"[ \t]++"
-        if delimiter == " ":
-            spaces = rb"(?!)"
-        self._spaced = re.compile(
-            rb'%b(?:%b)?+("[^"]*+(?:""[^"]*+)*+")(?=[ ]*+(?:[%b\r\n]|\Z))' % (boundary, spaces, mark)
-        )
-        self._spaced_open = re.compile(boundary + spaces + rb'"[^"]*+(?:""[^"]*+)*+(?:"[ ]*+)?+\Z')
+        spaces = rb"(?!)" if delimiter == " " else rb"[ ]" if delimiter == "\t" else rb"[ \t]"
+        cell = rb'"[^"]*+(?:""[^"]*+)*+"'
+        behind = rb"[ ]*+[%b\r\n]" % mark
+        self._spaced = re.compile(rb"(\A|[%b\r\n])%b*+(%b)(?=%b|[ ]*+\Z)" % (mark, spaces, cell, behind))
+        opened = rb'%b++"[^"]*+(?:""[^"]*+)*+(?:"[ ]*+)?+\Z' % spaces
+        quoted = rb"%b*+%b(?=%b)[ ]*+" % (spaces, cell, behind)
+        one = rb"(?>%b|(?!%b)[^%b\r\n]*+)" % (quoted, opened, mark)
+        self._spaced_row = re.compile(rb"(?:%b%b)*+%b(?:\r\n|\n|\r(?!\Z))" % (one, mark, one))
+        self._spaced_open = re.compile(rb"(?:%b%b)*+%b" % (one, mark, opened))
         self._cells = re.compile(rb"(%b)(?:%b|\Z)" % (any_, mark))
         before = np.zeros(256, bool)
         before[[ord(delimiter), _LF, _CR]] = True
@@ -116,18 +114,12 @@ class Lexer:
     def held(self, text: bytes) -> int:
         """Where the row begins at the end of a text in which a mark behind a space opens a cell that may not
         end there; the length of the text for none."""
-        end = len(text)
-        while end:
-            tail = text[max(0, end - HELD_BYTES_MAX) : end]
-            if b' "' not in tail and b'\t"' not in tail:
-                break
-            found = self._spaced_open.search(tail)
-            if found is None:
-                break
-            place = end - len(tail) + found.end(1)
-            # The line may begin within an earlier cell that would be open then.
-            end = max(text.rfind(b"\n", 0, place), text.rfind(b"\r", 0, place)) + 1
-        return end
+        if b' "' not in text and b'\t"' not in text:
+            return len(text)
+        place = 0
+        while (row := self._spaced_row.match(text, place)) is not None:
+            place = row.end()
+        return place if self._spaced_open.match(text, place) is not None else len(text)
 
     def cells(self, row: bytes) -> list[str]:
         """The cells of one row.

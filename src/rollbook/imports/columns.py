@@ -13,6 +13,7 @@ from rollbook.files import formulas, phone_columns
 from rollbook.files.headers import words_of
 from rollbook.files.phone_columns import Reads
 from rollbook.imports.own_export import FIELD, OwnExport, recognised
+from rollbook.imports.rejects import Repaired, repaired
 from rollbook.options import said as option
 
 _PUNCTUATION = re.compile(r"[\W_]+")
@@ -50,6 +51,7 @@ class Columns(NamedTuple):
         ignored: the rest.
         others: that are as full of phones as the one that was guessed, and are not taken for it.
         own_export: what the file is if it is an export of rollbook.
+        repaired: what it has of rejects of rollbook that were repaired.
     """
 
     phones: Sequence[str]
@@ -58,6 +60,7 @@ class Columns(NamedTuple):
     ignored: Sequence[str]
     others: Sequence[str]
     own_export: OwnExport | None
+    repaired: Repaired
 
     def described(self) -> dict[str, str]:
         """For each column `phone`, `stop list`, the name of its field, or "" for none."""
@@ -69,7 +72,8 @@ class Columns(NamedTuple):
 
     def warnings(self) -> list[str]:
         """Sentences on columns that are left out, but may say who does not want messages."""
-        marks = [column for column in self.ignored if _may_be_opt_outs(column)]
+        ignored = [column for column in self.ignored if column not in self.repaired.ours]
+        marks = [column for column in ignored if _may_be_opt_outs(column)]
         return [
             f"The column {column!r} was left out. If it says who does not want messages, put these phones on "
             f"the stop list: import them with {option('stop')}."
@@ -103,12 +107,15 @@ def choose(
     """
     said = {_column(columns, column): meaning.strip() for column, meaning in mapped.items()}
     own = recognised(columns, sample, said)
+    again = repaired(columns, sample)
     phones = [column for column, meaning in said.items() if meaning.casefold() == PHONE]
     others: Sequence[str] = ()
     if own is not None and not phones:
         phones = ["phone"]
     elif not phones:
-        places = [place for place, column in enumerate(columns) if column not in said]
+        places = [
+            place for place, column in enumerate(columns) if column not in said and column not in again.ours
+        ]
         rows = [[row[place] for place in places] for row in sample]
         phone, others, further = phone_columns([columns[place] for place in places], rows, reads)
         phones = [phone, *(further if every_phone else ())] if phone is not None else []
@@ -121,13 +128,14 @@ def choose(
     fields: dict[str, Field] = {}
     new: dict[str, str] = {}
     ignored = []
+    no_fields = again.ours | (own.ignored if own is not None else frozenset())
     for column in columns:
         if column in phones or (own is not None and column == own.stops):
             continue
-        if own is not None and column in own.ignored and column not in said:
+        if column in no_fields and column not in said:
             ignored.append(column)
             continue
-        meaning = said.get(column, formulas.unmarked(column))
+        meaning = said.get(column, formulas.unmarked(again.shown.get(column, column)))
         if own is not None and column not in said and _plain(meaning) not in by_name:
             meaning = meaning.removesuffix(FIELD)
         field = by_name.get(_plain(meaning))
@@ -148,7 +156,7 @@ def choose(
             f"Several columns are for the field {min(twice)!r}: leave one out, {option('map', 'COLUMN=')}."
         )
     others = [column for column in others if column in ignored]
-    return Columns(phones, fields, new, ignored, others, own)
+    return Columns(phones, fields, new, ignored, others, own, again)
 
 
 def _may_be_opt_outs(column: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,53 @@ import pyarrow.csv as arrow_csv
 from numpy.typing import NDArray
 
 from rollbook.files import SENTENCES, BadRow, formulas
+from rollbook.phones.verdict import REASONS
 
 NAME = "rejects.csv"
-HEAD = ("line", "reason", "message")
-UNREADABLE = "row"
-"""The column with the text of rows that could not be taken apart into cells."""
+HEAD = ("rollbook:line", "rollbook:reason", "rollbook:message")
+UNREADABLE = "rollbook:row"
+"""The column with the text of rows that could not be taken apart into cells, or not for sure."""
+
+HEAD_BEFORE, UNREADABLE_BEFORE = ("line", "reason", "message"), "row"
+"""What these columns were called before they had names that no other file has."""
+
+REASONS_BEFORE = frozenset((*REASONS[1:], *SENTENCES, "out_of_bounds", "bad_value", "too_many_lists"))
+_SECOND = " (2)"
+
+
+class Repaired(NamedTuple):
+    """What a file has of a file of rejects that was repaired and is read again.
+
+    Args:
+        ours: columns that rollbook put there, which mean nothing any more.
+        unreadable: the one with the text of rows, of these.
+        shown: the names that other columns had first, of those that got another one beside ours.
+    """
+
+    ours: frozenset[str] = frozenset()
+    unreadable: str | None = None
+    shown: Mapping[str, str] = {}
+
+
+def repaired(columns: Sequence[str], sample: Sequence[Sequence[str | None]]) -> Repaired:
+    """Find the columns that a file of rejects has for itself. Those of before are known by what is in them.
+
+    Args:
+        sample: rows from the top.
+    """
+    ours = frozenset(columns) & {*HEAD, UNREADABLE}
+    if ours:
+        return Repaired(ours, UNREADABLE if UNREADABLE in ours else None)
+    last = columns[-1] if columns else ""
+    if tuple(columns[:3]) != HEAD_BEFORE or last.removesuffix(_SECOND) != UNREADABLE_BEFORE or not sample:
+        return Repaired()
+    for row in sample:
+        line, reason, message = ((cell or "").strip() for cell in row[:3])
+        if not line.isdecimal() or reason not in REASONS_BEFORE or not message.endswith("."):
+            return Repaired()
+    ours = frozenset((*HEAD_BEFORE, last))
+    clashing = {f"{name}{_SECOND}": name for name in HEAD_BEFORE}
+    return Repaired(ours, last, {column: clashing[column] for column in columns if column in clashing})
 
 
 class Rejects:
@@ -27,12 +69,16 @@ class Rejects:
 
     Args:
         columns: of the file.
+        repaired: what the file has of rejects.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str], repaired: Repaired) -> None:
         self._file = (folder / NAME).open("wb")
-        self._width = len(columns)
-        self._write_lines([[*HEAD, *map(formulas.guarded, columns), UNREADABLE]])
+        self._kept = [place for place, column in enumerate(columns) if column not in repaired.ours]
+        self._text = columns.index(repaired.unreadable) if repaired.unreadable is not None else None
+        names = [columns[place] for place in self._kept]
+        shown = [formulas.guarded(repaired.shown.get(name, name)) for name in names]
+        self._write_lines([[*HEAD, *shown, UNREADABLE]])
 
     def __enter__(self) -> Rejects:
         return self
@@ -55,39 +101,49 @@ class Rejects:
             places: of the rows in it.
             reasons, messages: why each of them was left out.
         """
-        rows = cells.take(pa.array(places))
+        rows = cells.take(pa.array(places)).columns
+        text = rows[self._text] if self._text is not None else pa.nulls(len(places), pa.string())
         table = pa.Table.from_arrays(
             [
                 pa.array(lines[places]),
                 pa.array(reasons, pa.string()),
                 pa.array(messages, pa.string()),
-                *map(formulas.guarded_column, rows.columns),
-                pa.nulls(len(places), pa.string()),
+                *(formulas.guarded_column(rows[place]) for place in self._kept),
+                formulas.guarded_column(text),
             ],
-            names=[str(number) for number in range(self._width + 4)],
+            names=[str(number) for number in range(len(self._kept) + 4)],
         )
         options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
         arrow_csv.write_csv(table, self._file, options)
 
     def add_unreadable(self, row: BadRow) -> None:
-        """Add a row that could not be taken apart."""
-        self._write_lines(
-            [[row.line, row.reason, SENTENCES[row.reason], *[""] * self._width, formulas.guarded(row.text)]]
-        )
+        """Add a row that could not be taken apart, with its cells as far as they can be told."""
+        cells = [row.cells[place] or "" if place < len(row.cells) else "" for place in self._kept]
+        told = [row.line, row.reason, SENTENCES[row.reason]]
+        self._write_lines([[*told, *map(formulas.guarded, cells), formulas.guarded(row.text)]])
 
     def _write_lines(self, rows: Sequence[Sequence[Any]]) -> None:
         self._file.write(_as_csv(rows))
 
 
-def append(folder: Path, rows: Sequence[tuple[int, int, str, str]]) -> None:
-    """Add rows that were refused when they came to the book: line, phone, reason and message."""
+def append(folder: Path, rows: Sequence[tuple[int, int, str, str]], column: str) -> None:
+    """Add rows that were refused when they came to the book: line, phone, reason and message.
+
+    Args:
+        column: of phones, as the file calls it.
+    """
     path = folder / NAME
     with path.open("rb") as file:
-        width = len(next(csv.reader([file.readline().decode()])))
-    with path.open("ab") as file:
-        file.write(
-            _as_csv([[line, why, message, *[""] * (width - 4), phone] for line, phone, why, message in rows])
-        )
+        head = [*map(formulas.unmarked, next(csv.reader([file.readline().decode()])))]
+    place = head.index(column) if column in head else len(head) - 1
+
+    def cells(line: int, phone: int, why: str, message: str) -> list[Any]:
+        row = [line, why, message, *[""] * (len(head) - 3)]
+        row[place] = phone
+        return row
+
+    with path.open("ab") as out:
+        out.write(_as_csv([cells(*row) for row in rows]))
 
 
 def _as_csv(rows: Sequence[Sequence[Any]]) -> bytes:

@@ -24,7 +24,7 @@ from rollbook.fields import Type
 from rollbook.files import Batch, Table, formulas
 from rollbook.imports import own_export, rejects
 from rollbook.imports.found import Found, phones_in
-from rollbook.imports.rejects import Rejects
+from rollbook.imports.rejects import Rejects, Repaired
 from rollbook.phones import column
 
 CLASSIFIERS = 2
@@ -78,6 +78,7 @@ class Phones(NamedTuple):
         only_valid: take no phones that are merely possible.
         every: all good phones of a row count.
         stops: a column that names the channels which the row's phones are stopped on.
+        repaired: what the file has of rejects that are read again.
     """
 
     columns: Sequence[str]
@@ -85,6 +86,7 @@ class Phones(NamedTuple):
     only_valid: bool = True
     every: bool = False
     stops: str | None = None
+    repaired: Repaired = Repaired()
 
 
 def build(
@@ -111,7 +113,7 @@ def build(
     staged = _Staged([], [], [])
     rejected: Counter[str] = Counter()
     rows = blank = found_phones = 0
-    with Rejects(folder, table.columns) as left_out, _Values(folder, filled) as values:
+    with Rejects(folder, table.columns, phones.repaired) as left_out, _Values(folder, filled) as values:
         for batch, found in _classified(table.batches(), phones):
             good, values_of_good = _checked(batch, found, phones, filled, left_out, rejected)
             rows += batch.cells.num_rows + len(batch.bad)

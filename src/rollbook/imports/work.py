@@ -319,6 +319,7 @@ class Worker:
             rejects.append(
                 folder,
                 [(int(lines[place]), int(staged.phones[place]), "too_many_lists", why) for place in places],
+                next((column for column, what in job.report.columns.items() if what == columns.PHONE), ""),
             )
 
     def _resize(self, seconds: float) -> None:
@@ -395,8 +396,14 @@ def _phones(chosen: Columns, spec: ImportSpec) -> stage.Phones:
     stops = own.stops if own is not None else None
     if own is not None and own.whole:
         return stage.Phones(chosen.phones, only_valid=False, stops=stops)
-    only_valid = spec.phone_check == "valid"
-    return stage.Phones(chosen.phones, spec.region, only_valid, every=spec.every_phone, stops=stops)
+    return stage.Phones(
+        chosen.phones,
+        spec.region,
+        only_valid=spec.phone_check == "valid",
+        every=spec.every_phone,
+        stops=stops,
+        repaired=chosen.repaired,
+    )
 
 
 def _about(table: Table) -> dict[str, str]:
