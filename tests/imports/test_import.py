@@ -111,15 +111,17 @@ def test_every_rejected_row_is_named_with_its_line(desk: Desk) -> None:
     text = f'name,phone\nAnn,{phone(1)}\n"B,\nb",abc\nCid,3.80E+11\nDan,12\nEve,,too,many\n'
     job = desk.done(text, list="Customers", region="UA")
     rows = list(csv.DictReader(io.StringIO(desk.rejects(job))))
-    assert [(row["line"], row["name"], row["phone"]) for row in rows if not row["row"]] == [
+    assert [(row["rollbook:line"], row["name"], row["phone"]) for row in rows if not row["rollbook:row"]] == [
         ("3", "B,\nb", "abc"),
         ("5", "Cid", "3.80E+11"),
         ("6", "Dan", "12"),
     ]
-    assert [(row["line"], row["reason"], row["row"]) for row in rows if row["row"]] == [
-        ("7", "too_many_cells", "Eve,,too,many")
-    ]
-    assert all(row["reason"] and row["message"] for row in rows)
+    assert [
+        (row["rollbook:line"], row["rollbook:reason"], row["rollbook:row"])
+        for row in rows
+        if row["rollbook:row"]
+    ] == [("7", "too_many_cells", "Eve,,too,many")]
+    assert all(row["rollbook:reason"] and row["rollbook:message"] for row in rows)
     assert job.report.rows_rejected == 4
     assert job.rows_read == 5
 
@@ -188,7 +190,8 @@ def test_who_is_in_too_many_lists_is_rejected_and_named(desk: Desk) -> None:
     job = desk.done(csv_of([5, 1, 2]), list="Customers")
     assert numbers(job.report) == {"created": 2, "joined": 2, "rejected": {"too_many_lists": 1}}
     [row] = csv.DictReader(io.StringIO(desk.rejects(job)))
-    assert (row["line"], row["row"]) == ("3", str(PHONE + 1))
+    assert (row["rollbook:line"], row["rollbook:row"]) == ("3", "")
+    assert row["phone"] == str(PHONE + 1)
     assert not desk.drift()
 
 
@@ -339,8 +342,8 @@ def test_rejects_are_safe_for_spreadsheets_and_mean_what_the_rows_did(desk: Desk
     desk.db.write(fields.create, desk.account_id, NewField("=Note", "text"))
     job = desk.done(f'phone,=Note\n+12,=1+1\n"=cmd","\'-1"\n3,a,=b\n{phone(3)},"\'@c"\n')
     head, *rows = csv.reader(io.StringIO(desk.rejects(job)))
-    assert head[-3:] == ["phone", "'=Note", "row"]
-    assert [row[-3:] for row in rows] == [["'+12", "'=1+1", ""], ["'=cmd", "'-1", ""], ["", "", "3,a,=b"]]
+    assert head[-3:] == ["phone", "'=Note", "rollbook:row"]
+    assert [row[-3:] for row in rows] == [["'+12", "'=1+1", ""], ["'=cmd", "'-1", ""], ["3", "a", "3,a,=b"]]
     repaired = desk.rejects(job).replace("'+12", phone(1)).replace("'=cmd", phone(2))
     desk.done(repaired)
     assert sorted(value for _, _, value, _ in desk.book()["values"]) == ["-1", "=1+1", "@c"]
