@@ -267,12 +267,12 @@ def meant_or_new(tx: Transaction, account_id: int, word: str) -> int | str:
         word: see `MEANING`.
 
     Raises:
-        Invalid: it is an id, `#12`, that no list has.
+        Invalid: it is an id, `#12`, that no list has, or `12`, which cannot be a name.
     """
     id = _meant(tx, account_id, [word])[word]
     if id is not None:
         return id
-    if ID.fullmatch(word.strip()) and "#" in word:
+    if ID.fullmatch(word.strip()) and ("#" in word or len(word.strip()) < NAME_LENGTH_MIN):
         raise Invalid([Problem("list", f"There is no contact list {word!r}.")])
     return word
 

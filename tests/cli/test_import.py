@@ -211,6 +211,7 @@ def test_a_list_is_meant_as_everywhere(account: str, tmp_path: Path) -> None:
     for command in (["import", str(path)], ["audience"], ["export"]):
         refused = run(*command, "--list", "#999999")
         assert (refused.returncode, refused.stderr) == (1, "Error: There is no contact list '#999999'.\n")
+    assert run("import", str(path), "--list", "0").stderr == "Error: There is no contact list '0'.\n"
 
 
 def test_several_accounts_have_to_be_told_apart(account: str, tmp_path: Path) -> None:

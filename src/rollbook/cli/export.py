@@ -173,7 +173,7 @@ def audience(
     help="File to write; - for standard output.",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if there is one.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url")
 @json_flag

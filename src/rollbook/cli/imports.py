@@ -67,7 +67,7 @@ REJECTED = 3
 )
 @raw_flag
 @click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url", "spool_dir")
 @json_flag
@@ -356,7 +356,7 @@ def imports_cancel(
 
 @imports.command("confirm")
 @_import_id
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url", "spool_dir")
 @json_flag
@@ -387,7 +387,7 @@ def _must_be_here(spool: Spool, account_id: int, import_id: int) -> None:
 
 @imports.command("undo")
 @_import_id
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url", "spool_dir")
 @json_flag
@@ -413,7 +413,7 @@ def imports_undo(
 
 @imports.command("resume")
 @_import_id
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url", "spool_dir")
 @json_flag
