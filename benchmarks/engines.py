@@ -143,7 +143,7 @@ def serving(prepared: Prepared, *flags: str, module: str = "rollbook") -> Iterat
 
 
 def _prepare(url: str, lists_wanted: int) -> Prepared:
-    database = open_database(url)
+    database = open_database(url, create=True)
     try:
         database.migrate()
         account_id = database.write(accounts.create, name=ACCOUNT).account_id

@@ -55,7 +55,7 @@ def url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
 @pytest.fixture
 def db(url: str) -> Iterator[Database]:
     """A migrated database without accounts."""
-    database = open_database(url)
+    database = open_database(url, create=True)
     database.migrate()
     yield database
     database.close()
@@ -103,8 +103,8 @@ class Live(NamedTuple):
 
 @contextmanager
 def opened(database_url: str) -> Iterator[Database]:
-    """A service's database, opened beside it from this process."""
-    database = open_database(database_url)
+    """A service's database, opened beside it from this process, or a new one."""
+    database = open_database(database_url, create=True)
     try:
         yield database
     finally:

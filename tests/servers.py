@@ -132,6 +132,7 @@ class Service:
         flags: more flags.
         env: more environment variables.
         module: to run in place of rollbook; it takes the same flags.
+        create: a SQLite file that is not there is made.
     """
 
     running: ClassVar[set[Service]] = set()
@@ -145,12 +146,16 @@ class Service:
         preexec: Callable[[], object] | None = None,
         port: int = 0,
         module: str = "rollbook",
+        create: bool = True,
     ) -> None:
         self.database_url = database_url
         self._folder = Path(tempfile.mkdtemp(prefix="rollbook-log-"))
         self.log_path = self._folder / "log.jsonl"
+        self.spool = self._folder / "spool"
         if "--spool-dir" not in flags and module == "rollbook":
-            flags = (*flags, "--spool-dir", str(self._folder / "spool"))
+            flags = (*flags, "--spool-dir", str(self.spool))
+        if create and module != "benchmarks.yardstick_server":
+            flags = (*flags, "--create")
         self._log = self.log_path.open("wb")
         self._text = ""
         self.process = subprocess.Popen(

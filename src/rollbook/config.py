@@ -13,6 +13,8 @@ from rollbook.errors import Invalid, Problem
 PREFIX = "ROLLBOOK_"
 
 
+DEFAULT_DATABASE_URL = "sqlite:///rollbook.db"
+
 CHOICES: Mapping[str, Sequence[str]] = {
     "contact_fields": ("auto", "object", "list"),
     "phone_check": ("possible", "valid"),
@@ -30,7 +32,7 @@ class Settings:
     """What a service can be told. Durations carry their unit in the name."""
 
     database_url: str = _setting(
-        "sqlite:///rollbook.db",
+        DEFAULT_DATABASE_URL,
         "The database: sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name.",
     )
     host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
@@ -174,6 +176,10 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     for setting, kind in all_settings():
         if flags.get(setting.name) is not None:
             values[setting.name] = flags[setting.name]
+        elif setting.name == "database_url" and not environment.get(variable(setting), "-").strip():
+            problems.append(  # meant to name one: the default's empty book must not take its place
+                Problem(variable(setting), f"{variable(setting)} is empty: name a database, or unset it.")
+            )
         elif text := environment.get(variable(setting), "").strip():
             try:
                 values[setting.name] = kind(text)

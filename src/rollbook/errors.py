@@ -111,6 +111,55 @@ class Busy(Unavailable):
     """A queue is full, or another process holds the database."""
 
 
+class NoDatabase(Unavailable):
+    """There is no database where one is named. Nothing was made.
+
+    Args:
+        path: as it was given.
+        empty: there is a file, with nothing in it.
+        folder: that is not there, either.
+        left: files of a database that lie there without it.
+    """
+
+    def __init__(self, path: str, *, empty: bool = False, folder: str = "", left: Sequence[str] = ()) -> None:
+        told = f"The file {path} is empty: it is no database." if empty else f"There is no database {path}."
+        if left:
+            told += (
+                f" One was here: {' and '.join(left)} {'belong' if len(left) > 1 else 'belongs'} to it. Is a "
+                "volume not mounted, or was the file moved? Put the database back. To begin anew with an "
+                "empty one, move these away first."
+            )
+        elif folder:
+            told += f" The folder {folder} is not there, either: is a volume not mounted?"
+            told += " rollbook makes no folders."
+        else:
+            told += (
+                " If the path is right and a new one is to begin here: `rollbook migrate`, `rollbook account "
+                "create` or `rollbook serve --create`."
+            )
+        super().__init__(told, retry_after_seconds=30)
+
+
+class NotSetUp(RollbookError):
+    """The database is there, and has nothing in it yet. Nothing was made."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"{database} is empty: no rollbook has set it up. If it is the right one, run `rollbook migrate` "
+            "first."
+        )
+
+
+class StrangeDatabase(RollbookError):
+    """The database is another program's. Nothing in it was changed."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"{database} is the database of another program: it has tables that are not rollbook's. Nothing "
+            "was changed; name a database of its own for rollbook."
+        )
+
+
 class DatabaseTooNew(RollbookError):
     """The database was migrated by a newer rollbook than this one."""
 
@@ -122,12 +171,17 @@ class DatabaseTooNew(RollbookError):
 
 
 class BadDatabaseUrl(RollbookError):
-    """The database URL names no engine that rollbook has."""
+    """The database URL names no engine that rollbook has, or says more than the engine takes.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: it.
+        reason: what is wrong, where more is known than that it is none.
+    """
+
+    def __init__(self, url: str, reason: str = "") -> None:
         super().__init__(
-            f"{url!r} is not a database URL: use sqlite:///relative.db, sqlite:////absolute.db or "
-            "postgresql://user:password@host:5432/name."
+            f"{url!r} is not a database URL: {f'{reason}; ' if reason else ''}use sqlite:///relative.db, "
+            "sqlite:////absolute.db or postgresql://user:password@host:5432/name."
         )
 
 
@@ -146,11 +200,19 @@ class WorkerFailed(RollbookError):
 
 
 class DatabaseInUse(RollbookError):
-    """Another rollbook serves this embedded database already."""
+    """Another rollbook serves this embedded database already.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: of the database.
+        other_name: it does so under another name of the file, and only that one may be used meanwhile.
+    """
+
+    def __init__(self, path: str, *, other_name: bool = False) -> None:
         super().__init__(
-            f"Another rollbook serves {path} already. An embedded database has exactly one service; "
+            f"Another rollbook serves {path} already, under another name of the same file (a hard link): use "
+            "that name, and remove this one."
+            if other_name
+            else f"Another rollbook serves {path} already. An embedded database has exactly one service; "
             "use PostgreSQL for several."
         )
 

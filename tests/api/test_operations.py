@@ -162,7 +162,11 @@ def test_records_of_libraries_are_logged_in_the_same_form() -> None:
         (["--log-level", "loud"], {}, "--log-level must be one of"),
         (["--database-url", "mysql://x"], {}, "is not a database URL"),
         (["--database-url", "rollbook.db"], {}, "is not a database URL"),
-        (["--database-url", "sqlite:////proc/none/x.db"], {}, "cannot be opened"),
+        (
+            ["--database-url", "sqlite:////proc/none/x.db", "--create"],
+            {},
+            "The folder /proc/none is not there",
+        ),
         (["--database-url", "postgresql://u:secret@127.0.0.1:1/x"], {}, "at 127.0.0.1 cannot be reached"),
     ],
 )

@@ -14,7 +14,7 @@ from tests.servers import begun, rollbook, run
 
 
 def test_an_empty_database_is_at_version_0_and_comes_to_the_last(url: str) -> None:
-    database = open_database(url)
+    database = open_database(url, create=True)
     assert database.schema_version() == 0
     assert database.migrate() == [step.name for step in migrations.known()]
     assert database.schema_version() == migrations.known()[-1].version
@@ -51,7 +51,7 @@ def test_a_migration_that_fails_leaves_nothing(url: str, monkeypatch: pytest.Mon
     broken = migrations.Migration(2, "0002_broken", "CREATE TABLE half (id {bigint});\nCREATE NONSENSE;\n")
     known = migrations.known()
     monkeypatch.setattr(migrations, "known", lambda: [*known, broken])
-    database = open_database(url)
+    database = open_database(url, create=True)
     with pytest.raises(Exception, match=r"NONSENSE|syntax"):
         database.migrate()
     assert database.schema_version() == 0
@@ -96,10 +96,10 @@ def test_every_key_of_account_data_begins_with_the_account(db: Database) -> None
 
 def test_a_new_file_is_for_its_owner_only(tmp_path: Path) -> None:
     """It holds the secret that signs tokens, and so do the files that SQLite puts beside it."""
-    database = open_database(f"sqlite:///{tmp_path}/deep/rollbook.db")
+    database = open_database(f"sqlite:///{tmp_path}/rollbook.db", create=True)
     database.migrate()
     database.write(lambda tx: None)
-    files = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "deep").iterdir()}
+    files = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert set(files) == {"rollbook.db", "rollbook.db-wal", "rollbook.db-shm"}
     assert set(files.values()) == {0o600}
     database.close()

@@ -32,8 +32,11 @@ def account() -> None:
 @flags("database_url")
 @json_flag
 def account_create(settings: Settings, name: str, as_json: bool) -> None:
-    """Create the account NAME and its sandbox."""
-    with database_of(settings) as database:
+    """Create the account NAME and its sandbox.
+
+    Where there is no database yet it makes one, in a folder that is there.
+    """
+    with database_of(settings, create=True) as database:
         made = database.write(accounts.create, name=name)
     if as_json:
         print_json(made)

@@ -66,6 +66,10 @@ class _Channels(click.ParamType[tuple[str, ...]]):
 CHANNELS = _Channels()
 """The type of a flag that takes channels, comma-separated."""
 
+KEPT_BY_THE_SERVICE = 0o077
+"""The umask of processes that keep files of their own, with people's phones. A file that somebody asks a
+command for follows the umask of whoever asks."""
+
 _TYPES = {str: click.STRING, int: click.INT, float: click.FLOAT}
 
 
@@ -176,19 +180,32 @@ def usage_errors() -> Iterator[None]:
 
 
 @contextmanager
-def database_of(settings: Settings, *, migrate: bool = True) -> Iterator[Database]:
-    """The database of `settings`, its schema brought up to date if `migrate`; closed afterwards."""
-    database = opened(settings)
+def database_of(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+    """The database of `settings`, its schema brought up to date; closed afterwards.
+
+    Args:
+        create: set it up where it is empty or not there.
+
+    Raises:
+        NoDatabase, NotSetUp: it is not there, or empty. Nothing was made.
+    """
+    database = opened(settings, create=create)
     try:
-        if migrate:
+        if create:
             database.migrate()
+        else:
+            database.update()
         yield database
     finally:
         database.close()
 
 
-def opened(settings: Settings, observer: Observer | None = None) -> Database:
-    """Open the database of `settings`; the caller closes it."""
+def opened(settings: Settings, observer: Observer | None = None, *, create: bool = False) -> Database:
+    """Open the database of `settings`; the caller closes it.
+
+    Args:
+        create: make the file of an embedded database where there is none.
+    """
     limits = Limits(
         write_queue_max=settings.write_queue_max,
         write_batch_max=settings.write_batch_max,
@@ -198,7 +215,7 @@ def opened(settings: Settings, observer: Observer | None = None) -> Database:
         statement_timeout_seconds=settings.statement_timeout_seconds,
         busy_timeout_seconds=settings.busy_timeout_seconds,
     )
-    return open_database(settings.database_url, limits, observer)
+    return open_database(settings.database_url, limits, observer, create=create)
 
 
 def say(text: str = "", *, err: bool = False) -> None:

@@ -18,6 +18,7 @@ import msgspec
 
 from rollbook import config, lists, texts
 from rollbook.cli.common import (
+    KEPT_BY_THE_SERVICE,
     Command,
     Group,
     account_flags,
@@ -451,7 +452,8 @@ def work(settings: Settings, until_idle: bool, lifeline: bool) -> None:
 
     database = opened(settings)
     try:
-        database.migrate()
+        database.update()
+        os.umask(KEPT_BY_THE_SERVICE)
         with _stopping() as stopping:
             if lifeline:
                 threading.Thread(target=_until_end_of_input, args=(stopping,), daemon=True).start()

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 import rollbook
 from rollbook import accounts
-from rollbook.cli.common import Command, flags, opened
-from rollbook.config import Settings
+from rollbook.cli.common import KEPT_BY_THE_SERVICE, Command, flags, opened
+from rollbook.config import DEFAULT_DATABASE_URL, Settings
 from rollbook.db import Database, Observer
+from rollbook.errors import NotSetUp
 
 
 @click.command(cls=Command)
+@click.option(
+    "--create",
+    is_flag=True,
+    help="For a first start: make the SQLite file if there is none. The default path needs no --create.",
+)
 @flags()
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, create: bool) -> None:
     """Serve the API until SIGTERM.
 
     On its first start on an empty database it makes the account `default` and prints its key, once.
+
+    A SQLite file that is not there is an error: it may lie on a volume that is not mounted, and an empty
+    stop list would let everybody be messaged. Only at the default path, or with --create, it makes a new
+    one; never where files of an earlier one lie, and never a folder. On PostgreSQL it sets an empty
+    database up.
     """
     from rollbook.api import server
 
@@ -26,10 +38,16 @@ def serve(settings: Settings) -> None:
     empty: list[bool] = []
 
     def prepared(settings: Settings, observer: Observer) -> Database:
-        database = opened(settings, observer)
+        new = create or settings.database_url == DEFAULT_DATABASE_URL
+        database = opened(settings, observer, create=new)
         try:
+            if database.schema_version() == 0:
+                if database.embedded and not new:
+                    raise NotSetUp(database.name)
+                database.migrate()  # before it is held: a start that is killed leaves no lock without a book
             database.claim()
             database.migrate()
+            os.umask(KEPT_BY_THE_SERVICE)
             if database.embedded and (made := database.write(accounts.create_first)):
                 first.append(made)
             elif not database.read(accounts.all):

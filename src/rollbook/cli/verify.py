@@ -15,6 +15,7 @@ from rollbook.cli.common import (
     database_of,
     flags,
     json_flag,
+    opened,
     print_json,
     print_table,
     say,
@@ -31,10 +32,16 @@ VERIFY_SECONDS_MAX = 3600.0
 @flags("database_url")
 @json_flag
 def migrate(settings: Settings, as_json: bool) -> None:
-    """Bring the database's schema up to date; `serve` does it too."""
-    with database_of(settings, migrate=False) as database:
+    """Bring the database's schema up to date; `serve` does it too.
+
+    Where there is no database yet it makes one, in a folder that is there.
+    """
+    database = opened(settings, create=True)
+    try:
         applied = database.migrate()
         version = database.schema_version()
+    finally:
+        database.close()
     if as_json:
         print_json({"applied": applied, "version": version})
         return

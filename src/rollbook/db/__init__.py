@@ -28,17 +28,23 @@ __all__ = [
 ]
 
 
-def open_database(url: str, limits: Limits | None = None, observer: Observer | None = None) -> Database:
-    """Open the database that `url` names; nothing is created or migrated yet, see `Database.migrate`.
+def open_database(
+    url: str, limits: Limits | None = None, observer: Observer | None = None, *, create: bool = False
+) -> Database:
+    """Open the database that `url` names; nothing is migrated yet, see `Database.migrate`.
 
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user@host/name` with
             whatever libpq takes (`?sslmode=verify-full`).
         limits: sizes of queues, batches and thread groups.
         observer: told of every commit, for metrics.
+        create: make the file of an embedded database where there is none; its folder must be there. On a
+            server, whoever runs that makes databases.
 
     Raises:
         BadDatabaseUrl: the URL names neither engine.
+        NoDatabase: there is no such file.
+        StrangeDatabase: the file is another program's database.
         Unavailable: the file or the server cannot be opened.
     """
     limits = limits or Limits()
@@ -47,7 +53,12 @@ def open_database(url: str, limits: Limits | None = None, observer: Observer | N
     if separator and scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
         from rollbook.db.sqlite import SqliteDatabase
 
-        return SqliteDatabase(rest[1:], limits, observer)
+        path = rest[1:]
+        if "?" in path:
+            raise BadDatabaseUrl(url, "SQLite takes no parameters after a ?")
+        if path == ":memory:":
+            raise BadDatabaseUrl(url, "the database must be a file")
+        return SqliteDatabase(path, limits, observer, create=create)
     if separator and scheme in ("postgresql", "postgres"):
         from rollbook.db.postgres import PostgresDatabase
 

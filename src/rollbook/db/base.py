@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from rollbook.db.rows import builder, from_epoch
 from rollbook.db.tables import Cell, Piece
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
+from rollbook.errors import NotSetUp
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -226,12 +227,14 @@ class Database(ABC):
     Attributes:
         embedded: it belongs to the one service that uses it; on a server, whoever runs that decides who may.
         reads_inline: a point read is so quick that an event loop may run it itself.
+        name: what messages call it.
         statements_run: statements since the start, for tests that count them.
     """
 
     embedded: bool
     reads_inline: bool
     engine: str
+    name: str
 
     def __init__(self, limits: Limits, observer: Observer) -> None:
         self.limits = limits
@@ -257,14 +260,26 @@ class Database(ABC):
 
     @abstractmethod
     def migrate(self) -> list[str]:
-        """Bring the schema up to date under a lock; safe when two processes start at once.
+        """Bring the schema up to date under a lock, or set an empty database up; safe when two processes
+        start at once.
 
         Returns:
             The names of the migrations that this call applied.
 
         Raises:
             DatabaseTooNew: a newer rollbook migrated it.
+            StrangeDatabase: it is another program's.
         """
+
+    def update(self) -> list[str]:
+        """`migrate` a database that was set up before.
+
+        Raises:
+            NotSetUp: it is empty. Nothing was made.
+        """
+        if self.schema_version() == 0:
+            raise NotSetUp(self.name)
+        return self.migrate()
 
     # Work
 

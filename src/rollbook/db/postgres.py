@@ -35,7 +35,7 @@ from rollbook.db.base import (
 from rollbook.db.rows import Integers, Rows
 from rollbook.db.tables import PIECE_ROWS, Cell, Piece
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken, calls, run_many, run_one
-from rollbook.errors import Busy, Unavailable
+from rollbook.errors import Busy, StrangeDatabase, Unavailable
 
 T = TypeVar("T")
 
@@ -52,6 +52,10 @@ ID_BLOCK = 1000
 
 MIGRATION_LOCK = 7_655_661_011
 """Key of the advisory lock under which migrations run; any number that nothing else here uses."""
+
+
+_NO_DATABASE = re.compile(r'FATAL:\s+database "([^"]*)" does not exist')
+"""What the server says when it is asked for a database that it does not have; there is no code with it."""
 
 
 _LOOK_UPS = {
@@ -97,6 +101,8 @@ class PostgresDatabase(Database):
     def __init__(self, url: str, limits: Limits, observer: Observer) -> None:
         super().__init__(limits, observer)
         self.url = url
+        place = urlsplit(url)
+        self.name = f"The PostgreSQL database {place.path.removeprefix('/') or 'of the URL'}"
         self._ids = _IdBlocks(self)
         self._reachable = True
         milliseconds = int(limits.statement_timeout_seconds * 1000)
@@ -127,9 +133,17 @@ class PostgresDatabase(Database):
                 keepalives_idle=30,
                 tcp_user_timeout=30_000,
             )
+        except psycopg.ProgrammingError as error:  # libpq cannot read the URL
+            told = f"The database URL cannot be used: {' '.join(str(error).split())}."
+            raise BatchFailed(Unavailable(told, retry_after_seconds=30)) from error
         except psycopg.Error as error:
             server = urlsplit(self.url).hostname or "its socket"
             told = f"The PostgreSQL server at {server} cannot be reached."
+            if missing := _NO_DATABASE.search(str(error)):
+                told = (
+                    f"The PostgreSQL server at {server} has no database {missing[1]}: is the URL right? "
+                    "`createdb` makes one, rollbook does not."
+                )
             if self._reachable:
                 self._reachable = False
                 _log.error("%s %s", told, " ".join(str(error).split()))
@@ -140,25 +154,47 @@ class PostgresDatabase(Database):
         return connection
 
     def schema_version(self) -> int:
-        with self._connected() as connection:
-            found = connection.execute("SELECT to_regclass('schema_migration')").fetchone()
-            if found is None or found[0] is None:
-                return 0
-            version = connection.execute(migrations.VERSION).fetchone()
-            assert version is not None
-            return int(version[0])
+        with self._connected() as connection, self._told():
+            return self._version(connection)
 
     def migrate(self) -> list[str]:
-        with self._connected() as connection:
+        with self._connected() as connection, self._told():
             connection.execute("SET statement_timeout = 0")
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+                self._version(connection)
 
                 def execute(sql: str) -> Sequence[Sequence[Any]]:
                     cursor = connection.execute(sql.encode())
                     return cursor.fetchall() if cursor.description else ()
 
                 return migrations.apply(execute, migrations.POSTGRESQL, self.engine)
+
+    def _version(self, connection: psycopg.Connection[tuple[Any, ...]]) -> int:
+        """See `schema_version`; raises `StrangeDatabase` where the migrations are another program's."""
+        found = connection.execute("SELECT to_regclass('schema_migration')").fetchone()
+        if found is None or found[0] is None:
+            return 0
+        try:
+            first = connection.execute(migrations.FIRST).fetchone()
+            version = connection.execute(migrations.VERSION).fetchone()
+        except (pg.UndefinedColumn, pg.DatatypeMismatch, pg.UndefinedFunction) as error:
+            raise StrangeDatabase(self.name) from error
+        assert version is not None
+        if version[0] and first != (migrations.known()[0].name,):
+            raise StrangeDatabase(self.name)
+        return int(version[0])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what can be wrong with the schema of a database into sentences."""
+        try:
+            yield
+        except (pg.DuplicateTable, pg.DuplicateObject, pg.WrongObjectType) as error:
+            raise StrangeDatabase(self.name) from error
+        except (pg.InsufficientPrivilege, psycopg.OperationalError) as error:
+            reason = str(error).partition("\n")[0]
+            raise Unavailable(f"{self.name} cannot be used: {reason}.") from error
 
     @contextmanager
     def long_read(self) -> Iterator[Transaction]:

@@ -6,14 +6,11 @@ handle drops this one's POSIX locks (https://www.sqlite.org/howtocorrupt.html, s
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
@@ -21,10 +18,11 @@ import msgspec
 
 from rollbook.db import migrations
 from rollbook.db.base import BatchRunner, Database, Limits, Observer, Snapshot, Transaction
+from rollbook.db.file import APPLICATION_ID, DatabaseFile
 from rollbook.db.rows import Integers, Rows
 from rollbook.db.tables import PIECE_ROWS, Cell, Piece
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken
-from rollbook.errors import Busy, DatabaseInUse, Unavailable
+from rollbook.errors import Busy, Unavailable
 
 T = TypeVar("T")
 
@@ -58,40 +56,37 @@ class SqliteDatabase(Database):
     reads_inline = True
     engine = "sqlite"
 
-    def __init__(self, path: str, limits: Limits, observer: Observer) -> None:
+    def __init__(self, path: str, limits: Limits, observer: Observer, *, create: bool = False) -> None:
         super().__init__(limits, observer)
-        self.path = path
-        self._claim: int | None = None
+        self.path, self.name = path, f"The database {path}"
+        self.file = DatabaseFile(path)
+        self.file.find(create=create)
+        first = self._connect()
         try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).touch(0o600)  # it holds the secret that signs tokens
-            self._idle_readers: deque[apsw.Connection] = deque([self._connect()])
-        except (OSError, apsw.Error) as error:
-            raise Unavailable(f"The database {path} cannot be opened: {error}.") from error
+            with _told():
+                self.file.recognize(first)
+        except BaseException:
+            first.close()
+            raise
+        self._idle_readers: deque[apsw.Connection] = deque([first])
 
     def claim(self) -> None:
-        """Hold the database for this process, as its only service, until it ends.
-
-        Raises:
-            DatabaseInUse: another process holds it.
-        """
-        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise DatabaseInUse(self.path) from None
-        self._claim = lock
+            self.file.claim()
+        except BaseException:
+            self.close()
+            raise
 
     def schema_version(self) -> int:
         connection = self._connect()
         try:
-            found = connection.execute(
-                "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migration'"
-            ).fetchall()
-            if not found:
-                return 0
-            [(version,)] = connection.execute(migrations.VERSION).fetchall()
+            with _told():
+                found = connection.execute(
+                    "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migration'"
+                ).fetchall()
+                if not found:
+                    return 0
+                [(version,)] = connection.execute(migrations.VERSION).fetchall()
             assert isinstance(version, int)
             return version
         finally:
@@ -100,25 +95,26 @@ class SqliteDatabase(Database):
     def migrate(self) -> list[str]:
         connection = self._connect()
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                applied = migrations.apply(
-                    lambda sql: connection.execute(sql).fetchall(), migrations.SQLITE, self.engine
-                )
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+            with _told():
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    self.file.recognize(connection)
+                    applied = migrations.apply(
+                        lambda sql: connection.execute(sql).fetchall(), migrations.SQLITE, self.engine
+                    )
+                    if applied:
+                        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
             return applied
-        except apsw.Error as error:
-            if told := _unavailable(error):
-                raise told from error
-            raise
         finally:
             connection.close()
 
     def read_inline(self, fn: Callable[..., T], *args: Any) -> T:
+        self.file.look_now_and_then()
         connection = self._reader()
         try:
             return self._read(connection, fn, args)
@@ -126,14 +122,12 @@ class SqliteDatabase(Database):
             self._idle_readers.append(connection)
 
     def snapshot(self) -> Snapshot:
+        self.file.look_now_and_then()
         return _Snapshot(self, self._reader(), self._idle_readers)
 
     @contextmanager
     def long_read(self) -> Iterator[Transaction]:
-        try:
-            connection = self._connect()
-        except apsw.Error as error:
-            raise Unavailable(f"The database {self.path} cannot be opened: {error}.") from error
+        connection = self._connect()
         try:
             connection.execute("PRAGMA mmap_size = 0")
             connection.execute("PRAGMA query_only = ON")
@@ -149,9 +143,7 @@ class SqliteDatabase(Database):
         super().close()
         while self._idle_readers:
             self._idle_readers.pop().close()
-        if self._claim is not None:
-            os.close(self._claim)
-            self._claim = None
+        self.file.release()
 
     def _reader(self) -> apsw.Connection:
         try:
@@ -160,11 +152,27 @@ class SqliteDatabase(Database):
             return self._connect()
 
     def _connect(self) -> apsw.Connection:
-        connection = apsw.Connection(self.path, statementcachesize=STATEMENT_CACHE)
-        connection.set_busy_handler(_Patience(self.limits.busy_timeout_seconds))
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
-        connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+        """A new connection to the very file that was found at first.
+
+        Raises:
+            Unavailable: it cannot be opened, or another one lies there now.
+        """
+        try:
+            connection = apsw.Connection(
+                self.file.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENT_CACHE
+            )
+        except apsw.Error as error:
+            raise Unavailable(f"The database {self.path} cannot be opened: {error}.") from error
+        try:
+            self.file.look()
+            connection.set_busy_handler(_Patience(self.limits.busy_timeout_seconds))
+            with _told():
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
+                connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _read(self, connection: apsw.Connection, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
@@ -365,11 +373,14 @@ class _Writer(BatchRunner):
         self._connection = connection
 
     def begin(self) -> Transaction:
+        self._look()
         self._execute("BEGIN IMMEDIATE")
+        self._database.file.remember_log()
         return SqliteTransaction(self._database, self._connection)
 
     def commit(self) -> None:
         self._execute("COMMIT")
+        self._look(stored=True)  # what is written to a file without a name is gone with the process
 
     def rollback(self) -> None:
         if self._connection.in_transaction:
@@ -391,6 +402,12 @@ class _Writer(BatchRunner):
     def close(self) -> None:
         self._connection.close()
 
+    def _look(self, *, stored: bool = False) -> None:
+        try:
+            self._database.file.look(stored=stored)
+        except Unavailable as error:
+            raise BatchFailed(error) from error
+
     def _execute(self, sql: str) -> None:
         try:
             self._connection.execute(sql)
@@ -409,6 +426,7 @@ class _Reader:
     def run(self, jobs: list[Job]) -> None:
         for job in jobs:
             try:
+                self._database.file.look()
                 job.value = self._database.read_inline(job.fn, *job.args)
             except Exception as error:
                 job.error = error
@@ -431,6 +449,17 @@ def _bound(value: datetime | list[Any] | Rows | Integers) -> Any:
     if isinstance(value, list):
         return msgspec.json.encode(value).decode()
     return msgspec.json.encode(list(zip(*value.columns.values(), strict=True))).decode()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turns errors that lie in the file or its disk into what a caller is told."""
+    try:
+        yield
+    except apsw.Error as error:
+        if told := _unavailable(error):
+            raise told from error
+        raise
 
 
 def _unavailable(error: apsw.Error) -> Unavailable | None:

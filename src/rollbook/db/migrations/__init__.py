@@ -37,6 +37,9 @@ CREATE = """
     )
 """
 VERSION = "SELECT coalesce(max(version), 0) FROM schema_migration"
+FIRST = "SELECT name FROM schema_migration WHERE version = 1"
+"""Whose migrations they are: other programs have tables of that name."""
+
 TAKE_IDS = """
     INSERT INTO id_block (kind, next_id) VALUES (:kind, 1 + :count)
     ON CONFLICT (kind) DO UPDATE SET next_id = id_block.next_id + :count

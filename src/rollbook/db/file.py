@@ -1,0 +1,261 @@
+"""The file of an embedded database: whether it is there, whose it is, who holds it, and whether it is still
+the one that was opened (docs/decisions/0023)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import stat
+import struct
+import sys
+import time
+from collections.abc import Sequence
+
+import apsw
+
+from rollbook.db import migrations
+from rollbook.errors import DatabaseInUse, NoDatabase, StrangeDatabase, Unavailable
+
+LOOK_SECONDS = 1.0
+"""How old a look at the file may be where reads are answered. Writes look at each commit."""
+
+APPLICATION_ID = 0x726F6C6C
+"""`roll`, in the file's head: https://www.sqlite.org/fileformat2.html, section 1.3.16."""
+
+LOCK, SPOOL = ".lock", ".spool"
+_LOG, _SHARED = "-wal", "-shm"
+_OF_THE_LOG = (_LOG, _SHARED)
+_BESIDE = (_LOG, _SHARED, LOCK, SPOOL)
+"""What lies beside a database that is, or was, there. No -journal: one that begins has it for a moment."""
+
+_LOCKED_BYTE = 1 << 62
+"""Where in the file its service holds a lock; SQLite's own are near 1 GiB."""
+
+_FLOCK = "hhqqi4x"
+"""`struct flock` of fcntl(2)."""
+
+_log = logging.getLogger("rollbook")
+
+Identity = tuple[int, int]
+
+
+class DatabaseFile:
+    """The file at `path`, which may lie elsewhere: links are followed once, when it is opened.
+
+    Args:
+        path: as the user gave it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.shown = path
+        self.path = os.path.abspath(path)
+        self._real = os.path.realpath(path)
+        self._known: dict[str, Identity] = {}
+        self._looked_at = 0.0
+        self._missing = ""
+        self._locks: list[int] = []
+
+    def find(self, *, create: bool) -> None:
+        """Make sure that there is a file to open.
+
+        Args:
+            create: make an empty one, for its owner only, where there is none and never was.
+
+        Raises:
+            NoDatabase: there is none, or it cannot be made.
+            DatabaseInUse: a service uses the file under another name.
+            Unavailable: it is something else, or may not be read.
+        """
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            found = None
+        except OSError as error:
+            raise Unavailable(f"The database {self.shown} cannot be opened: {_reason(error)}.") from error
+        if found is not None and not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            raise Unavailable(f"The database {self.shown} cannot be opened: it is {what}.")
+        if found is not None and not os.access(self.path, os.R_OK):
+            raise Unavailable(f"The database {self.shown} cannot be opened: {os.strerror(errno.EACCES)}.")
+        if found is not None and found.st_nlink > 1:
+            self._refuse_other_name()
+        if found is None:
+            self._require_new(_left(self.path, self._real), empty=False, create=create)
+            self._make()
+        elif not found.st_size:
+            left = _left(self.path, self._real)
+            if not os.stat(self.path).st_size:  # another process may have set it up meanwhile
+                self._require_new(left, empty=True, create=create)
+        self._known[self.path] = _identity(os.stat(self.path))
+
+    def _require_new(self, left: Sequence[str], *, empty: bool, create: bool) -> None:
+        """Raises unless a database may begin here."""
+        folder = os.path.dirname(self._real)
+        if left:
+            raise NoDatabase(self.shown, empty=empty, left=left)
+        if not os.path.isdir(folder):
+            raise NoDatabase(self.shown, folder=folder)
+        if not create:
+            raise NoDatabase(self.shown, empty=empty)
+
+    def _make(self) -> None:
+        """Make an empty file; SQLite gives its mode to those that it puts beside it."""
+        try:
+            # It holds the secret that signs tokens, and people's phones.
+            os.close(os.open(self._real, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise Unavailable(f"The database {self.shown} cannot be made: {_reason(error)}.") from error
+
+    def recognize(self, connection: apsw.Connection) -> None:
+        """Make sure that the open file is one of ours, or empty.
+
+        Raises:
+            StrangeDatabase: it is another program's.
+            apsw.Error: it cannot be read.
+        """
+        [(mark,)] = connection.execute("PRAGMA application_id").fetchall()
+        if mark == APPLICATION_ID:
+            return
+        [(tables, migrated)] = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE type = 'table' AND name = 'schema_migration') "
+            "FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        ).fetchall()
+        if not mark and not tables:
+            return
+        try:
+            first = connection.execute(migrations.FIRST).fetchall() if migrated and not mark else []
+        except apsw.SQLError:  # a table of that name with other columns
+            first = []
+        if first != [(migrations.known()[0].name,)]:
+            raise StrangeDatabase(self.shown)
+
+    def claim(self) -> None:
+        """Hold the file for this process, as its only service, until `release` or until the process ends.
+
+        The lock file beside it stops a second service that comes by the same name. The lock on the file
+        itself stops one that comes by another, or that finds it where it was moved to. It belongs to the open
+        file (F_OFD_SETLK, fcntl(2)): SQLite's closing of its own files does not drop it, as it would a POSIX
+        lock.
+
+        Raises:
+            DatabaseInUse: another process holds it.
+        """
+        try:
+            beside = os.open(f"{self._real}{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._locks.append(beside)
+            itself = os.open(self._real, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise Unavailable(f"The database {self.shown} cannot be held: {_reason(error)}.") from error
+        self._locks.append(itself)
+        try:
+            fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if sys.platform == "linux":
+                fcntl.fcntl(itself, fcntl.F_OFD_SETLK, _lock_of_service())
+        except OSError:
+            raise DatabaseInUse(self.shown) from None
+        self.look()
+
+    def release(self) -> None:
+        """Let go of it. Only after SQLite closed all that it opened: closing any descriptor of the file drops
+        the locks that SQLite has on it in this process."""
+        while self._locks:
+            os.close(self._locks.pop())
+
+    def remember_log(self) -> None:
+        """A connection that stays open begins to write: from now on the log stays the same files."""
+        for suffix in _OF_THE_LOG:
+            path = f"{self._real}{suffix}"
+            if path not in self._known:
+                try:
+                    self._known[path] = _identity(os.stat(path))
+                except FileNotFoundError:
+                    continue
+
+    def look(self, *, stored: bool = False) -> None:
+        """Make sure that the file and its log are still those that are open.
+
+        Args:
+            stored: a change was just written to what is open.
+
+        Raises:
+            Unavailable: one of them is gone, or another one lies in its place.
+        """
+        self._looked_at = time.monotonic()
+        missing = ""
+        for path, known in self._known.items():
+            try:
+                if _identity(os.stat(path)) != known:
+                    missing = f"{path} was replaced by another file"
+            except OSError as error:
+                missing = f"{path} is gone ({_reason(error)})"
+            if missing:
+                break
+        if missing != self._missing:
+            if missing:
+                _log.error(
+                    "%s while it is in use. Nothing is stored or answered from it until the same file is "
+                    "back, or this process is started again.",
+                    missing,
+                )
+            else:
+                _log.warning("%s is there again.", self.path)
+            self._missing = missing
+        if missing:
+            what = "the change may or may not be stored" if stored else "nothing was stored"
+            raise Unavailable(
+                f"The database file was removed or replaced while it is in use: {what}. The same file must "
+                "come back, or rollbook be started again.",
+                retry_after_seconds=30,
+            )
+
+    def look_now_and_then(self) -> None:
+        """`look`, once in `LOOK_SECONDS`; in between it says what it saw then."""
+        if self._missing or time.monotonic() - self._looked_at > LOOK_SECONDS:
+            self.look()
+
+    def _refuse_other_name(self) -> None:
+        """The file has several names. SQLite finds the log by the name: whoever comes by another one than the
+        service does misses what is in the log, and breaks the file by writing."""
+        if sys.platform != "linux":
+            return
+        itself = os.open(self._real, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            holder = struct.unpack(_FLOCK, fcntl.fcntl(itself, fcntl.F_OFD_GETLK, _lock_of_service()))
+            if holder[0] != fcntl.F_UNLCK and not _is_flocked(f"{self._real}{LOCK}"):
+                raise DatabaseInUse(self.shown, other_name=True)
+        finally:
+            os.close(itself)
+
+
+def _lock_of_service() -> bytes:
+    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
+
+
+def _is_flocked(path: str) -> bool:
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _left(*paths: str) -> Sequence[str]:
+    """What lies beside a file of these names."""
+    beside = {path + suffix for path in paths for suffix in _BESIDE}
+    return sorted(path for path in beside if os.path.lexists(path))
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
