@@ -89,9 +89,9 @@ def test_lines_in_no_card_and_cards_without_end(tmp_path: Path) -> None:
     assert [row[0] for row in whole.rows] == ["1", "4"]
     assert whole.bad == [
         BadRow(5, "TEL:2", "outside_of_card"),
-        BadRow(7, "BEGIN:VCARD", "no_end"),
+        BadRow(7, "BEGIN:VCARD\nTEL:3", "no_end"),
         BadRow(11, "what is this", "not_a_property"),
-        BadRow(14, "BEGIN:VCARD", "no_end"),
+        BadRow(14, "BEGIN:VCARD\nTEL:5", "no_end"),
     ]
 
 

@@ -70,6 +70,15 @@ class Counts(msgspec.Struct):
     further_phones: Annotated[
         int, msgspec.Meta(description="That rows have besides one each; each counts like a row.")
     ]
+    hidden: Annotated[
+        int,
+        msgspec.Meta(
+            description="Rows of a workbook that are hidden; imported unless `skip_hidden` was said."
+        ),
+    ]
+    left_out: Annotated[
+        dict[str, int], msgspec.Meta(description="Numbers of vCards that are no phones: fax, pager.")
+    ]
     blank: Annotated[int, msgspec.Meta(description="Rows with nothing in them; they count nowhere else.")]
 
 
@@ -307,6 +316,8 @@ def _shown(call: Call, job: Job) -> Import:
         report.undone,
         report.stops_in_file,
         report.further_phones,
+        report.hidden_rows,
+        report.left_out,
         report.blank,
     )
     left = job.seconds_left
@@ -369,6 +380,8 @@ EXAMPLE = Import(
         undone={},
         stops_in_file=0,
         further_phones=0,
+        hidden=0,
+        left_out={},
         blank=0,
     ),
     {"Mobile": "phone", "Town": "City"},
@@ -390,7 +403,7 @@ EXAMPLE_WAITING = msgspec.structs.replace(
     rows_read=0,
     rows_staged=0,
     rows_done=0,
-    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}, 0, 0, 0),
+    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}, 0, 0, 0, {}, 0),
     list_id=None,
     columns={},
     file={},

@@ -512,6 +512,8 @@ def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> N
         say(f"Other columns of phones, not used: {others} (--map COLUMN=phone for each, or --all-phones).")
     if report.file:
         say(f"Read as {', '.join(_ways(report))}.")
+    if report.hidden_rows:
+        say(f"hidden rows: {report.hidden_rows:,} ({'left out' if job.spec.skip_hidden else 'imported'})")
     for warning in report.warnings:
         say(f"Warning: {as_flags(warning)}", err=True)
     rows = [[label, f"{number:,}"] for label, number in _numbers(job) if number or label == "read"]
@@ -543,6 +545,7 @@ def _numbers(job: Job) -> Sequence[tuple[str, int]]:
             for reason, number in sorted(report.rejected.items())
         ),
         ("blank, passed over", report.blank),
+        *((f"numbers for {kind}, left out", number) for kind, number in report.left_out.items()),
         ("duplicate in the file (the last one counts)", report.duplicates),
         ("new contacts", report.created),
         ("updated contacts", report.updated),

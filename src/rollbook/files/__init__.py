@@ -66,6 +66,7 @@ class ReadOptions:
         delimiter: one ASCII character, or the word `tab`. For CSV.
         header: whether a row names the columns. For CSV and spreadsheets.
         sheet: the name of the spreadsheet's sheet.
+        skip_hidden: leave out rows that are hidden. For spreadsheets (XLSX).
         skip_rows: lines (of a sheet: rows) on top that are no part of the table. For CSV and spreadsheets.
         line_bytes_max: of one row in UTF-8; one that is longer makes the file unreadable.
         expanded_bytes_max: of the file when decompressed.
@@ -80,6 +81,7 @@ class ReadOptions:
     header: bool | None = None
     sheet: str | None = None
     skip_rows: int = 0
+    skip_hidden: bool = False
     line_bytes_max: int = 1 << 20
     expanded_bytes_max: int = 64 << 30
     expansion_max: int = 200
@@ -135,6 +137,8 @@ class Table(ABC):
         header_line: on which they stand, where it is one; `None` also for formats without such a line.
         sheet: the name of the spreadsheet's sheet that is read.
         columns: their names, trimmed, no two alike; `column 1`, `column 2`... where the file has none.
+        left_out: numbers that are no phones, by what they are for, of what was read so far. Of vCards.
+        hidden_rows: rows that a filter or a person hid. Of spreadsheets.
         size_bytes: of the file on the disk.
         sample: the first rows, at most `SAMPLE_ROWS`, a cell for each column.
     """
@@ -145,6 +149,8 @@ class Table(ABC):
     header: bool = True
     header_line: int | None = None
     sheet: str | None = None
+    left_out: Mapping[str, int] = MappingProxyType({})
+    hidden_rows: int = 0
     columns: list[str]
     size_bytes: int
     sample: list[list[str | None]]

@@ -74,6 +74,11 @@ READING = (
         default=0,
     ),
     Option(
+        "skip_hidden",
+        "Leave out rows of a workbook that are hidden, by a filter or by hand; they are read otherwise.",
+        "switch",
+    ),
+    Option(
         "sheet",
         "Sheet of a workbook that has several.",
         takes="the name of a sheet",

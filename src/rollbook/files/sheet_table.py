@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rollbook.errors import BadFile
-from rollbook.files import SAMPLE_ROWS, Batch, ReadOptions, Table, sheet_size
+from rollbook.files import SAMPLE_ROWS, Batch, ReadOptions, Table, hidden_rows, sheet_size
 from rollbook.files.cells import iso
 from rollbook.files.headers import header_place, unique_names
 from rollbook.files.source import size_of
@@ -41,6 +41,9 @@ class SheetTable(Table):
             raise BadFile(f"The spreadsheet cannot be read: {_brief(error)}.") from None
         self.sheet, cells = _chosen(book, options.sheet)
         cells, rows = _filled(cells)
+        hidden = np.zeros(0, np.int64)
+        if zipfile.is_zipfile(path):
+            hidden = hidden_rows.of_sheet(path, self.sheet)
         if options.skip_rows:
             begin = int(np.searchsorted(rows, options.skip_rows, "right"))
             rows, cells = rows[begin:], cells.slice(begin)
@@ -66,6 +69,10 @@ class SheetTable(Table):
                 if (named[place] or "").strip() or column.null_count < len(column)
             ]
             cells = cells.select(kept)
+        is_hidden = np.isin(rows, hidden)
+        self.hidden_rows = int(np.count_nonzero(is_hidden))
+        if options.skip_hidden and self.hidden_rows:
+            rows, cells = rows[~is_hidden], cells.filter(pa.array(~is_hidden))
         self.columns = cells.schema.names
         self.sample = [list(row.values()) for row in cells.slice(0, SAMPLE_ROWS).to_pylist()]
         self._cells, self._rows = cells, rows

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import quopri
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,12 +22,19 @@ COLUMNS = ("phone", "phone type", "name", "first name", "last name", "email", "o
 ROWS = 20_000
 """In a batch."""
 
-_USED = frozenset(("BEGIN", "END", "TEL", "FN", "N", "EMAIL", "ORG"))
+_USED = frozenset(("BEGIN", "END", "TEL", "FN", "N", "EMAIL", "ORG", "X-ABLABEL"))
+_ONE_LINE = frozenset(("VERSION", "PRODID", "REV", "UID"))
+"""Behind these nothing is expected but a property."""
+
+_NO_PHONES = ("fax", "pager", "beeper", "modem", "bbs", "tlx", "telex", "факс", "пейджер")
+"""Parts of the types, and of labels that people gave, of what no message can be sent to."""
+
 _NO_TYPES = frozenset(("PREF", "VOICE", "MSG", "INTERNET"))
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN = re.compile(r'\\.|"[^"]*+"|.', re.DOTALL)
 _PIECE_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 10
 
 
 class _Property(NamedTuple):
@@ -35,18 +43,21 @@ class _Property(NamedTuple):
     Args:
         line: on which it begins.
         name: in capitals, without a group.
+        group: that it has in common with its label, in capitals.
         parameters: by name in capitals; those without one are types, as 2.1 writes them.
         value: still escaped.
     """
 
     line: int
     name: str
+    group: str
     parameters: dict[str, list[str]]
     value: str
 
 
 class VcardTable(Table):
-    """A file of vCards that is open for reading. A card without a phone is a row without one.
+    """A file of vCards that is open for reading. A card without a phone is a row without one; numbers for
+    fax, pager and the like are left out, and counted.
 
     Raises:
         BadFile: it holds no card.
@@ -61,9 +72,11 @@ class VcardTable(Table):
         self.compression = source.compression
         self.header = False
         self.columns = list(COLUMNS)
+        self._left_out: Counter[str] = Counter()
+        self.left_out = self._left_out
         self._rows = self._read()
         self._top = [row for _, row in zip(range(SAMPLE_ROWS), self._rows, strict=False)]
-        if not any(isinstance(row, _Row) for row in self._top):
+        if not any(isinstance(row, _Row) or row.reason == "no_end" for row in self._top):
             raise BadFile("There is no card in the file: a card stands between BEGIN:VCARD and END:VCARD.")
         self.sample = [list(row.cells) for row in self._top if isinstance(row, _Row)]
 
@@ -104,23 +117,49 @@ class VcardTable(Table):
 
     def _read(self) -> Iterator[_Row | BadRow]:
         card: list[_Property] | None = None
+        stray: BadRow | None = None
         for line, text in _unfolded(self._text, self._options.line_bytes_max):
             property_ = _property(line, text)
             if property_ is None:
-                yield BadRow(line, cut(text), "not_a_property")
+                last = card[-1] if card else None
+                if card and last is not None and last.name == "TEL":
+                    # The rest of a number, or not: reading it decides.
+                    card[-1] = last._replace(value=f"{last.value} {text.strip()}")
+                elif card is None or stray is None:  # a card is named once
+                    stray = BadRow(line, cut(text), "not_a_property")
+                    yield stray
             elif property_.name == "BEGIN":
                 if card is not None:
-                    yield BadRow(card[0].line, "BEGIN:VCARD", "no_end")
-                card = [property_]
+                    yield self._without_end(card)
+                card, stray = [property_], None
             elif card is None:
                 yield BadRow(line, cut(text), "outside_of_card")
             elif property_.name == "END":
-                yield from _rows(card)
-                card = None
+                yield from self._rows_of(card)
+                card, stray = None, None
             else:
                 card.append(property_)
         if card is not None:
-            yield BadRow(card[0].line, "BEGIN:VCARD", "no_end")
+            yield self._without_end(card)
+
+    def _rows_of(self, card: list[_Property]) -> list[_Row]:
+        """The rows of a card; what is left out of it is counted."""
+        labels = {one.group: _unescaped(_text(one)) for one in card if one.name == "X-ABLABEL"}
+        kept = []
+        for one in card:
+            kind = _no_phone(one, labels) if one.name == "TEL" else None
+            if kind is None:
+                kept.append(one)
+            else:
+                self._left_out[kind] += 1
+        return list(_rows(kept))
+
+    def _without_end(self, card: list[_Property]) -> BadRow:
+        """A card that has no end, with its phones."""
+        rows = self._rows_of(card)
+        phones = [row.cells[0] for row in rows if row.cells[0]]
+        text = "\n".join(["BEGIN:VCARD", *(f"TEL:{phone}" for phone in phones)])
+        return BadRow(card[0].line, cut(text), "no_end", ("; ".join(phones), *rows[0].cells[1:]))
 
 
 class _Row(NamedTuple):
@@ -148,6 +187,14 @@ def _rows(card: list[_Property]) -> Iterator[_Row]:
         yield _Row(card[0].line, (None, None, *about))
 
 
+def _no_phone(phone: _Property, labels: Mapping[str, str]) -> str | None:
+    """What a number is for, if no message can be sent to it: one of `_NO_PHONES`."""
+    words = _types(phone)
+    if phone.group:
+        words.append(labels.get(phone.group, "").lower())
+    return next((kind for kind in _NO_PHONES for word in words if kind in word), None)
+
+
 def _types(phone: _Property) -> list[str]:
     return [kind.lower() for value in phone.parameters.get("TYPE", []) for kind in value.split(",") if kind]
 
@@ -156,11 +203,12 @@ def _unfolded(text: Text, limit: int) -> Iterator[tuple[int, str]]:
     """The logical lines that are of use, and the line on which each begins.
 
     A line that begins with white space continues the one before it; so does, in quoted-printable, one after a
-    `=` at the end. Properties that are not used, such as photos, are passed over and not put together.
+    `=` at the end. Properties that are not used, such as photos, are passed over and not put together; so are
+    lines behind them that are no properties: old programs do not fold the text of a photo.
     """
     begin, size = 0, 0
     parts: list[bytes] = []
-    used = printable = soft = False
+    used = printable = soft = passing = False
     for number, line in _physical(text, limit):
         folded = line[:1] in (b" ", b"\t")
         if parts and (soft or folded):
@@ -177,16 +225,18 @@ def _unfolded(text: Text, limit: int) -> Iterator[tuple[int, str]]:
                 parts[-1] = more[-1:]
             soft = printable and line.endswith(b"=")
             continue
+        if passing and b":" not in line:
+            continue
         if parts and used:
             yield begin, b"".join(parts).decode()
         begin, parts, size = number, [line], len(line)
         name = line.split(b":", 1)[0].upper()
-        plain = name.split(b";", 1)[0].rsplit(b".", 1)[-1].strip().decode("ascii", "replace")
-        used = plain in _USED or b":" not in line
+        used = _plain_name(name) in _USED or b":" not in line
         printable = b"QUOTED-PRINTABLE" in name
         soft = printable and line.endswith(b"=")
+        passing = not used and _plain_name(name) not in _ONE_LINE
         if not line.strip():
-            parts, used, soft = [], False, False
+            parts, used, soft, passing = [], False, False, False
     if parts and used:
         yield begin, b"".join(parts).decode()
 
@@ -199,6 +249,8 @@ def _physical(text: Text, limit: int) -> Iterator[tuple[int, bytes]]:
         # A CR at the end may be half of a CRLF.
         lines = _LINE_END.split(rest[:-1] if rest.endswith(b"\r") else rest)
         rest = lines.pop() + (b"\r" if rest.endswith(b"\r") else b"")
+        if len(rest) > limit and not _is_used(rest):
+            rest = rest[:_HEAD_BYTES]  # of a photo that is not folded
         if len(rest) > limit:
             raise BadFile(f"Line {number + len(lines)} is longer than {limit:,} bytes. This is no vCard.")
         for line in lines:
@@ -206,6 +258,16 @@ def _physical(text: Text, limit: int) -> Iterator[tuple[int, bytes]]:
             number += 1
     if rest.strip():
         yield number, rest.rstrip(b"\r")
+
+
+def _is_used(line: bytes) -> bool:
+    """Whether a line of any length may be of use."""
+    name, colon, _ = line[:_HEAD_BYTES].partition(b":")
+    return not colon or _plain_name(name) in _USED
+
+
+def _plain_name(name: bytes) -> str:
+    return name.upper().split(b";", 1)[0].rsplit(b".", 1)[-1].strip().decode("ascii", "replace")
 
 
 def _property(line: int, text: str) -> _Property | None:
@@ -220,7 +282,8 @@ def _property(line: int, text: str) -> _Property | None:
         if not equals:
             key, said = _key_of(parameter), parameter
         parameters.setdefault(key.strip().upper(), []).append(said.strip().strip('"'))
-    return _Property(line, name.rpartition(".")[2].strip().upper(), parameters, value)
+    group, _, plain = name.rpartition(".")
+    return _Property(line, plain.strip().upper(), group.strip().upper(), parameters, value)
 
 
 def _key_of(parameter: str) -> str:

@@ -52,6 +52,8 @@ class Report(msgspec.Struct):
         only_stops: the file is an export of the stop list, and its phones do not become contacts.
         list_created: the list was made for this import.
         blank: rows of the file with nothing in them, which are no rows.
+        hidden_rows: rows of a workbook that are hidden; whether they were imported says the spec.
+        left_out: numbers of vCards that are no phones, by what they are for: fax, pager.
         columns: what each column of the file was taken for: `phone`, a field's name, or "".
         other_phone_columns: that are full of phones too, and were left out.
         warnings: sentences on what was left out and may matter. Options in them: `options.said`.
@@ -84,6 +86,8 @@ class Report(msgspec.Struct):
     further_phones: int = 0
     list_created: bool = False
     blank: int = 0
+    hidden_rows: int = 0
+    left_out: dict[str, int] = {}
     columns: dict[str, str] = {}
     other_phone_columns: list[str] = []
     warnings: list[str] = []

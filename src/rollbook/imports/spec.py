@@ -40,6 +40,7 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         confirm: replace although more than half of the list's members leave it (see `jobs.confirm`).
         format, encoding, delimiter, header, sheet: of the file, where they should not be detected.
         skip_rows: lines on top of it that are no part of the table.
+        skip_hidden: leave out rows of a workbook that are hidden.
     """
 
     list: str | int | None = None
@@ -59,6 +60,7 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     header: bool | None = None
     sheet: str | None = None
     skip_rows: int = 0
+    skip_hidden: bool = False
 
     @property
     def every_phone(self) -> bool:

@@ -220,6 +220,7 @@ class Worker:
                 progress=self._reading_progress(job),
             )
             about, header = _about(table), _header(table)
+            hidden_rows, left_out = table.hidden_rows, dict(table.left_out)
         if not totals.rows and (spec.mode == "replace" or not (spec.stop or only_stops)):
             raise BadFile(
                 f"{job.source} has a header but no rows." if table.columns else f"{job.source} is empty."
@@ -242,6 +243,8 @@ class Worker:
             stop_column=own.stops if own is not None else "",
             only_stops=only_stops,
             blank=totals.blank,
+            hidden_rows=hidden_rows,
+            left_out=left_out,
             columns=chosen.described(),
             other_phone_columns=list(chosen.others),
             warnings=chosen.warnings(),
