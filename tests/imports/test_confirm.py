@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rollbook import lists, upserts
+from rollbook import fields, lists, upserts
 from rollbook.contacts import NewContact
 from rollbook.errors import NotNow
 from rollbook.imports import jobs
@@ -70,12 +70,26 @@ def test_an_import_that_waits_can_be_cancelled_but_not_undone(desk: Desk) -> Non
     list_id = _list_of(desk, 150)
     before = desk.book()
     job = desk.imported(csv_of(range(3)), list=list_id, mode="replace")
-    with pytest.raises(NotNow, match="it is confirm"):
+    with pytest.raises(NotNow, match="it waits to be confirmed"):
         desk.db.write(jobs.request_undo, desk.account_id, job.id)
     assert desk.db.write(jobs.cancel, desk.account_id, job.id).state == "cancelled"
     with pytest.raises(NotNow, match="does not wait for a confirmation: it is cancelled"):
         desk.db.write(jobs.confirm, desk.account_id, job.id)
     assert desk.book() == before
+
+
+def test_an_import_that_waits_has_made_no_fields(desk: Desk) -> None:
+    list_id = _list_of(desk, 150)
+    text = csv_of(range(3), head="phone,Town", row=lambda number: f"+{PHONE + number},Kyiv")
+    job = desk.imported(text, list=list_id, mode="replace", create_fields=True)
+    assert (job.state, job.report.fields_created) == ("confirm", [])
+    assert desk.db.read(fields.all, desk.account_id) == []
+    confirmed = desk.db.write(jobs.confirm, desk.account_id, job.id)
+    assert confirmed.report.fields_created == ["Town"]
+    job = desk.work(job)
+    assert (job.state, job.report.updated, job.report.removed) == ("done", 3, 147)
+    [field] = desk.db.read(fields.all, desk.account_id)
+    assert job.report.field_ids == [field.id]
 
 
 def test_an_import_that_is_never_confirmed_is_cancelled_in_the_end(desk: Desk) -> None:

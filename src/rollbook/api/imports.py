@@ -204,7 +204,7 @@ def rejects(call: Call) -> Read:
     def show(job: Job) -> File:
         path = call.options.spool.rejects(call.account_id, job.id)
         if path is None:
-            raise NotNow(f"There are no rejects of import {job.id} (any more); it is {job.state}.")
+            raise NotNow(f"There are no rejects of import {job.id} (any more); {job.standing}.")
         return File(path, f"rejects-{job.id}.csv", raw=call.said[SAFE.name] is False)
 
     return Read(jobs.get, call.id, show=show)

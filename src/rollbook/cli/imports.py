@@ -36,6 +36,7 @@ from rollbook.cli.common import (
     standard_output,
     usage_errors,
 )
+from rollbook.cli.interrupts import INTERRUPTED, interruptible, spooled_input
 from rollbook.cli.options import option_flags
 from rollbook.config import Settings
 from rollbook.db import Database
@@ -107,7 +108,7 @@ def import_file(
             _tell_list(database.read(lists.get, account_id, meant), str(name))
         spec = spec_of(options, list=meant)
         if path == "-":
-            source, file = "standard input", _spooled(spool)
+            source, file = "standard input", spooled_input(spool, stopping)
             put: Callable[[int, int, Path], None] = spool.put
         else:
             source, file = Path(path).name, Path(path)
@@ -124,7 +125,7 @@ def import_file(
         if path == "-":
             file.unlink()
         job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
-        if job.state == "confirm" and _confirmed(job):
+        if job.state == "confirm" and _confirmed(job, stopping):
             job = database.write(jobs.confirm, account_id, job.id)
             job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
         if rejects_file is not None and (found := spool.rejects(account_id, job.id)):
@@ -200,16 +201,6 @@ def _must_be_readable(path: Path) -> None:
         raise BadFile(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
 
 
-def _spooled(spool: Spool) -> Path:
-    """Standard input, in a file of the spool: the work may be done again."""
-    path, file = spool.incoming()
-    with file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
-    return path
-
-
 def _worked_on(database: Database, spool: Spool, job: Job, stopping: threading.Event, *, quiet: bool) -> Job:
     from rollbook.imports.work import Stopped, Worker
 
@@ -223,14 +214,19 @@ def _worked_on(database: Database, spool: Spool, job: Job, stopping: threading.E
                 f"`rollbook imports resume {job.id}`; `rollbook imports cancel {job.id}` ends it.",
                 err=True,
             )
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
 
 
-def _confirmed(job: Job) -> bool:
+def _confirmed(job: Job, stopping: threading.Event) -> bool:
     """Ask on a terminal whether a list is to be replaced."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    return click.confirm(f"{_waits_for(job)} Go on?", err=True)
+    try:
+        with interruptible(stopping):
+            return click.confirm(f"{_waits_for(job)} Go on?", err=True)
+    except (click.Abort, KeyboardInterrupt):
+        say("", err=True)  # the cursor stands behind the question
+        return False
 
 
 def _waits_for(job: Job) -> str:
@@ -351,6 +347,8 @@ def imports_cancel(
         job = database.write(jobs.cancel, account_id, import_id)
     if as_json:
         print_json(_told(job))
+    elif job.ended:
+        say(f"Import {import_id} is cancelled.")
     else:
         say(f"Import {import_id} ends after the chunk that is under way.")
 

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from rollbook import accounts, lists
+from rollbook import accounts, fields, lists
 from rollbook.db import Transaction
 from rollbook.errors import NotFound, NotNow
+from rollbook.fields import NewField
 from rollbook.imports.spec import ImportSpec, checked
 from rollbook.lists import NewList
 
@@ -60,6 +61,8 @@ class Report(msgspec.Struct):
         field_ids: the fields that it fills, in the order of their columns; 0 for one that a dry run would
             make.
         fields_created: their names.
+        fields_wanted: names of those that the file fills, while the import waits to be confirmed: what is not
+            there of them is made then.
         file: how the file was read: format, encoding, delimiter, compression, sheet.
         header: of the file: `line 3`, or `none`; "" for formats that have none.
         seconds: what each phase took.
@@ -93,6 +96,7 @@ class Report(msgspec.Struct):
     warnings: list[str] = []
     field_ids: list[int] = []
     fields_created: list[str] = []
+    fields_wanted: list[str] = []
     file: dict[str, str] = {}
     header: str = ""
     seconds: dict[str, float] = {}
@@ -157,6 +161,11 @@ class Job(msgspec.Struct, frozen=True):
         done, total = self.progress
         seconds = (datetime.now(UTC) - self.phase_started_at).total_seconds()
         return seconds * (total - done) / done if done and total else None
+
+    @property
+    def standing(self) -> str:
+        """Its state in a sentence."""
+        return "it waits to be confirmed" if self.state == "confirm" else f"it is {self.state}"
 
     @property
     def ended(self) -> bool:
@@ -274,6 +283,21 @@ def with_list(tx: Transaction, job: Job) -> tuple[int | None, bool]:
     return lists.create(tx, job.account_id, NewList(str(job.spec.list))).id, True
 
 
+def with_fields(tx: Transaction, job: Job, names: list[str]) -> Report:
+    """The report of an import with the ids of the fields of those names, in their order. What is not there is
+    made, which a dry run does not."""
+    by_name = {field.name: field for field in fields.all(tx, job.account_id)}
+    report = msgspec.structs.replace(job.report, field_ids=[], fields_created=[])
+    for name in names:
+        field = by_name.get(name)
+        if field is None:
+            report.fields_created.append(name)
+            if not job.spec.dry_run:
+                field = fields.create(tx, job.account_id, NewField(name, "text"))
+        report.field_ids.append(field.id if field is not None else 0)
+    return report
+
+
 def get(tx: Transaction, account_id: int, import_id: int) -> Job:
     """One import.
 
@@ -357,7 +381,7 @@ def cancel(tx: Transaction, account_id: int, import_id: int) -> Job:
     accounts.lock(tx, account_id)
     job = get(tx, account_id, import_id)
     if job.ended or job.state == "undoing":
-        raise NotNow(f"Import {import_id} cannot be cancelled: it is {job.state}.")
+        raise NotNow(f"Import {import_id} cannot be cancelled: {job.standing}.")
     if job.state in ("waiting", "confirm"):
         return change(tx, job, state="cancelled", cancel_wanted=True)
     return change(tx, job, cancel_wanted=True)
@@ -369,12 +393,15 @@ def confirm(tx: Transaction, account_id: int, import_id: int) -> Job:
     Raises:
         NotFound: the account has no import with that id.
         NotNow: it does not wait for that.
+        LimitExceeded: it needs more fields than there may be.
     """
     accounts.lock(tx, account_id)
     job = get(tx, account_id, import_id)
     if job.state != "confirm":
-        raise NotNow(f"Import {import_id} does not wait for a confirmation: it is {job.state}.")
-    return change(tx, job, state="merging", reached=0)
+        raise NotNow(f"Import {import_id} does not wait for a confirmation: {job.standing}.")
+    report = with_fields(tx, job, job.report.fields_wanted)
+    report.fields_wanted = []
+    return change(tx, job, state="merging", reached=0, report=report)
 
 
 def waiting_for_confirmation(tx: Transaction, before: datetime) -> list[Named]:
@@ -401,7 +428,7 @@ def request_undo(tx: Transaction, account_id: int, import_id: int) -> Job:
     if job.state == "undoing":
         return job
     if not job.ended or job.state == "undone" or job.spec.dry_run:
-        what = "it was a dry run" if job.ended and job.spec.dry_run else f"it is {job.state}"
+        what = "it was a dry run" if job.ended and job.spec.dry_run else job.standing
         raise NotNow(f"Import {import_id} cannot be undone: {what}.")
     chunks = tx.one(
         int,

@@ -22,7 +22,7 @@ import numpy as np
 from rollbook import accounts, fields, lists
 from rollbook.db import Database, Transaction
 from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailable
-from rollbook.fields import Field, NewField
+from rollbook.fields import Field
 from rollbook.files import Table, open_table
 from rollbook.files.options import reading
 from rollbook.imports import columns, jobs, journal, merge, prune, rejects, stage, undo
@@ -430,20 +430,15 @@ def _header(table: Table) -> str:
 def _staged(
     tx: Transaction, account_id: int, import_id: int, names: list[str], report: Report, totals: stage.Totals
 ) -> Job:
-    """A file was read: make the fields that it needs and go on to the merge."""
+    """A file was read: make the fields that it needs and go on to the merge, or wait to be confirmed."""
     accounts.lock(tx, account_id)
     job = jobs.get(tx, account_id, import_id)
     if job.cancel_wanted:
         raise _Cancelled
-    by_name = {field.name: field for field in fields.all(tx, account_id)}
-    report.field_ids = []
-    for name in names:
-        field = by_name.get(name)
-        if field is None:
-            report.fields_created.append(name)
-            if not job.spec.dry_run:
-                field = fields.create(tx, account_id, NewField(name, "text"))
-        report.field_ids.append(field.id if field is not None else 0)
+    if report.leaving:
+        report.fields_wanted = names
+    else:
+        report = jobs.with_fields(tx, msgspec.structs.replace(job, report=report), names)
     list_id, report.list_created = jobs.with_list(tx, job)
     return jobs.change(
         tx,

@@ -1,0 +1,85 @@
+"""What waits for a pipe or a person, and how an interrupt ends it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rollbook.cli.common import say
+from rollbook.errors import BadFile
+from rollbook.imports.spool import Spool
+
+INTERRUPTED = 130
+"""Exit code after SIGINT or SIGTERM."""
+
+PIECE_BYTES = 1 << 20
+
+
+@contextmanager
+def interruptible(stopping: threading.Event) -> Iterator[int]:
+    """Let SIGINT and SIGTERM end the block, which waits for a pipe or a person.
+
+    Args:
+        stopping: set where one came.
+
+    Returns:
+        A descriptor that can be read when a signal came. Wait for it, too: a read that begins just then would
+        not be interrupted.
+
+    Raises:
+        KeyboardInterrupt: one came, in the block or before.
+    """
+
+    def interrupt(*_: object) -> None:
+        stopping.set()
+        raise KeyboardInterrupt
+
+    told, teller = os.pipe()
+    os.set_blocking(teller, False)
+    waked_before = signal.set_wakeup_fd(teller, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(waked_before)
+        os.close(teller)
+        os.close(told)
+
+
+def spooled_input(spool: Spool, stopping: threading.Event) -> Path:
+    """Standard input, in a file of the spool: the work may be done again.
+
+    An interrupt ends who writes into the pipe, too, and that looks like the end of the file. So it ends the
+    command before there is an import.
+    """
+    path = None
+    try:
+        with interruptible(stopping) as told:
+            path, file = spool.incoming()
+            with file:
+                source = sys.stdin.fileno()
+                while select.select([source, told], [], []) and (piece := os.read(source, PIECE_BYTES)):
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException as error:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        if isinstance(error, KeyboardInterrupt):
+            say("Stopped while standard input was read: nothing was imported.", err=True)
+            sys.exit(INTERRUPTED)
+        if isinstance(error, OSError):
+            why = (error.strerror or str(error)).lower()
+            raise BadFile(f"Standard input cannot be kept in {spool.path}: {why}.") from error
+        raise
+    return path
