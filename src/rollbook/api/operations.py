@@ -170,4 +170,5 @@ class _Asset:
 
 
 def _ping(tx: Transaction) -> int | None:
+    tx.require_sound()
     return tx.one(int, "SELECT count(*) FROM schema_migration")

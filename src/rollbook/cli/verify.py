@@ -58,11 +58,14 @@ def migrate(settings: Settings, as_json: bool) -> None:
 def verify(settings: Settings, account_name: str | None, fix: bool, as_json: bool) -> None:
     """Recount everything from the facts and say which counts are wrong. There must be none.
 
+    It reads a SQLite file whole before, and says if parts of it are damaged.
+
     Exits with 1 when it finds any, mended or not. Safe beside a running service, whose metrics then show it.
     """
     patient = replace(settings, statement_timeout_seconds=VERIFY_SECONDS_MAX)
     found: list[_ShownDrift] = []
     with database_of(patient) as database:
+        database.look_for_damage()
         chosen = (
             [database.read(accounts.named, account_name)]
             if account_name is not None

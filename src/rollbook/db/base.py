@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,11 +15,16 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from rollbook.db.rows import builder, from_epoch
 from rollbook.db.tables import Cell, Piece
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
-from rollbook.errors import NotSetUp
+from rollbook.errors import NotSetUp, Unavailable
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
+
+_log = logging.getLogger("rollbook")
+
+DAMAGED = "The database is damaged: parts of it cannot be read. It must be mended, or restored from a backup."
+"""What everyone is told who meets it."""
 
 STATEMENTS_KNOWN_MAX = 2_000
 """Texts of statements for which something is remembered. Callers' criteria make ever new ones."""
@@ -216,6 +222,15 @@ class Transaction(ABC):
             params: of `rows`, `cells` and `where`: whole numbers and texts.
         """
 
+    def require_sound(self) -> None:
+        """Make sure that no statement, whoever ran it, found the database damaged.
+
+        Raises:
+            Unavailable: one did.
+        """
+        if self._database.damage:
+            raise Unavailable(DAMAGED, retry_after_seconds=30)
+
     @abstractmethod
     def new_ids(self, kind: str, count: int) -> range:
         """Take `count` ids that were never given to a `kind` before, in ascending order."""
@@ -240,9 +255,33 @@ class Database(ABC):
         self.limits = limits
         self.observer = observer
         self.statements_run = 0
+        self.damage = ""
         self.builders: dict[tuple[str, type[Any]], Callable[[Sequence[Any]], Any]] = {}
         self._writers: Lane | None = None
         self._readers: Lane | None = None
+
+    def is_damaged(self, reason: object) -> Unavailable:
+        """The engine found pages that it cannot read: from now on the database is not ready.
+
+        Returns:
+            What callers are told.
+        """
+        if not self.damage:
+            self.damage = f"{self.name} is damaged"
+            _log.error(
+                "%s: %s. Nothing goes on until it was mended or restored, and rollbook started again.",
+                self.damage,
+                " ".join(str(reason).split()),
+            )
+        return Unavailable(DAMAGED, retry_after_seconds=30)
+
+    @abstractmethod
+    def look_for_damage(self) -> None:
+        """Read all of the storage, where the engine can tell by that whether it is damaged.
+
+        Raises:
+            Unavailable: it is.
+        """
 
     @abstractmethod
     def claim(self) -> None:

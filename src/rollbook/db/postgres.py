@@ -116,6 +116,9 @@ class PostgresDatabase(Database):
     def claim(self) -> None:
         """Any number of services may share a server: nothing to hold."""
 
+    def look_for_damage(self) -> None:
+        """The server tells when a statement meets it."""
+
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Open a connection; says in the log when the server goes away and when it is back.
 
@@ -200,7 +203,7 @@ class PostgresDatabase(Database):
     def long_read(self) -> Iterator[Transaction]:
         connection = self._connected()
         try:
-            with _translated():
+            with _translated(self):
                 connection.execute("SET statement_timeout = 0")
                 connection.execute("SET idle_in_transaction_session_timeout = 0")
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -266,7 +269,7 @@ class PostgresTransaction(Transaction):
                 bound[name] = int(value.timestamp())
             else:
                 bound[name] = value
-        with _translated():
+        with _translated(self._database):
             cursor = self._connection.execute(_percent(sql), bound)
             description = cursor.description
             if description is None:
@@ -339,7 +342,7 @@ class PostgresTransaction(Transaction):
             TO STDOUT (FORMAT csv{f", FORCE_QUOTE ({quoted})" if quoted else ""})
         """
         with (
-            _translated(),
+            _translated(self._database),
             self._connection.cursor() as cursor,
             cursor.copy(_percent(sql), {**params, "after": 0}) as copy,
         ):
@@ -460,7 +463,7 @@ class _Writer(_Connected, BatchRunner):
         self._execute("RELEASE SAVEPOINT call")
 
     def _execute(self, sql: str) -> None:
-        with _translated():
+        with _translated(self.database):
             self._open.execute(sql.encode())
 
 
@@ -483,7 +486,7 @@ class _Reader(_Connected):
         elif isinstance(group[0].fn, SetBased):  # one statement is a snapshot by itself
             run_one(group[0], tx)
         else:
-            with _translated(), connection.transaction():
+            with _translated(self.database), connection.transaction():
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 run_one(group[0], tx)
 
@@ -509,7 +512,7 @@ class _IdBlocks:
 
     def _next(self, kind: str, size: int) -> int:
         connection = self._connected.connection
-        with _translated():
+        with _translated(self._connected.database):
             row = connection.execute(_percent(migrations.TAKE_IDS), {"kind": kind, "count": size}).fetchone()
         assert row is not None
         return int(row[0])
@@ -526,6 +529,9 @@ def _uncertain() -> BatchFailed:
 class _translated:
     """Turns errors that end a transaction into `BatchFailed`; others belong to one job."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
     def __enter__(self) -> None:
         return None
 
@@ -536,6 +542,8 @@ class _translated:
             raise Taken(str(error)) from error
         if isinstance(error, (pg.DiskFull, pg.OutOfMemory)):
             raise BatchFailed(Unavailable("The database server is out of space.")) from error
+        if isinstance(error, (pg.DataCorrupted, pg.IndexCorrupted)):
+            raise BatchFailed(self._database.is_damaged(error)) from error
         if isinstance(error, (pg.QueryCanceled, pg.LockNotAvailable)):
             raise BatchFailed(Busy("The database took too long; try again.")) from error
         if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):

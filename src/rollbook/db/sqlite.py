@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from rollbook.db import migrations
-from rollbook.db.base import BatchRunner, Database, Limits, Observer, Snapshot, Transaction
+from rollbook.db.base import DAMAGED, BatchRunner, Database, Limits, Observer, Snapshot, Transaction
 from rollbook.db.file import APPLICATION_ID, DatabaseFile
 from rollbook.db.rows import Integers, Rows
 from rollbook.db.tables import PIECE_ROWS, Cell, Piece
@@ -46,6 +46,12 @@ process, up to 2 GB, and from the first row to the last reading is as quick (doc
 STATEMENT_CACHE = 256
 """Prepared statements kept on each connection."""
 
+_READING = (
+    apsw.SQLITE_IOERR_READ,
+    apsw.SQLITE_IOERR_SHORT_READ,
+    apsw.SQLITE_IOERR_DATA,
+    apsw.SQLITE_IOERR_CORRUPTFS,
+)
 _UNIQUE = (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
@@ -63,7 +69,7 @@ class SqliteDatabase(Database):
         self.file.find(create=create)
         first = self._connect()
         try:
-            with _told():
+            with self._told():
                 self.file.recognize(first)
         except BaseException:
             first.close()
@@ -80,7 +86,7 @@ class SqliteDatabase(Database):
     def schema_version(self) -> int:
         connection = self._connect()
         try:
-            with _told():
+            with self._told():
                 found = connection.execute(
                     "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migration'"
                 ).fetchall()
@@ -95,7 +101,7 @@ class SqliteDatabase(Database):
     def migrate(self) -> list[str]:
         connection = self._connect()
         try:
-            with _told():
+            with self._told():
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -114,7 +120,7 @@ class SqliteDatabase(Database):
             connection.close()
 
     def read_inline(self, fn: Callable[..., T], *args: Any) -> T:
-        self.file.look_now_and_then()
+        self._look_now_and_then()
         connection = self._reader()
         try:
             return self._read(connection, fn, args)
@@ -122,17 +128,18 @@ class SqliteDatabase(Database):
             self._idle_readers.append(connection)
 
     def snapshot(self) -> Snapshot:
-        self.file.look_now_and_then()
+        self._look_now_and_then()
         return _Snapshot(self, self._reader(), self._idle_readers)
 
     @contextmanager
     def long_read(self) -> Iterator[Transaction]:
         connection = self._connect()
         try:
-            connection.execute("PRAGMA mmap_size = 0")
-            connection.execute("PRAGMA query_only = ON")
-            connection.execute(f"PRAGMA cache_size = -{LONG_READ_CACHE_KIB}")
-            connection.execute("BEGIN")
+            with self._told():
+                connection.execute("PRAGMA mmap_size = 0")
+                connection.execute("PRAGMA query_only = ON")
+                connection.execute(f"PRAGMA cache_size = -{LONG_READ_CACHE_KIB}")
+                connection.execute("BEGIN")
             yield SqliteTransaction(self, connection)
         except BatchFailed as failed:
             raise failed.error from failed
@@ -151,6 +158,58 @@ class SqliteDatabase(Database):
         except IndexError:
             return self._connect()
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns errors that lie in the file or its disk into what a caller is told."""
+        try:
+            yield
+        except (apsw.Error, UnicodeDecodeError) as error:
+            if told := self.unavailable(error):
+                raise told from error
+            raise
+
+    def unavailable(self, error: Exception) -> Unavailable | None:
+        """What a caller is told of an error that lies in the file or its disk, not in a statement."""
+        if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+            return Busy("Another process holds the database; try again.")
+        if isinstance(error, (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)):
+            return self.is_damaged(error)
+        if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _READING:
+            return Unavailable(f"The storage does not give the data: {error}.", retry_after_seconds=30)
+        if isinstance(error, (apsw.FullError, apsw.IOError)):
+            return Unavailable("The storage did not take the change (is the disk full?); nothing was stored.")
+        if isinstance(error, (apsw.ReadOnlyError, apsw.CantOpenError)):
+            return Unavailable(f"The database cannot be used: {error}.", retry_after_seconds=30)
+        return None
+
+    def look_for_damage(self) -> None:
+        connection = self._connect()
+        try:
+            with self._told():
+                [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+        finally:
+            connection.close()
+        if found != "ok":
+            raise self.is_damaged(found)
+
+    def look(self, *, stored: bool = False) -> None:
+        """Make sure that the file is the one that was opened, and that nobody found it damaged.
+
+        Args:
+            stored: a change was just written to it.
+
+        Raises:
+            Unavailable: it is not.
+        """
+        self.file.look(stored=stored)
+        if self.damage:
+            raise Unavailable(DAMAGED, retry_after_seconds=30)
+
+    def _look_now_and_then(self) -> None:
+        self.file.look_now_and_then()
+        if self.damage:
+            raise Unavailable(DAMAGED, retry_after_seconds=30)
+
     def _connect(self) -> apsw.Connection:
         """A new connection to the very file that was found at first.
 
@@ -166,7 +225,7 @@ class SqliteDatabase(Database):
         try:
             self.file.look()
             connection.set_busy_handler(_Patience(self.limits.busy_timeout_seconds))
-            with _told():
+            with self._told():
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
                 connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
@@ -212,7 +271,9 @@ class SqliteDatabase(Database):
 class SqliteTransaction(Transaction):
     """Statements on SQLite."""
 
-    def __init__(self, database: Database, connection: apsw.Connection) -> None:
+    _database: SqliteDatabase
+
+    def __init__(self, database: SqliteDatabase, connection: apsw.Connection) -> None:
         super().__init__(database)
         self._connection = connection
 
@@ -236,8 +297,8 @@ class SqliteTransaction(Transaction):
             if getattr(error, "extendedresult", 0) in _UNIQUE:
                 raise Taken(str(error)) from error
             raise
-        except apsw.Error as error:
-            if told := _unavailable(error):
+        except (apsw.Error, UnicodeDecodeError) as error:
+            if told := self._database.unavailable(error):
                 raise BatchFailed(told) from error
             raise
 
@@ -342,7 +403,11 @@ class _Snapshot:
 
     def close(self) -> None:
         if self._connection.in_transaction:
-            self._connection.execute("COMMIT")
+            try:
+                self._connection.execute("COMMIT")
+            except apsw.Error:  # damaged: whoever read was told
+                with suppress(apsw.Error):
+                    self._connection.execute("ROLLBACK")
         if self._back_to is not None:
             self._back_to.append(self._connection)
 
@@ -384,7 +449,8 @@ class _Writer(BatchRunner):
 
     def rollback(self) -> None:
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            with suppress(apsw.Error):
+                self._connection.execute("ROLLBACK")
 
     def savepoint(self) -> None:
         self._execute("SAVEPOINT call")
@@ -404,15 +470,15 @@ class _Writer(BatchRunner):
 
     def _look(self, *, stored: bool = False) -> None:
         try:
-            self._database.file.look(stored=stored)
+            self._database.look(stored=stored)
         except Unavailable as error:
             raise BatchFailed(error) from error
 
     def _execute(self, sql: str) -> None:
         try:
             self._connection.execute(sql)
-        except apsw.Error as error:
-            if told := _unavailable(error):
+        except (apsw.Error, UnicodeDecodeError) as error:
+            if told := self._database.unavailable(error):
                 raise BatchFailed(told) from error
             raise
 
@@ -426,7 +492,7 @@ class _Reader:
     def run(self, jobs: list[Job]) -> None:
         for job in jobs:
             try:
-                self._database.file.look()
+                self._database.look()
                 job.value = self._database.read_inline(job.fn, *job.args)
             except Exception as error:
                 job.error = error
@@ -449,25 +515,3 @@ def _bound(value: datetime | list[Any] | Rows | Integers) -> Any:
     if isinstance(value, list):
         return msgspec.json.encode(value).decode()
     return msgspec.json.encode(list(zip(*value.columns.values(), strict=True))).decode()
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turns errors that lie in the file or its disk into what a caller is told."""
-    try:
-        yield
-    except apsw.Error as error:
-        if told := _unavailable(error):
-            raise told from error
-        raise
-
-
-def _unavailable(error: apsw.Error) -> Unavailable | None:
-    """What a caller is told of an error that lies in the file or its disk, not in a statement."""
-    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
-        return Busy("Another process holds the database; try again.")
-    if isinstance(error, (apsw.FullError, apsw.IOError)):
-        return Unavailable("The storage did not take the change (is the disk full?); nothing was stored.")
-    if isinstance(error, (apsw.ReadOnlyError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)):
-        return Unavailable(f"The database cannot be used: {error}.", retry_after_seconds=30)
-    return None
