@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from rollbook.files import formulas
 from rollbook.imports.jobs import Job
 from tests.conftest import opened
 from tests.imports.desk import Desk
+from tests.servers import run
 
 CASES = Path(__file__).parent
 _names = itertools.count(1)
@@ -30,6 +32,16 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with opened(f"sqlite:///{tmp_path_factory.mktemp('cases')}/rollbook.db") as database:
         database.migrate()
         yield database
+
+
+@pytest.fixture
+def url_of_book(tmp_path: Path) -> str:
+    """A database with one account."""
+    url = f"sqlite:///{tmp_path}/rollbook.db"
+    with opened(url) as database:
+        database.migrate()
+        database.write(accounts.create, name="default")
+    return url
 
 
 @pytest.fixture
@@ -83,6 +95,7 @@ def test_c04b_a_row_with_a_phone_is_no_header(desk: Desk) -> None:
         "call 555-0120",
         "ann@example.com",
         "41555",
+        "n/a",
     ],
 )
 def test_whatever_may_be_a_phone_is_no_header(desk: Desk, first: str) -> None:
@@ -493,3 +506,40 @@ def test_c13i_a_space_before_a_quotation_mark(desk: Desk) -> None:
         ("name", 14155550101, "Ash, Ann"),
         ("name", 14155550102, "Bob"),
     ]
+
+
+def test_c08a_a_formula_of_a_text_is_that_text(desk: Desk) -> None:
+    done(desk, "c08a_equals_quotes.csv", create_fields=True)
+    values = {(name, value) for name, _, value, _ in desk.book()["values"]}
+    assert ("Code", "007") in values
+    assert 442079460021 in phones(desk)
+    text = '"=""Tel""","=""Say """"x"""""""\n"=""+14155550101""","=""a,b"""\n+14155550102,"=1+1"\n'
+    job = done(desk, text, create_fields=True)
+    assert job.report.columns == {"Tel": "phone", 'Say "x"': 'Say "x"'}
+    values = {(name, value) for name, phone, value, _ in desk.book()["values"] if phone in us(101, 102)}
+    assert values == {('Say "x"', "a,b"), ('Say "x"', "=1+1")}
+
+
+def test_the_command_says_how_it_read_a_file(url_of_book: str, tmp_path: Path) -> None:
+    def imported(*arguments: str) -> tuple[str, str]:
+        ran = run("import", *arguments, "--database-url", url_of_book, "--spool-dir", str(tmp_path))
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout, ran.stderr
+
+    told, _ = imported(str(CASES / "c14a_filtered.xlsx"))
+    assert "hidden rows: 1 (imported)" in told
+    told, _ = imported(str(CASES / "c14a_filtered.xlsx"), "--skip-hidden")
+    assert "hidden rows: 1 (left out)" in told
+    told, _ = imported(str(CASES / "c04b_headerless_ext.txt"), "--region", "US")
+    assert "header: none" in told
+    told, warned = imported(str(CASES / "c05a_shop_customers.csv"), "--region", "US", "--no-all-phones")
+    assert "Other columns of phones, not used: Default Address Phone" in told
+    assert "Warning: The column 'Accepts SMS Marketing' was left out." in warned
+    assert "--stop" in warned
+    maps = ("--map", "Phone 2 - Value=phone", "--map", "Phone 1 - Value=phone", "--skip-rows", "0")
+    told, _ = imported(str(CASES / "c07a_google.csv"), "--region", "US", *maps)
+    assert re.search(r"new contacts +3", told)
+    header = tmp_path / "stops.csv"
+    header.write_text("phone\n")
+    told, _ = imported(str(header), "--stop", "sms")
+    assert re.search(r"read +0", told)

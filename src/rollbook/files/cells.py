@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rollbook.files import Batch
+
+_TEXT_FORMULA = re.compile(r'="([^"]*+(?:""[^"]*+)*+)"', re.DOTALL)
 
 _EXACT = 2.0**53
 """Whole numbers up to here are exact as floating point."""
@@ -87,6 +90,21 @@ def iso(texts: pa.Array) -> pa.Array:
     )
     texts = pc.replace_substring_regex(texts, r"^(\d{4}-\d\d-\d\d)T00:00:00$", r"\1")
     return pc.replace_substring_regex(texts, r"^1899-12-3[01]T(\d\d:\d\d:\d\d.*)$", r"\1")
+
+
+def of_formula(text: str) -> str:
+    """The text of a cell that is a formula of nothing but a text: spreadsheets show `="007"` as 007, and
+    so it is written in a CSV that keeps its zeros."""
+    found = _TEXT_FORMULA.fullmatch(text)
+    return found[1].replace('""', '"') if found else text
+
+
+def of_formulas(cells: pa.Array) -> pa.Array:
+    """As `of_formula`, for every cell of a column."""
+    if not pc.any(pc.starts_with(cells, '="')).as_py():
+        return cells
+    texts = [of_formula(text) if text and text.startswith('="') else text for text in cells.to_pylist()]
+    return pa.array(texts, cells.type)
 
 
 def without_blank(batch: Batch) -> Batch:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rollbook.errors import BadFile
 from rollbook.files import BadRow, Batch, ReadOptions, Table, cut
+from rollbook.files.cells import of_formulas
 from rollbook.files.dialect import Dialect, tell
 from rollbook.files.rows import Lexer, Lines, Rows, longer_than
 from rollbook.files.source import Source
@@ -74,7 +75,8 @@ class CsvTable(Table):
             self._line += parsed.lines_read
             if parsed.cells.num_rows:
                 self._block_bytes = self._sized(max(1, rows.end // parsed.cells.num_rows))
-            yield from self._cut(parsed)
+            columns = [of_formulas(cells) for cells in parsed.cells.columns]
+            yield from self._cut(parsed._replace(cells=pa.record_batch(columns, parsed.cells.schema)))
 
     def close(self) -> None:
         """Close the file."""

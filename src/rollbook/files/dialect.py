@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rollbook.errors import BadFile
 from rollbook.files import ReadOptions, options, padded
+from rollbook.files.cells import of_formula
 from rollbook.files.headers import header_place, looks_like_phone, unique_names
 from rollbook.files.rows import Lexer
 from rollbook.options import said as option
@@ -153,7 +154,9 @@ def _tidied(lexer: Lexer, text: bytes, *, last: bool) -> bytes:
 
 def _rows(lexer: Lexer, text: bytes, *, last: bool) -> list[_Row]:
     each = islice(lexer.each(text, last=last), ROWS)
-    return [_Row(lexer.cells(row), begin, end, is_clear) for row, begin, end, is_clear in each]
+    return [
+        _Row([*map(of_formula, lexer.cells(row))], begin, end, is_clear) for row, begin, end, is_clear in each
+    ]
 
 
 def _width(rows: Sequence[_Row], header: Sequence[str]) -> int:

@@ -144,6 +144,9 @@ _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s]{2,24}")
 _WHEN = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d\d(?::\d\d(?:\.\d{1,9})?)?"
 )
+_NOTHING = frozenset(("n/a", "#n/a", "null", "none", "nan", "unknown"))
+"""What stands in a cell that has nothing to say."""
+
 _BARE_NUMBER_MIN = 5
 """Digits of a cell with nothing else in it that no column is called: years have four."""
 
@@ -180,8 +183,10 @@ def looks_like_phone(text: str) -> bool:
 
 
 def is_data(cell: str) -> bool:
-    """Whether a cell cannot be the name of a column: it may be a phone in whatever spelling, or it is an
-    address of email."""
+    """Whether a cell cannot be the name of a column: it may be a phone in whatever spelling, it is an address
+    of email, or it says that there is nothing."""
+    if cell.casefold() in _NOTHING:
+        return True
     digits = sum(char.isdigit() for char in cell)
     if digits >= _DIGITS_MIN or looks_like_phone(cell) or _VANITY.fullmatch(cell) or _EMAIL.fullmatch(cell):
         return True

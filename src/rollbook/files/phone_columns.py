@@ -36,7 +36,7 @@ class PhoneColumns(NamedTuple):
 
     Args:
         phone: the one that counts; `None` when nothing looks like a phone.
-        others: that are as full of phones, but for faxes and pagers.
+        others: that are as full of phones, or called so and empty on top, but for faxes and pagers.
         further: that are phones of the same people, by their names, whether their cells are filled on top or
             not; for who wants all phones.
     """
@@ -99,11 +99,16 @@ def phone_columns(
     )
     if chosen is None:
         return PhoneColumns(None, [], [])
-    others = [columns[place] for place in by_cells if place != chosen and not _is_never(columns[place])]
+    rest = [place for place in range(len(columns)) if place != chosen]
     further = [
-        column
-        for place, column in enumerate(columns)
-        if place != chosen and _is_further(column, scores[place], seen[place], place in by_cells)
+        columns[place]
+        for place in rest
+        if _is_further(columns[place], scores[place], seen[place], place in by_cells)
+    ]
+    others = [
+        columns[place]
+        for place in rest
+        if columns[place] in further or (place in by_cells and not _is_never(columns[place]))
     ]
     return PhoneColumns(columns[chosen], others, further)
 
