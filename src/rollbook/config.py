@@ -74,6 +74,23 @@ class Settings:
         low=0,
         high=16,
     )
+    import_stall_seconds: float = _setting(
+        300.0,
+        "A worker that reported no progress of its import for this time is ended, and the import begun "
+        "anew, three "
+        "times at most; 0 for never.",
+        low=0,
+    )
+    import_memory_bytes_max: int = _setting(
+        6_442_450_944,
+        "Memory that one worker may take for its own data; an import that takes more fails. 0 for no limit.",
+        low=0,
+    )
+    import_cpu_seconds_max: int = _setting(
+        7200,
+        "Time of a processor that one attempt at an import may take; it fails then. 0 for no limit.",
+        low=0,
+    )
     import_bytes_max: int = _setting(
         4_294_967_296, "Size of a file that is sent for import, at most, as it is sent.", low=1024
     )

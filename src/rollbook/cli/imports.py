@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -44,6 +45,9 @@ from rollbook.errors import BadFile, CannotWrite, NotNow
 from rollbook.files.formulas import raw_csv
 from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, Report
+from rollbook.imports.minder import Minder
+from rollbook.imports.order import FLAGS as LIMITS
+from rollbook.imports.order import limits_of
 from rollbook.imports.spec import OPTIONS, spec_of
 from rollbook.imports.spool import Spool
 from rollbook.lists import ContactList
@@ -71,7 +75,7 @@ REJECTED = 3
 @click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
-@flags("database_url", "spool_dir")
+@flags("database_url", "spool_dir", *LIMITS)
 @json_flag
 def import_file(
     settings: Settings,
@@ -124,10 +128,10 @@ def import_file(
         )
         if path == "-":
             file.unlink()
-        job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+        job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
         if job.state == "confirm" and _confirmed(job, stopping):
             job = database.write(jobs.confirm, account_id, job.id)
-            job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+            job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
         if rejects_file is not None and (found := spool.rejects(account_id, job.id)):
             _fill(rejects_file, str(rejects_path), found, raw=raw)
     _print_job(job, as_json=as_json, rejects_path=rejects_path)
@@ -201,20 +205,27 @@ def _must_be_readable(path: Path) -> None:
         raise BadFile(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
 
 
-def _worked_on(database: Database, spool: Spool, job: Job, stopping: threading.Event, *, quiet: bool) -> Job:
-    from rollbook.imports.work import Stopped, Worker
-
-    with _progress(quiet) as progress:
-        worker = Worker(database, spool, stopping=stopping, watch=progress.tell)
-        try:
-            return worker.run(job.account_id, job.id)
-        except Stopped:
+def _worked_on(
+    settings: Settings,
+    database: Database,
+    spool: Spool,
+    job: Job,
+    stopping: threading.Event,
+    *,
+    quiet: bool,
+) -> Job:
+    minder = Minder(database, settings.database_url, spool, limits_of(settings))
+    with contextlib.closing(minder), _progress(quiet) as progress:
+        found = minder.run(job, stopping, progress.tell)
+        if found is None:
+            minder.close()
             say(
                 f"Stopped. Import {job.id} is kept: a running service goes on with it, or "
                 f"`rollbook imports resume {job.id}`; `rollbook imports cancel {job.id}` ends it.",
                 err=True,
             )
             sys.exit(INTERRUPTED)
+        return found
 
 
 def _confirmed(job: Job, stopping: threading.Event) -> bool:
@@ -357,7 +368,7 @@ def imports_cancel(
 @_import_id
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
-@flags("database_url", "spool_dir")
+@flags("database_url", "spool_dir", *LIMITS)
 @json_flag
 def imports_confirm(
     settings: Settings,
@@ -373,7 +384,7 @@ def imports_confirm(
         account_id = account_of(database, account_name, sandbox=sandbox)
         _must_be_here(spool, account_id, import_id)
         job = database.write(jobs.confirm, account_id, import_id)
-        job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+        job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
     if job.state != "done":
         sys.exit(1)
@@ -388,7 +399,7 @@ def _must_be_here(spool: Spool, account_id: int, import_id: int) -> None:
 @_import_id
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
-@flags("database_url", "spool_dir")
+@flags("database_url", "spool_dir", *LIMITS)
 @json_flag
 def imports_undo(
     settings: Settings,
@@ -404,7 +415,7 @@ def imports_undo(
         account_id = account_of(database, account_name, sandbox=sandbox)
         job = database.write(jobs.request_undo, account_id, import_id)
         if not job.ended:
-            job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+            job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
     if job.state != "undone":
         sys.exit(1)
@@ -414,7 +425,7 @@ def imports_undo(
 @_import_id
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
-@flags("database_url", "spool_dir")
+@flags("database_url", "spool_dir", *LIMITS)
 @json_flag
 def imports_resume(
     settings: Settings,
@@ -431,7 +442,7 @@ def imports_resume(
         job = database.read(jobs.get, account_id, import_id)
         if not job.ended:
             _must_be_here(spool, account_id, import_id)
-            job = _worked_on(database, spool, job, stopping, quiet=quiet or as_json)
+            job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
     if job.state not in ("done", "undone"):
         sys.exit(1)
@@ -439,9 +450,8 @@ def imports_resume(
 
 @click.command(cls=Command)
 @click.option("--until-idle", is_flag=True, help="End when there is nothing to do.")
-@click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input does.")
-@flags("database_url", "spool_dir", "import_keep_days", "log_level")
-def work(settings: Settings, until_idle: bool, lifeline: bool) -> None:
+@flags("database_url", "spool_dir", "import_keep_days", "log_level", *LIMITS)
+def work(settings: Settings, until_idle: bool) -> None:
     """Work on imports until SIGTERM. The service starts this by itself; run more on PostgreSQL.
 
     Imports whose files are not in the spool of this machine are left to others.
@@ -453,23 +463,18 @@ def work(settings: Settings, until_idle: bool, lifeline: bool) -> None:
         database.update()
         os.umask(KEPT_BY_THE_SERVICE)
         with _stopping() as stopping:
-            if lifeline:
-                threading.Thread(target=_until_end_of_input, args=(stopping,), daemon=True).start()
+            spool = Spool(config.spool_of(settings))
+            minder = Minder(database, settings.database_url, spool, limits_of(settings))
             worker.run(
                 database,
-                Spool(config.spool_of(settings)),
+                spool,
+                minder,
                 stopping,
                 keep_days=settings.import_keep_days,
                 until_idle=until_idle,
             )
     finally:
         database.close()
-
-
-def _until_end_of_input(stopping: threading.Event) -> None:
-    while os.read(0, 1024):  # not sys.stdin: its buffer's lock would be held when the process ends
-        pass
-    stopping.set()
 
 
 def _told(job: Job) -> Job:

@@ -8,7 +8,7 @@ when the first file is opened.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -73,6 +73,7 @@ class ReadOptions:
         expansion_max: how many times its size a compressed file may be when decompressed, beyond the first
             64 MiB. CSV of phones has a factor of 3 to 10; a bomb has 1000 (gzip's most) and more.
         batch_rows: rows in a batch, about; batches of long rows have fewer (`csv_table.BLOCK_BYTES_MAX`).
+        alive: told again and again that the reading goes on; what it raises ends it.
     """
 
     format: str | None = None
@@ -86,6 +87,7 @@ class ReadOptions:
     expanded_bytes_max: int = 64 << 30
     expansion_max: int = 200
     batch_rows: int = 250_000
+    alive: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class ParquetTable(Table):
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self.size_bytes = size_of(path)
+        self._alive = options.alive
         with about(path), path.open("rb") as file:
             file.seek(max(0, self.size_bytes - 4))
             if file.read() not in (b"PAR1", b"PARE"):
@@ -75,6 +76,7 @@ class ParquetTable(Table):
     def _read(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
         batches = self._file.iter_batches(batch_size=batch_rows, use_threads=False)
         while True:
+            self._alive()
             with _undamaged():
                 batch = next(batches, None)
             if batch is None:
@@ -94,6 +96,8 @@ class ParquetTable(Table):
 def _undamaged() -> Iterator[None]:
     try:
         yield
+    except MemoryError:  # Arrow's own is one of its exceptions, too
+        raise
     except (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError) as error:
         raise BadFile(f"The Parquet file is damaged: {_brief(error)}. Get a good copy of it.") from None
 

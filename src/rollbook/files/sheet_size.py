@@ -14,7 +14,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -82,7 +82,7 @@ def check(path: Path, size_bytes: int, options: ReadOptions) -> None:
         if any(entry.flag_bits & 1 for entry in archive.infolist()):
             raise BadFile("The spreadsheet is protected by a password. Save it without one.")
         _check_directory(archive, size_bytes, options)
-        _check_parts(archive)
+        _check_parts(archive, options.alive)
 
 
 @contextmanager
@@ -145,10 +145,11 @@ class _Size(NamedTuple):
     longest: int
 
 
-def _check_parts(archive: zipfile.ZipFile) -> None:
+def _check_parts(archive: zipfile.ZipFile, alive: Callable[[], None]) -> None:
     """Unpack what will be read: it ends where its size or its checksum is not the one that was said."""
     uses = longest = 0
     for name in _parts(archive):
+        alive()
         size = _measured(archive, name)
         rows, columns = size.rows, size.columns
         if rows * columns > CELLS_MAX:

@@ -64,6 +64,7 @@ class Source:
         Raises:
             BadFile: the file is damaged, or expands beyond the limits.
         """
+        self._options.alive()
         if self._stream is None:
             with about(self.path):
                 return bytes(self._file.read(size_bytes))

@@ -23,6 +23,9 @@ UNDERWAY: tuple[State, ...] = ("waiting", "reading", "merging", "pruning", "undo
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "undone")
 
 SOURCE_LENGTH_MAX = 255
+DEATHS_MAX = 3
+"""Of workers over one import without a step forward between them."""
+
 SHOWN_MAX = 501
 """Imports that one call lists: a page of 500, and whether there are more."""
 
@@ -119,6 +122,8 @@ class Job(msgspec.Struct, frozen=True):
         reached: how many of those are in the book; while an undo is under way, units taken back.
         error: why it failed.
         phase_started_at: when it came into its state.
+        deaths: of workers over it, since its last step forward; those who were ended in order do not count.
+        died_where: the state and how far it was when the last one died.
     """
 
     account_id: int
@@ -138,6 +143,8 @@ class Job(msgspec.Struct, frozen=True):
     created_at: datetime
     phase_started_at: datetime
     finished_at: datetime | None
+    deaths: int = 0
+    died_where: str | None = None
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -191,6 +198,8 @@ class _Row(msgspec.Struct, frozen=True):
     created_at: datetime
     phase_started_at: datetime
     finished_at: datetime | None
+    deaths: int = 0
+    died_where: str | None = None
 
 
 _COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(_Row))
@@ -345,14 +354,54 @@ class Named(msgspec.Struct, frozen=True):
 
 
 def unfinished(tx: Transaction) -> list[Named]:
-    """Imports of all accounts that wait for somebody to work on them, oldest first."""
+    """Imports of all accounts that wait for somebody to work on them: the oldest of each account, then the
+    next of each, and so on."""
     states = ", ".join(f"'{state}'" for state in UNDERWAY)
     return tx.all(
         Named,
         f"""
-        SELECT account_id, id FROM import_job WHERE state IN ({states}) AND finished_at IS NULL
-        ORDER BY id LIMIT 100
+        SELECT account_id, id FROM (
+            SELECT account_id, id, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY id) AS place
+            FROM import_job WHERE state IN ({states}) AND finished_at IS NULL
+        ) AS waiting WHERE place <= 50 ORDER BY place, id LIMIT 1000
         """,
+    )
+
+
+def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once: bool = False) -> Job:
+    """A worker died over an import. It is worked on again, but not for ever: with `DEATHS_MAX` deaths since
+    the last step forward it has failed.
+
+    Args:
+        why: it died, for people.
+        at_once: another one would die as well.
+
+    Raises:
+        NotFound: the account has no import with that id.
+    """
+    accounts.lock(tx, account_id)
+    job = get(tx, account_id, import_id)
+    if job.state not in UNDERWAY:
+        return job
+    if job.cancel_wanted and job.state != "undoing":
+        return change(tx, job, state="cancelled")
+    where = f"{'reading' if job.state == 'waiting' else job.state} {job.reached}"
+    deaths = job.deaths + 1 if job.died_where == where else 1
+    if deaths < DEATHS_MAX and not at_once:
+        return change(tx, job, deaths=deaths, died_where=where)
+    times = f"died {deaths} times at the same place, the last time because " if deaths > 1 else "was ended: "
+    said = f"The process that worked on the import {times}{why}."
+    if job.state == "undoing":
+        return change(tx, job, state="done", deaths=deaths, error=f"It cannot be undone. {said}")
+    return change(tx, job, state="failed", deaths=deaths, error=said)
+
+
+def forget_chunks(tx: Transaction, account_id: int, import_id: int) -> None:
+    """Forget what an import did: it cannot be undone any more."""
+    tx.run(
+        "DELETE FROM import_chunk WHERE account_id = :account_id AND import_id = :import_id",
+        account_id=account_id,
+        import_id=import_id,
     )
 
 

@@ -99,15 +99,6 @@ def refused(tx: Transaction, account_id: int, import_id: int) -> list[int]:
     return [int(place) for text in packed for place in unpack(text)]
 
 
-def forget(tx: Transaction, account_id: int, import_id: int) -> None:
-    """Forget what an import did: it cannot be undone any more."""
-    tx.run(
-        "DELETE FROM import_chunk WHERE account_id = :account_id AND import_id = :import_id",
-        account_id=account_id,
-        import_id=import_id,
-    )
-
-
 def pack(numbers: NDArray[np.int64] | Sequence[int]) -> str:
     """Whole numbers as text."""
     values = np.sort(np.asarray(numbers, np.int64))

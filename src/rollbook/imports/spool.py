@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from rollbook.errors import BadFile
 
+STAGE_FILES = ("*.int64", "*.arrow")
 _UPLOAD, _PATH, _REJECTS, _LOCK = "upload", "path", "rejects.csv", "lock"
 
 
@@ -23,8 +24,8 @@ class Spool:
         path: of the folder; made when the first file comes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
 
     def folder(self, account_id: int, import_id: int) -> Path:
         """Where the files of one import are."""
@@ -120,6 +121,12 @@ class Spool:
     def forget_upload(self, account_id: int, import_id: int) -> None:
         """Throw away the file itself: what is needed of it is staged."""
         (self.folder(account_id, import_id) / _UPLOAD).unlink(missing_ok=True)
+
+    def clear_stage(self, account_id: int, import_id: int) -> None:
+        """Throw away what is staged of an import that failed before any of it came into the book."""
+        for pattern in STAGE_FILES:
+            for path in self.folder(account_id, import_id).glob(pattern):
+                path.unlink(missing_ok=True)
 
     def discard(self, account_id: int, import_id: int) -> None:
         """Throw away everything of an import."""

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Worker:
         spool: where their files are.
         stopping: set when the work is to stop soon; it goes on another time.
         watch: told of an import whenever it is a step further.
+        alive: told now and then that the work goes on.
     """
 
     def __init__(
@@ -81,26 +83,24 @@ class Worker:
         *,
         stopping: threading.Event | None = None,
         watch: Watch = lambda _: None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._spool = spool
         self._stopping = stopping or threading.Event()
         self._watch = watch
+        self._alive = alive
         self._chunk_rows = CHUNK_ROWS_FIRST
 
-    def run_one(self) -> bool:
-        """Work on the oldest import that nobody works on, to its end.
+    def take(self, found: jobs.Named) -> None:
+        """Work on an import to its end, unless somebody else does or it is not under way.
 
-        Returns:
-            Whether there was one.
+        Raises:
+            Stopped: before the end.
         """
-        for found in self._database.read(jobs.unfinished):
-            if self._spool.has(found.account_id, found.id):
-                with self._spool.held(found.account_id, found.id) as held:
-                    if held and self._under_way(found):
-                        self._finish(found.account_id, found.id)
-                        return True
-        return False
+        with self._spool.held(found.account_id, found.id) as held:
+            if held and self._under_way(found):
+                self._finish(found.account_id, found.id)
 
     def _under_way(self, found: jobs.Named) -> bool:
         return self._database.read(jobs.get, found.account_id, found.id).state in jobs.UNDERWAY
@@ -139,6 +139,7 @@ class Worker:
                     stage.clear(self._spool.folder(account_id, import_id))
                 return job
             except (Unavailable, NotNow) as error:
+                self._alive()
                 if str(error) != told:  # a person may be waiting, and can do something about it
                     told = str(error)
                     _log.warning("import %d waits and tries again: %s", import_id, told)
@@ -170,6 +171,14 @@ class Worker:
             return self._fail(job, f"A file of the import cannot be used: {error}.")
         except RollbookError as error:
             return self._fail(job, str(error))
+        except MemoryError:
+            _log.exception("import %d took too much memory", job.id)
+            return self._fail(
+                job,
+                "The import takes more memory than a worker may have (--import-memory-bytes-max). Split "
+                "the file, or "
+                "save it as CSV.",
+            )
         except Exception:
             _log.exception("import %d failed", job.id)
             return self._fail(job, "The import failed unexpectedly; the log has the details.")
@@ -194,7 +203,8 @@ class Worker:
         spec = job.spec
         started = time.perf_counter()
         job = self._change(job.account_id, job.id, state="reading", bytes_done=0, rows_read=0, rows_staged=0)
-        with open_table(self._spool.source(job.account_id, job.id), reading(spec)) as table:
+        options = replace(reading(spec), alive=self._goes_on)
+        with open_table(self._spool.source(job.account_id, job.id), options) as table:
             known = self._database.read(fields.all, job.account_id)
             chosen = columns.choose(
                 table.columns,
@@ -259,13 +269,18 @@ class Worker:
             _staged, job.account_id, job.id, [one.field for one in filled], report, totals
         )
 
+    def _goes_on(self) -> None:
+        """Tell so; unless it is to stop."""
+        self._alive()
+        if self._stopping.is_set():
+            raise Stopped
+
     def _reading_progress(self, job: Job) -> Callable[[int, int], None]:
         told = time.monotonic()
 
         def progress(bytes_done: int, rows: int) -> None:
             nonlocal told
-            if self._stopping.is_set():
-                raise Stopped
+            self._goes_on()
             if time.monotonic() - told >= TOLD_SECONDS:
                 told = time.monotonic()
                 changed = self._change(job.account_id, job.id, bytes_done=bytes_done, rows_read=rows)
@@ -285,8 +300,7 @@ class Worker:
         while job.reached < len(staged):
             if job.cancel_wanted:
                 raise _Cancelled
-            if self._stopping.is_set():
-                raise Stopped
+            self._goes_on()
             rows = min(self._chunk_rows, len(staged) - job.reached)
             piece = merge.Staged(
                 job.reached,
@@ -338,8 +352,7 @@ class Worker:
         while job.list_id is not None:
             if job.cancel_wanted:
                 raise _Cancelled
-            if self._stopping.is_set():
-                raise Stopped
+            self._goes_on()
             run = self._database.read if job.spec.dry_run else self._database.write
             reached = run(prune.some, job.account_id, job, staged.phones)
             if reached is None:
@@ -369,8 +382,7 @@ class Worker:
             )
         started = time.perf_counter()
         while (further := self._database.write(undo.some, job.account_id, job, staged)) is not None:
-            if self._stopping.is_set():
-                raise Stopped
+            self._goes_on()
             job = further
             time.sleep(PAUSE_SECONDS)
             self._watch(job)

@@ -1,4 +1,4 @@
-"""A process that works on imports as they come."""
+"""What goes on as long as there may be imports: work on them, and throw away what is too old."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 from rollbook.db import Database
 from rollbook.errors import NotFound, NotNow, RollbookError, Unavailable
-from rollbook.imports import jobs, journal
+from rollbook.imports import jobs
+from rollbook.imports.minder import IDLE_SECONDS, Minder
 from rollbook.imports.spool import Spool
-from rollbook.imports.work import Stopped, Worker
 
 LOOK_SECONDS = 0.5
-"""How often it looks for work."""
-
-IDLE_SECONDS = 5.0
-"""How long nothing must be to do until it ends, where it may."""
+"""How often it looks for work, and at the workers."""
 
 CLEAN_SECONDS = 3600.0
 """How often it throws away what is too old."""
@@ -30,7 +27,13 @@ _log = logging.getLogger("rollbook")
 
 
 def run(
-    database: Database, spool: Spool, stopping: threading.Event, *, keep_days: float, until_idle: bool
+    database: Database,
+    spool: Spool,
+    minder: Minder,
+    stopping: threading.Event,
+    *,
+    keep_days: float,
+    until_idle: bool = False,
 ) -> None:
     """Work on imports until told to stop.
 
@@ -39,26 +42,27 @@ def run(
         keep_days: how long ended imports can be undone.
         until_idle: end as well when there is nothing to do.
     """
-    worker = Worker(database, spool, stopping=stopping)
-    idle_since = cleaned = time.monotonic()
-    forget_old(database, spool, keep_days=keep_days)
-    while not stopping.is_set():
-        try:
-            if worker.run_one():
-                idle_since = time.monotonic()
-                continue
-            if time.monotonic() - cleaned > CLEAN_SECONDS:
-                cleaned = time.monotonic()
-                forget_old(database, spool, keep_days=keep_days)
-        except Stopped:
-            return
-        except Unavailable:
-            pass
-        except RollbookError as error:  # an import that was deleted under its worker
-            _log.warning("%s", error)
-        if until_idle and time.monotonic() - idle_since > IDLE_SECONDS:
-            return
-        stopping.wait(LOOK_SECONDS)
+    idle_since = time.monotonic()
+    clean_at = 0.0
+    try:
+        while not stopping.is_set():
+            try:
+                if minder.look():
+                    idle_since = time.monotonic()
+                if time.monotonic() >= clean_at:
+                    clean_at = time.monotonic() + CLEAN_SECONDS
+                    forget_old(database, spool, keep_days=keep_days)
+            except Unavailable:
+                idle_since = time.monotonic()  # it is not known whether there is anything to do
+            except RollbookError as error:
+                _log.warning("%s", error)
+            except Exception:
+                _log.exception("looking after imports failed")
+            if until_idle and time.monotonic() - idle_since > IDLE_SECONDS:
+                return
+            minder.pause(LOOK_SECONDS, stopping)
+    finally:
+        minder.close()
 
 
 def forget_old(database: Database, spool: Spool, *, keep_days: float) -> None:
@@ -66,7 +70,7 @@ def forget_old(database: Database, spool: Spool, *, keep_days: float) -> None:
     that are not there. Those that have waited for a confirmation as long are cancelled."""
     before = datetime.now(UTC) - timedelta(days=keep_days)
     for found in database.read(jobs.ended_before, before):
-        database.write(journal.forget, found.account_id, found.id)
+        database.write(jobs.forget_chunks, found.account_id, found.id)
     for found in database.read(jobs.waiting_for_confirmation, before):
         with contextlib.suppress(NotNow):  # somebody confirmed it just now
             database.write(jobs.cancel, found.account_id, found.id)

@@ -1,0 +1,123 @@
+"""The process that works on imports: `python -m rollbook.imports`.
+
+It reads an `Order` from standard input, one line of JSON, then one line for each import; it answers on
+standard output (`order`). Its parent keeps standard input open as long as it wants the work done. Files can
+make any reader of files die, hang, or eat all memory: so it is a process, and the parent looks after it
+(`minder`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import queue
+import resource
+import signal
+import threading
+import time
+
+import msgspec
+
+from rollbook.db import open_database
+from rollbook.errors import RollbookError, Unavailable
+from rollbook.imports.jobs import Named
+from rollbook.imports.order import ALIVE, BEGUN, ENDED, Limits, Order
+from rollbook.imports.spool import Spool
+from rollbook.imports.work import Stopped, Worker
+
+TELL_SECONDS = 0.25
+"""How often the parent is told that the work goes on, at most."""
+
+_log = logging.getLogger("rollbook")
+
+
+def main() -> None:
+    """Work on what standard input says."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent ends this process in order
+    logging.basicConfig(format="%(message)s")
+    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(target=_read_lines, args=(lines, stopping), daemon=True).start()
+    first = lines.get()
+    if first is None:
+        return
+    order = msgspec.json.decode(first, type=Order)
+    _limit(resource.RLIMIT_DATA, order.limits.memory_bytes_max)
+    os.set_blocking(1, False)
+    telling = _Telling(order.limits)
+    database = open_database(order.database_url)
+    try:
+        worker = Worker(database, Spool(order.spool_dir), stopping=stopping, alive=telling.alive)
+        telling.say(BEGUN)
+        while (line := lines.get()) is not None and not stopping.is_set():
+            telling.begin()
+            try:
+                worker.take(msgspec.json.decode(line, type=Named))
+            except Stopped:
+                return
+            except Unavailable:
+                pass  # the parent asks again
+            except RollbookError as error:  # an import that was deleted under its worker
+                _log.warning("%s", error)
+            telling.end()
+    finally:
+        database.close()
+
+
+class _Telling:
+    """Tells the parent how it goes; and ends this process if it hangs and there is no parent any more."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._told = 0.0
+
+    def begin(self) -> None:
+        """An import begins."""
+        if self._limits.cpu_seconds_max:
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + self._limits.cpu_seconds_max)
+        self.alive()
+
+    def alive(self) -> None:
+        """The work goes on."""
+        now = time.monotonic()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            self.say(ALIVE)
+            if self._limits.stall_seconds:
+                faulthandler.dump_traceback_later(2 * self._limits.stall_seconds, exit=True, file=2)
+
+    def end(self) -> None:
+        """The import ended."""
+        faulthandler.cancel_dump_traceback_later()
+        self._told = 0.0
+        self.say(ENDED)
+
+    def say(self, word: bytes) -> None:
+        """Tell the parent a word, if it listens."""
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(1, word)
+
+
+def _limit(what: int, value: int) -> None:
+    """Set a limit of this process, not above what the system allows."""
+    _, hard = resource.getrlimit(what)
+    if value:
+        resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def _read_lines(lines: queue.SimpleQueue[bytes | None], stopping: threading.Event) -> None:
+    rest = b""
+    while piece := os.read(0, 4096):  # not sys.stdin: its buffer's lock would be held when the process ends
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            lines.put(line)
+    stopping.set()
+    lines.put(None)
+
+
+if __name__ == "__main__":
+    main()

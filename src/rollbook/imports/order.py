@@ -1,0 +1,45 @@
+"""What a process that works on imports is told: once what it may use, then import after import."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rollbook.config import Settings
+
+ALIVE, BEGUN, ENDED = b".", b"+", b"\n"
+"""What it answers: that it goes on; that it is ready; that it does not work on what it was told any more."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the work on an import may take.
+
+    Args:
+        stall_seconds: after so long without progress its worker is ended; 0 for never.
+        memory_bytes_max: of a worker's own data; files that it maps do not count. 0 for no limit.
+        cpu_seconds_max: of the processors' time for one attempt; 0 for no limit.
+    """
+
+    stall_seconds: float = 300.0
+    memory_bytes_max: int = 0
+    cpu_seconds_max: int = 0
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What a worker works with."""
+
+    database_url: str
+    spool_dir: str
+    limits: Limits
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits that the settings say."""
+    return Limits(
+        stall_seconds=settings.import_stall_seconds,
+        memory_bytes_max=settings.import_memory_bytes_max,
+        cpu_seconds_max=settings.import_cpu_seconds_max,
+    )
+
+
+FLAGS = ("import_stall_seconds", "import_memory_bytes_max", "import_cpu_seconds_max")
+"""The settings that these are."""
