@@ -50,6 +50,14 @@ def head(live: Live, key: str, name: str, *more: str, method: str = "POST") -> b
     return "\r\n".join(lines).encode() + b"\r\n"
 
 
+UPGRADE = (
+    "Connection: Upgrade, HTTP2-Settings, close",
+    "Upgrade: h2c",
+    "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
+)
+"""What curl --http2 sends."""
+
+
 @contextmanager
 def connected(live: Live) -> Iterator[socket.socket]:
     """A connection to the service."""
@@ -126,6 +134,11 @@ def answer_to(live: Live, request: bytes) -> bytes:
         pytest.param("file", ("Transfer-Encoding: chunked",), b"5\r\nphone\r\nzz\r\n", id="no chunk"),
         pytest.param("file", ("Transfer-Encoding: gzip",), FILE, id="no way to tell the end"),
         pytest.param("json", ("Content-Length: 12", "Transfer-Encoding: chunked"), b"0\r\n\r\n{}", id="both"),
+        pytest.param("file", (), FILE, id="no length"),
+        pytest.param("file", ("Content-Length: 0, {}",), FILE, id="list of lengths"),
+        pytest.param("file", (*UPGRADE, "Content-Length: {}"), FILE, id="upgrade, length"),
+        pytest.param("file", (*UPGRADE, "Transfer-Encoding: chunked"), chunked(FILE), id="upgrade, chunks"),
+        pytest.param("json", (*UPGRADE, "Content-Length: {}"), UPSERT, id="upgrade, JSON"),
     ],
 )
 def test_a_body_that_is_not_whole_is_refused(
@@ -139,6 +152,15 @@ def test_a_body_that_is_not_whole_is_refused(
     with live.client(key) as api:
         assert api.get("/api/imports").json()["data"] == []
         assert api.get("/api/contacts").json()["total"] == 0
+
+
+def test_a_header_upgrade_that_nobody_means_is_left_out(live: Live) -> None:
+    key = live.new_key()
+    more = ("Upgrade: h2c", f"Content-Length: {len(UPSERT)}", "Connection: close")
+    answer = answer_to(live, head(live, key, "json", *more) + b"\r\n" + UPSERT)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    with live.client(key) as api:
+        assert api.get("/api/contacts", headers={"Connection": "Upgrade", "Upgrade": "h2c"}).is_success
 
 
 def test_a_client_that_was_told_to_go_on_and_goes_away(live: Live) -> None:

@@ -110,10 +110,22 @@ class _Body:
     def _begin(self) -> None:
         self._begun = True
         described = []
+        chunks = upgrade = meant = False
         for name, value in self._headers:
             if name == b"content-length":
                 self._length = int(value)
             elif name == b"content-digest":
                 described.append(value.decode("latin-1"))
+            elif name == b"transfer-encoding":
+                chunks = True
+            elif name == b"upgrade":
+                upgrade = True
+            elif name == b"connection":
+                meant = meant or b"upgrade" in value.lower()
+        # The server's parser drops the body of a request for another protocol, and says that it is whole.
+        if upgrade and meant and (chunks or self._length):
+            raise ApiError(
+                400, "A request with a body cannot change the protocol: leave out the header Upgrade."
+            )
         if described:
             self.digests = Digests(", ".join(described))

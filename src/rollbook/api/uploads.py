@@ -75,9 +75,11 @@ class Uploads:
         away at the end of the block, but for other names that it has by then.
 
         Raises:
-            ApiError: 413 for a file that is too large, 422 for a form without one, 429 where as many of the
-                account are under way, 507 for a disk that is full or would be.
+            ApiError: 400 for a request without a body, 413 for a file that is too large, 422 for a form with
+                none, 429 where as many of the account are under way, 507 for a disk that is full or would be.
         """
+        if req.content_length is None and req.get_header("Transfer-Encoding") is None:
+            raise ApiError(400, "There is no file: send it as the body, with Content-Length or in chunks.")
         if (req.content_length or 0) > self._bytes_max + FIELD_BYTES_MAX * PARTS_MAX:
             raise self._too_large()
         try:
