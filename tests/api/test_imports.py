@@ -189,6 +189,9 @@ def test_rejects_are_safe_for_spreadsheets_unless_they_are_for_programs(api: htt
         answer = api.get(path, params=query)
         assert [row["note"] for row in csv.DictReader(answer.text.splitlines())] == [note]
         assert f"rejects-{job['id']}.csv" in answer.headers["content-disposition"]
+    marked = api.get(path, params={"bom": "true"})
+    assert marked.content == b"\xef\xbb\xbf" + api.get(path).content
+    assert api.head(path).headers["content-length"] == str(len(api.get(path).content))
     for query in ({"safe_for_spreadsheets": ""}, {"safe": "1"}):
         refused = api.get(path, params=query)
         assert (refused.status_code, [each["field"] for each in refused.json()["errors"]]) == (422, [*query])

@@ -135,6 +135,7 @@ def test_a_file_for_rejects_stays_as_it_was_until_they_come(local: None, tmp_pat
     job = imported(good, "--rejects", str(new), "--raw")
     assert [row["note"] for row in csv.DictReader(new.read_text().splitlines())] == ["=1+1"]
     assert new.read_text() == run("imports", "rejects", str(job["id"]), "--raw").stdout
+    assert run("imports", "rejects", str(job["id"]), "--raw", "--bom").stdout == "\ufeff" + new.read_text()
 
 
 def test_columns_and_stops_by_flags(account: str, tmp_path: Path) -> None:

@@ -170,6 +170,9 @@ def test_it_reads_files_as_they_are_said_to_be(tmp_path: Path) -> None:
     done = run("numbers", "check", str(path), "--json", *flags)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["valid"] == 1
+    output = tmp_path / "checked.csv"
+    assert run("numbers", "check", str(path), *flags, "--output", str(output), "--bom").returncode == 0
+    assert output.read_bytes().startswith(b"\xef\xbb\xbfline,number,")
     for flag in (("--encoding", "klingon"), ("--region", "Kyiv"), ("--delimiter", "ab"), ("--sheet", "")):
         refused = run("numbers", "check", str(path), *flag)
         assert refused.returncode == 2

@@ -12,7 +12,7 @@ import pytest
 
 from rollbook.db import Database, Transaction
 from rollbook.files import formulas
-from rollbook.files.formulas import guarded, marked, raw_csv, unmarked
+from rollbook.files.formulas import csv_pieces, guarded, marked, unmarked
 
 TEXTS: Mapping[str, str] = {
     "": "",
@@ -79,5 +79,5 @@ def test_a_file_is_read_without_marks(tmp_path: Path) -> None:
     rows = [[str(number), shown, "x" * 200_000] for number, shown in enumerate(TEXTS.values())]
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([["phone", "text", "long"], *rows])
-    plain = io.StringIO(b"".join(raw_csv(path)).decode(), newline="")
+    plain = io.StringIO(b"".join(csv_pieces(path, raw=True)).decode(), newline="")
     assert [row[1] for row in csv.reader(plain)][1:] == [*TEXTS]

@@ -48,7 +48,7 @@ from rollbook.errors import (
     UnknownIds,
 )
 from rollbook.fields import RULES as FIELD_RULES
-from rollbook.files.formulas import SAFE
+from rollbook.files.formulas import BOM, SAFE
 from rollbook.imports.spool import Spool
 from rollbook.lists import COLUMNS as LIST_COLUMNS
 from rollbook.lists import RULES as LIST_RULES
@@ -166,7 +166,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET",    "/api/imports/{id}/events",  imports.events,  "read", media="text/event-stream",
           refusals=(NO_IMPORT,), own=()),
     Route("GET",    "/api/imports/{id}/rejects", imports.rejects, "read", media="text/csv",
-          conflicts=True, refusals=(NO_IMPORT,), own=(SAFE,)),
+          conflicts=True, refusals=(NO_IMPORT,), own=(SAFE, BOM)),
     Route("POST",   "/api/imports/{id}/cancel",  imports.cancel,  "write", None, imports.OneImport,
           conflicts=True, refusals=(NO_IMPORT,), own=()),
     Route("POST",   "/api/imports/{id}/confirm", imports.confirm, "write", None, imports.OneImport, 202,

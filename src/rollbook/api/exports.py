@@ -17,7 +17,7 @@ from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import Export, person
 from rollbook.exports.columns import named
-from rollbook.files.formulas import SAFE
+from rollbook.files.formulas import BOM, SAFE
 from rollbook.options import Option
 
 
@@ -54,7 +54,7 @@ FORM = (
         read=_columns,
     ),
     SAFE,
-    Option("bom", "Begin a csv with a byte order mark, by which Excel knows that it is UTF-8.", "switch"),
+    BOM,
 )
 OF_CONTACTS = (*FORM, Option("with_lists", "The names of each contact's lists go along.", "switch"))
 OPTIONS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import codecs
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from rollbook.api.uploads import Upload
 from rollbook.api.wire import Call, Raw, Read, Write
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem
-from rollbook.files.formulas import SAFE, raw_csv
+from rollbook.files.formulas import BOM, SAFE, csv_pieces
 from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, State
 from rollbook.imports.spec import ImportSpec, spec_of
@@ -205,7 +205,7 @@ def rejects(call: Call) -> Read:
         path = call.options.spool.rejects(call.account_id, job.id)
         if path is None:
             raise NotNow(f"There are no rejects of import {job.id} (any more); {job.standing}.")
-        return File(path, f"rejects-{job.id}.csv", raw=call.said[SAFE.name] is False)
+        return File(path, f"rejects-{job.id}.csv", raw=call.said[SAFE.name] is False, bom=call.said[BOM.name])
 
     return Read(jobs.get, call.id, show=show)
 
@@ -218,35 +218,24 @@ def events(call: Call) -> Read:
 class File(Raw):
     """A CSV from the disk."""
 
-    def __init__(self, path: Path, name: str, *, raw: bool) -> None:
-        self._path = path
-        self._file = path.open("rb")
+    def __init__(self, path: Path, name: str, *, raw: bool, bom: bool) -> None:
+        self._pieces = csv_pieces(path, raw=raw, bom=bom)
+        self._first = next(self._pieces, b"")  # it is open now, and stays there when it is thrown away
         self._name = name
-        self._raw = raw
+        self._size = None if raw else path.stat().st_size + (len(codecs.BOM_UTF8) if bom else 0)
 
     def send(self, resp: Response, read: Any) -> None:
         resp.content_type = "text/csv; charset=utf-8"
         resp.downloadable_as = self._name
-        if self._raw:
-            self._file.close()
-            resp.stream = self._raw_pieces()
-        else:
-            resp.set_stream(self._pieces(), path_size(self._file.fileno()))
+        resp.stream = self._sent()
+        if self._size is not None:
+            resp.content_length = self._size
 
-    async def _raw_pieces(self) -> AsyncIterator[bytes]:
-        pieces = raw_csv(self._path)
-        while piece := await asyncio.to_thread(next, pieces, b""):
+    async def _sent(self) -> AsyncIterator[bytes]:
+        piece = self._first
+        while piece:
             yield piece
-
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        with self._file:
-            while piece := await asyncio.to_thread(self._file.read, 1 << 18):
-                yield piece
-
-
-def path_size(descriptor: int) -> int:
-    """Bytes of an open file."""
-    return os.fstat(descriptor).st_size
+            piece = await asyncio.to_thread(next, self._pieces, b"")
 
 
 class Events(Raw):

@@ -20,6 +20,7 @@ from rollbook import accounts, channels, config
 from rollbook.config import Settings
 from rollbook.db import Database, Limits, Observer, open_database
 from rollbook.errors import CannotWrite, Invalid, RollbookError
+from rollbook.files.formulas import BOM
 from rollbook.options import as_flags
 from rollbook.texts import visible, visible_json
 
@@ -140,11 +141,14 @@ def account_of(database: Database, name: str | None, *, sandbox: bool) -> int:
     return found.sandbox_id if sandbox else found.account_id
 
 
-raw_flag = click.option(
-    "--raw",
-    is_flag=True,
-    help="Put no apostrophe before texts that a spreadsheet would run as a formula: for programs.",
-)
+def csv_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags that say for whom a CSV of it is: `raw` and `bom`."""
+    command = click.option(BOM.flag, is_flag=True, help=BOM.about)(command)
+    return click.option(
+        "--raw",
+        is_flag=True,
+        help="Put no apostrophe before texts that a spreadsheet would run as a formula: for programs.",
+    )(command)
 
 
 def must_differ(output: str, source: str) -> None:

@@ -39,6 +39,7 @@ from rollbook.errors import CannotWrite, Invalid, Problem
 from rollbook.exports import COMPRESSIONS, FORMATS, Export
 from rollbook.exports import person as people
 from rollbook.exports.columns import named
+from rollbook.files.formulas import BOM
 
 COUNT_SECONDS_MAX = 3600.0
 """What one statement of a count may take on PostgreSQL."""
@@ -161,9 +162,7 @@ def audience(
     help="Put an apostrophe before texts that a spreadsheet would run as a formula, as is usual in csv and "
     "xlsx; or leave all texts as they are, for programs.",
 )
-@click.option(
-    "--bom", is_flag=True, help="Begin a csv with a byte order mark, by which Excel knows that it is UTF-8."
-)
+@click.option(BOM.flag, is_flag=True, help=BOM.about)
 @click.option(
     "-o",
     "--output",

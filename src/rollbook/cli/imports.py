@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import stat
 import sys
@@ -24,6 +23,7 @@ from rollbook.cli.common import (
     Group,
     account_flags,
     account_of,
+    csv_flags,
     database_of,
     date,
     flags,
@@ -32,7 +32,6 @@ from rollbook.cli.common import (
     opened,
     print_json,
     print_table,
-    raw_flag,
     say,
     standard_output,
     usage_errors,
@@ -42,7 +41,7 @@ from rollbook.cli.options import option_flags
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import BadFile, CannotWrite, NotNow
-from rollbook.files.formulas import raw_csv
+from rollbook.files.formulas import csv_pieces
 from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, Report
 from rollbook.imports.minder import Minder
@@ -71,7 +70,7 @@ REJECTED = 3
     type=click.Path(),
     help="Write the rejected rows to this CSV.",
 )
-@raw_flag
+@csv_flags
 @click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
@@ -85,6 +84,7 @@ def import_file(
     yes: bool,
     rejects_path: str | None,
     raw: bool,
+    bom: bool,
     strict: bool,
     quiet: bool,
     as_json: bool,
@@ -133,7 +133,7 @@ def import_file(
             job = database.write(jobs.confirm, account_id, job.id)
             job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
         if rejects_file is not None and (found := spool.rejects(account_id, job.id)):
-            _fill(rejects_file, str(rejects_path), found, raw=raw)
+            _fill(rejects_file, str(rejects_path), found, raw=raw, bom=bom)
     _print_job(job, as_json=as_json, rejects_path=rejects_path)
     if job.state != "done":
         sys.exit(1)
@@ -168,22 +168,14 @@ def _rejects_file(path: str | None, source: str) -> Iterator[BinaryIO | None]:
             file.close()
 
 
-def _fill(file: BinaryIO, path: str, rejects: Path, *, raw: bool) -> None:
+def _fill(file: BinaryIO, path: str, rejects: Path, *, raw: bool, bom: bool) -> None:
     try:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.truncate(0)
-        _copy_rejects(rejects, file, raw=raw)
+        file.writelines(csv_pieces(rejects, raw=raw, bom=bom))
         file.flush()
     except OSError as error:
         raise CannotWrite(path, (error.strerror or str(error)).lower()) from error
-
-
-def _copy_rejects(path: Path, out: BinaryIO, *, raw: bool) -> None:
-    if raw:
-        out.writelines(raw_csv(path))
-        return
-    with path.open("rb") as file:
-        shutil.copyfileobj(file, out)
 
 
 def _tell_list(meant: ContactList, word: str) -> None:
@@ -326,11 +318,11 @@ def imports_show(
 
 @imports.command("rejects")
 @_import_id
-@raw_flag
+@csv_flags
 @account_flags
 @flags("database_url", "spool_dir")
 def imports_rejects(
-    settings: Settings, account_name: str | None, sandbox: bool, import_id: int, raw: bool
+    settings: Settings, account_name: str | None, sandbox: bool, import_id: int, raw: bool, bom: bool
 ) -> None:
     """Print the rejected rows of import ID as CSV: line, reason, message, and the row as it was."""
     with database_of(settings) as database:
@@ -340,7 +332,7 @@ def imports_rejects(
     if path is None:
         raise NotNow(f"The rejects of import {import_id} are not in the spool (any more).")
     out = standard_output()
-    _copy_rejects(path, out, raw=raw)
+    out.writelines(csv_pieces(path, raw=raw, bom=bom))
     out.flush()
 
 

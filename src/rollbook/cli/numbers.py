@@ -17,12 +17,12 @@ import msgspec
 
 from rollbook.cli.common import (
     Group,
+    csv_flags,
     errors_as_sentences,
     json_flag,
     must_differ,
     print_json,
     print_table,
-    raw_flag,
     say,
 )
 from rollbook.cli.options import option_flags
@@ -85,7 +85,7 @@ def numbers() -> None:
     is_flag=True,
     help="Leave formats, carrier and time zones out of it, which take most of the time.",
 )
-@raw_flag
+@csv_flags
 @json_flag
 def numbers_check(
     path: str,
@@ -94,6 +94,7 @@ def numbers_check(
     output: str | None,
     brief: bool,
     raw: bool,
+    bom: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -103,7 +104,7 @@ def numbers_check(
         if output is not None:
             must_differ(output, path)
     with errors_as_sentences(), _opened(path, reading(SimpleNamespace(**options))) as table:
-        found = _checked(table, _chosen(table, column, region), region, output, brief=brief, raw=raw)
+        found = _checked(table, _chosen(table, column, region), region, output, brief=brief, raw=raw, bom=bom)
     if as_json:
         print_json(found)
         return
@@ -143,13 +144,13 @@ def _chosen(table: Table, column: str | None, region: str | None) -> str:
 
 
 def _checked(
-    table: Table, column: str, region: str | None, output: str | None, *, brief: bool, raw: bool
+    table: Table, column: str, region: str | None, output: str | None, *, brief: bool, raw: bool, bom: bool
 ) -> Summary:
     from rollbook.phones.column import classify
 
     place = table.columns.index(column)
     found = Summary(column)
-    with _writing(output, detailed=not brief, raw=raw) as rows:
+    with _writing(output, detailed=not brief, raw=raw, bom=bom) as rows:
         for batch in table.batches():
             texts = batch.cells.column(place)
             numbers = classify(texts, region)
@@ -220,12 +221,12 @@ class _Rows:
 
 
 @contextmanager
-def _writing(output: str | None, *, detailed: bool, raw: bool) -> Iterator[_Rows | None]:
+def _writing(output: str | None, *, detailed: bool, raw: bool, bom: bool) -> Iterator[_Rows | None]:
     if output is None:
         yield None
         return
     try:
-        with open(output, "w", encoding="utf-8", newline="") as file:
+        with open(output, "w", encoding="utf-8-sig" if bom else "utf-8", newline="") as file:
             yield _Rows(file, detailed=detailed, raw=raw)
     except OSError as error:
         raise BadFile(f"{output} cannot be written: {(error.strerror or str(error)).lower()}.") from error

@@ -7,6 +7,7 @@ before what has one already, and reading a file takes one away: what went out co
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -32,8 +33,11 @@ SAFE = Option(
     "either",
 )
 
+BOM = Option("bom", "Begin a csv with a byte order mark, by which Excel knows that it is UTF-8.", "switch")
+
 ROWS = 1_000
-"""That are read at a time."""
+PIECE_BYTES = 1 << 18
+"""Read at a time."""
 CELL_CHARACTERS_MAX = 1 << 24
 
 _CLASS = "".join(STARTS).replace("-", r"\-")
@@ -74,18 +78,27 @@ def unmarked_column(cells: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(cells, _MARKED, r"\1")
 
 
-def raw_csv(path: Path) -> Iterator[bytes]:
-    """A CSV in UTF-8 with its cells unmarked, in pieces."""
-    csv.field_size_limit(CELL_CHARACTERS_MAX)
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
+def csv_pieces(path: Path, *, raw: bool = False, bom: bool = False) -> Iterator[bytes]:
+    """A CSV in UTF-8, in pieces.
+
+    Args:
+        raw: its cells are unmarked.
+        bom: it begins with a byte order mark.
+    """
+    with path.open("rb") as file:
+        if bom:
+            yield codecs.BOM_UTF8
+        if not raw:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+            return
+        csv.field_size_limit(CELL_CHARACTERS_MAX)
+        reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
         while rows := [*islice(reader, ROWS)]:
-            text = io.StringIO()
-            writer = csv.writer(
-                text, lineterminator="\n", quoting=csv.QUOTE_ALL
-            )  # else it leaves \r unquoted
+            out = io.StringIO()
+            writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)  # else it leaves \r unquoted
             writer.writerows([[*map(unmarked, row)] for row in rows])
-            yield text.getvalue().encode()
+            yield out.getvalue().encode()
 
 
 def marked_in_sql(value: str) -> tuple[str, dict[str, object]]:
