@@ -211,6 +211,16 @@ def test_names_propose_and_cells_decide(desk: Desk, head: str, cells: tuple[str,
     assert set(phones(desk)) <= set(us(*range(100, 151)))
 
 
+def test_a_column_that_few_have_filled_is_not_that_of_the_phones(desk: Desk) -> None:
+    rows = [
+        f"n{number},{'+14155550199' if number == 3 else ''},+1415555{number:04}" for number in range(100, 120)
+    ]
+    text = "\n".join(["Name,Mobile,Phone", "n3,+14155550199,", *rows, ""])
+    job = done(desk, text)
+    assert (len(phones(desk)), job.report.columns["Phone"]) == (20, "phone")
+    assert job.report.other_phone_columns == ["Mobile"]
+
+
 def test_columns_that_may_be_opt_outs_are_never_left_out_without_a_word(desk: Desk) -> None:
     names = ["stopped", "channels", "Unsubscribed", "opt_out", "OptOut", "Do not contact", "DNC", "Отписан"]
     job = done(desk, ",".join(["Phone", *names, "Town", "Stock"]) + "\n+14155550101" + "," * 10 + "\n")
@@ -305,6 +315,15 @@ def test_stops_travel_into_lists_and_are_never_taken_back(
     assert undone.state == "undone"
     assert desk.book()["stops"] == {14155550101: 1, 14155550102: 3, 14155550103: 12}
     assert desk.drift() == []
+
+
+def test_stops_travel_with_the_rejects_of_an_export_that_are_repaired(desk: Desk) -> None:
+    text = "phone,id,created_at,stopped\n14155550101,1,2026-01-31T10:00:00,sms\n14155550102,2,2026-01-31T10:00:00,FAX\n"
+    job = done(desk, text, create_fields=True)
+    assert job.report.rejected == {"bad_stop": 1}
+    again = done(desk, desk.rejects(job).replace("FAX", "viber"), region="UA", create_fields=True)
+    assert (again.report.fields_created, again.report.rejected) == ([], {})
+    assert desk.book()["stops"] == {14155550101: 1, 14155550102: 2}
 
 
 @pytest.mark.parametrize(

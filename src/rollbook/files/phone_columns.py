@@ -17,6 +17,9 @@ FULL = 0.5
 SOME = 0.2
 """Share that is enough where the name says phone: many people have none."""
 
+FILLED = 0.25
+"""Of what the fullest column of phones has filled: one that has less is not the one that people fill."""
+
 _MARKS = frozenset(
     (
         "yes", "no", "true", "false", "y", "n", "t", "f", "0", "1", "on", "off", "ja", "nein", "oui", "non",
@@ -92,8 +95,10 @@ def phone_columns(
         ]  # fmt: skip
 
     by_cells = holding([one.valid for one in seen]) or holding([one.alike for one in seen])
+    most = max((seen[place].filled for place in by_cells), default=0)
+    fullest = [place for place in by_cells if seen[place].filled >= most * FILLED]
     by_name = [place for place, score in enumerate(scores) if score and not seen[place].marks]
-    among = by_cells or [place for place in by_name if scores[place] == max(scores[each] for each in by_name)]
+    among = fullest or [place for place in by_name if scores[place] == max(scores[each] for each in by_name)]
     chosen = max(
         among, key=lambda place: _rank(columns[place], scores[place], seen[place], place), default=None
     )

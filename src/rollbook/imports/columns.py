@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from rollbook.errors import BadFile
@@ -106,18 +106,14 @@ def choose(
         BadFile: no column is the phone, or `mapped` names what is not there.
     """
     said = {_column(columns, column): meaning.strip() for column, meaning in mapped.items()}
-    own = recognised(columns, sample, said)
     again = repaired(columns, sample)
+    own = recognised(*_without(again.ours, columns, sample), said)
     phones = [column for column, meaning in said.items() if meaning.casefold() == PHONE]
     others: Sequence[str] = ()
     if own is not None and not phones:
         phones = ["phone"]
     elif not phones:
-        places = [
-            place for place, column in enumerate(columns) if column not in said and column not in again.ours
-        ]
-        rows = [[row[place] for place in places] for row in sample]
-        phone, others, further = phone_columns([columns[place] for place in places], rows, reads)
+        phone, others, further = phone_columns(*_without(again.ours | said.keys(), columns, sample), reads)
         phones = [phone, *(further if every_phone else ())] if phone is not None else []
     if not phones:
         raise BadFile(
@@ -157,6 +153,13 @@ def choose(
         )
     others = [column for column in others if column in ignored]
     return Columns(phones, fields, new, ignored, others, own, again)
+
+
+def _without(
+    left_out: Container[str], columns: Sequence[str], sample: Sequence[Sequence[str | None]]
+) -> tuple[list[str], list[list[str | None]]]:
+    places = [place for place, column in enumerate(columns) if column not in left_out]
+    return [columns[place] for place in places], [[row[place] for place in places] for row in sample]
 
 
 def _may_be_opt_outs(column: str) -> bool:

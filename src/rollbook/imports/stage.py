@@ -187,6 +187,8 @@ def _checked(
 
     def leave_out(why_not: Mapping[int, str], word: str) -> None:
         """Rows whose phones are good, but something else is not."""
+        if not why_not:
+            return
         bad = ok & np.isin(found.rows, list(why_not))
         if bad.any():
             rejected[word] += int(bad.sum())
