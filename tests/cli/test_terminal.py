@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pty
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rollbook.api.observe import JsonFormatter
 from rollbook.texts import visible, visible_json
 from tests.imports.desk import phone
 from tests.servers import rollbook, run
@@ -119,6 +121,13 @@ def test_a_name_that_is_no_text_is_refused(book: Path) -> None:
     assert told.stderr.startswith(f"Error: The name {book}/\\udcff.csv is no text in UTF-8: rename it")
     assert run("imports", "list", "--json").stdout == "[]\n"
     assert run("numbers", "check", path).returncode == 1
+
+
+def test_a_line_of_the_log_is_one_harmless_line() -> None:
+    record = logging.LogRecord("rollbook", logging.WARNING, "work.py", 1, "import waits: %s", (NASTY,), None)
+    line = JsonFormatter().format(record)
+    harmless(line)
+    assert json.loads(line)["event"] == f"import waits: {NASTY}"
 
 
 def test_what_is_plain_stays_as_it_is() -> None:
