@@ -49,7 +49,9 @@ def test_the_same_for_people(url: str) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "Applied 0003_imports.\nThe schema is at version" in say("migrate")
+    applied = say("migrate").splitlines()
+    assert "Applied 0003_imports." in applied
+    assert applied[-1].startswith("The schema is at version")
     assert say("migrate").startswith("The schema is at version")
     assert "Created account" in say("account", "create", "Acme & Co")
     key = say("key", "create", "Acme & Co").strip()
