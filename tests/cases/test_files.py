@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import xlsxwriter
+from pyarrow import parquet
 
 from rollbook import accounts, exports
 from rollbook.accounts import Account
@@ -162,6 +164,12 @@ def test_a_file_of_opt_outs_that_has_only_a_header_is_done(desk: Desk) -> None:
     for text in ("phone\n", "Phone,Reason\n", "whatever\n", "phone\n\n  \n"):
         job = done(desk, text, stop=("sms",))
         assert (job.rows_read, job.report.stops_added) == (0, 0)
+    table = pa.table({"phone": pa.array([], pa.int64()), "name": pa.array([], pa.string())})
+    parquet.write_table(table, parquet_file := io.BytesIO())
+    with xlsxwriter.Workbook(workbook := io.BytesIO()) as book:
+        book.add_worksheet().write_row(0, 0, ["Phone", "Reason"])
+    for content in (parquet_file.getvalue(), workbook.getvalue()):
+        assert done(desk, content, "stops", stop=("sms",)).rows_read == 0
     assert desk.imported("phone\n").state == "failed"
     assert desk.imported("phone\n", stop=("sms",), list="People", mode="replace").state == "failed"
 
@@ -226,6 +234,9 @@ def test_columns_that_may_be_opt_outs_are_never_left_out_without_a_word(desk: De
     job = done(desk, ",".join(["Phone", *names, "Town", "Stock"]) + "\n+14155550101" + "," * 10 + "\n")
     assert [warning.split("'")[1] for warning in job.report.warnings] == names
     assert "--stop" not in job.report.warnings[0]  # the edge that shows it spells the option
+    cells = "Phone,Status,Source\n+14155550101,active,web\n+14155550102,Opted out,web\n"
+    assert [warning.split("'")[1] for warning in done(desk, cells).report.warnings] == ["Status"]
+    assert done(desk, cells, columns={"Status": ""}).report.columns["Status"] == ""
 
 
 # Several phones

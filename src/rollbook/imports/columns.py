@@ -37,6 +37,15 @@ _OPT_OUT_PHRASES = re.compile(
     r"do not|don t|dont|not contact|no sms|no messages?|accepts|marketing|keine werbung"
 )
 
+_OPT_OUT_CELLS = frozenset(
+    (
+        "unsubscribed", "unsubscribe", "optout", "optedout", "stop", "stopped", "donotcontact", "donotcall",
+        "dnc", "donottext", "donotmessage", "suppressed", "blacklisted", "blocked", "nosms", "abgemeldet", "отписан",
+        "отписался", "отписалась", "відписаний", "відписався", "відписалася",
+    )
+)  # fmt: skip
+"""Cells that say so, without regard to case, spaces and punctuation."""
+
 WARNED_MAX = 20
 """Columns that are warned of, one by one."""
 
@@ -49,6 +58,7 @@ class Columns(NamedTuple):
         fields: for other columns the field of contacts that they fill.
         new: for columns without a field, in a file whose fields are to be created, the field's name.
         ignored: the rest.
+        doubtful: of the rest, those that may say who does not want messages, by their name or their cells.
         others: that are as full of phones as the one that was guessed, and are not taken for it.
         own_export: what the file is if it is an export of rollbook.
         repaired: what it has of rejects of rollbook that were repaired.
@@ -58,6 +68,7 @@ class Columns(NamedTuple):
     fields: Mapping[str, Field]
     new: Mapping[str, str]
     ignored: Sequence[str]
+    doubtful: Sequence[str]
     others: Sequence[str]
     own_export: OwnExport | None
     repaired: Repaired
@@ -72,12 +83,10 @@ class Columns(NamedTuple):
 
     def warnings(self) -> list[str]:
         """Sentences on columns that are left out, but may say who does not want messages."""
-        ignored = [column for column in self.ignored if column not in self.repaired.ours]
-        marks = [column for column in ignored if _may_be_opt_outs(column)]
         return [
             f"The column {column!r} was left out. If it says who does not want messages, put these phones on "
             f"the stop list: import them with {option('stop')}."
-            for column in marks[:WARNED_MAX]
+            for column in self.doubtful[:WARNED_MAX]
         ]
 
 
@@ -152,7 +161,15 @@ def choose(
             f"Several columns are for the field {min(twice)!r}: leave one out, {option('map', 'COLUMN=')}."
         )
     others = [column for column in others if column in ignored]
-    return Columns(phones, fields, new, ignored, others, own, again)
+    doubtful = [
+        column
+        for place, column in enumerate(columns)
+        if column in ignored
+        and column not in said
+        and column not in no_fields
+        and (_may_be_opt_outs(column) or any(_is_opt_out(row[place]) for row in sample))
+    ]
+    return Columns(phones, fields, new, ignored, doubtful, others, own, again)
 
 
 def _without(
@@ -160,6 +177,10 @@ def _without(
 ) -> tuple[list[str], list[list[str | None]]]:
     places = [place for place, column in enumerate(columns) if column not in left_out]
     return [columns[place] for place in places], [[row[place] for place in places] for row in sample]
+
+
+def _is_opt_out(cell: str | None) -> bool:
+    return cell is not None and _plain(cell[:40]) in _OPT_OUT_CELLS
 
 
 def _may_be_opt_outs(column: str) -> bool:
