@@ -40,8 +40,8 @@ _OPT_OUT_PHRASES = re.compile(
 _OPT_OUT_CELLS = frozenset(
     (
         "unsubscribed", "unsubscribe", "optout", "optedout", "stop", "stopped", "donotcontact", "donotcall",
-        "dnc", "donottext", "donotmessage", "suppressed", "blacklisted", "blocked", "nosms", "abgemeldet", "отписан",
-        "отписался", "отписалась", "відписаний", "відписався", "відписалася",
+        "dnc", "donottext", "donotmessage", "suppressed", "blacklisted", "blocked", "nosms", "abgemeldet",
+        "отписан", "отписался", "отписалась", "відписаний", "відписався", "відписалася",
     )
 )  # fmt: skip
 """Cells that say so, without regard to case, spaces and punctuation."""
