@@ -74,6 +74,25 @@ def test_events_tell_how_far_it_is_until_it_ends(api: httpx.Client) -> None:
     assert (state, job["counts"]["created"]) == ("done", 59_999)
 
 
+def test_the_outcome_stands_beside_the_state_everywhere(api: httpx.Client) -> None:
+    good, bad = f"phone\n{PHONE + 1}\n", "phone\n12\n"
+    files = {good: "ok", f"{good}12\n": "some_rejected", bad: "all_rejected"}
+    found = {}
+    for text, outcome in files.items():
+        job = imported(api, text, stop="sms")
+        assert job["outcome"] is None
+        states = list(events(api, job["id"]))
+        assert [told["outcome"] for state, told in states if state != "done"] == [None] * (len(states) - 1)
+        assert states[-1][1]["outcome"] == outcome
+        assert ended(api, job["id"])["outcome"] == outcome
+        found[job["id"]] = outcome
+    failed = ended(api, imported(api, "name\nAnn\n")["id"])
+    assert (failed["state"], failed["outcome"]) == ("failed", None)
+    listed = {job["id"]: job["outcome"] for job in api.get("/api/imports").json()["data"]}
+    assert listed == found | {failed["id"]: None}
+    assert api.post(f"/api/imports/{min(found)}/undo").json()["data"]["outcome"] is None
+
+
 def events(api: httpx.Client, import_id: int) -> Iterator[tuple[str, Any]]:
     """The name and the data of each event."""
     with api.stream("GET", f"/api/imports/{import_id}/events") as answer:

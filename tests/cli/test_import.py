@@ -63,8 +63,18 @@ def test_a_file_comes_into_a_list_and_out_again(account: str, tmp_path: Path) ->
     assert rejects[0] == "rollbook:line,rollbook:reason,rollbook:message,Phone,City,rollbook:row"
     assert next(csv.reader(rejects[1:]))[:2] == ["4", "not_a_number"]
     listed = run("imports", "list").stdout.splitlines()
-    assert listed[0].split() == ["ID", "FILE", "STATE", "ROWS", "NEW", "REJECTED", "CREATED", "(UTC)"]
-    assert listed[1].split()[:6] == ["1", "customers.csv", "done", "4", "2", "1"]
+    assert listed[0].split() == [
+        "ID",
+        "FILE",
+        "STATE",
+        "ROWS",
+        "NEW",
+        "REJECTED",
+        "OUTCOME",
+        "CREATED",
+        "(UTC)",
+    ]
+    assert listed[1].split()[:7] == ["1", "customers.csv", "done", "4", "2", "1", "some_rejected"]
     shown = json.loads(run("imports", "show", "1", "--json").stdout)
     assert shown["report"]["created"] == 2
     undone = run("imports", "undo", "1")

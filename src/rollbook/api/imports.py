@@ -19,7 +19,7 @@ from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem
 from rollbook.files.formulas import BOM, SAFE, csv_pieces
 from rollbook.imports import jobs
-from rollbook.imports.jobs import Job, State
+from rollbook.imports.jobs import Job, Outcome, State
 from rollbook.imports.spec import ImportSpec, spec_of
 from rollbook.options import Option, as_parameters, values
 
@@ -92,6 +92,13 @@ class Import(msgspec.Struct):
         msgspec.Meta(
             description="`done`, `failed`, `cancelled` and `undone` are the ends; in `confirm` it waits to "
             "be confirmed or cancelled."
+        ),
+    ]
+    outcome: Annotated[
+        Outcome | None,
+        msgspec.Meta(
+            description="How it went, once it is `done`; null in every other state. `all_rejected` imported "
+            "nothing; with `some_rejected` look at the rejects."
         ),
     ]
     list_id: int | None
@@ -314,6 +321,7 @@ def _shown(call: Call, job: Job) -> Import:
         job.id,
         job.source,
         job.state,
+        job.outcome,
         job.list_id,
         job.spec.mode,
         job.spec.dry_run,
@@ -341,6 +349,7 @@ EXAMPLE = Import(
     1,
     "customers.csv",
     "done",
+    "some_rejected",
     1,
     "add",
     False,
@@ -388,6 +397,7 @@ EXAMPLE = Import(
 EXAMPLE_WAITING = msgspec.structs.replace(
     EXAMPLE,
     state="waiting",
+    outcome=None,
     bytes_done=0,
     rows_read=0,
     rows_staged=0,

@@ -36,6 +36,7 @@ from rollbook.cli.common import (
     standard_output,
     usage_errors,
 )
+from rollbook.cli.ending import allow_rejects_flag, end, strict_flag
 from rollbook.cli.interrupts import INTERRUPTED, interruptible, spooled_input
 from rollbook.cli.options import option_flags
 from rollbook.config import Settings
@@ -55,9 +56,6 @@ from rollbook.options import as_flags
 if TYPE_CHECKING:
     from rollbook.cli.progress import Progress
 
-REJECTED = 3
-"""Exit code of `import --strict` when rows were rejected."""
-
 
 @click.command("import", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path())
@@ -71,7 +69,8 @@ REJECTED = 3
     help="Write the rejected rows to this CSV.",
 )
 @csv_flags
-@click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
+@strict_flag
+@allow_rejects_flag
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url", "spool_dir", *LIMITS)
@@ -86,6 +85,7 @@ def import_file(
     raw: bool,
     bom: bool,
     strict: bool,
+    allow_rejects: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -96,6 +96,8 @@ def import_file(
     stop list stay there. If the command is killed, a running service goes on with the import, or
     `rollbook imports resume`.
     """
+    if strict and allow_rejects:
+        raise click.UsageError("--strict and --allow-rejects do not go together.")
     name: str | None = options["list"]
     options["confirm"] = yes
     with usage_errors():
@@ -135,10 +137,7 @@ def import_file(
         if rejects_file is not None and (found := spool.rejects(account_id, job.id)):
             _fill(rejects_file, str(rejects_path), found, raw=raw, bom=bom)
     _print_job(job, as_json=as_json, rejects_path=rejects_path)
-    if job.state != "done":
-        sys.exit(1)
-    if strict and job.report.rejected:
-        sys.exit(REJECTED)
+    end(job, strict=strict, allow_rejects=allow_rejects)
 
 
 @contextmanager
@@ -291,11 +290,12 @@ def imports_list(
             str(job.rows_read),
             str(job.report.created),
             str(job.report.rows_rejected),
+            job.outcome or "",
             date(job.created_at),
         ]
         for job in found
     ]
-    print_table(["ID", "FILE", "STATE", "ROWS", "NEW", "REJECTED", "CREATED (UTC)"], rows)
+    print_table(["ID", "FILE", "STATE", "ROWS", "NEW", "REJECTED", "OUTCOME", "CREATED (UTC)"], rows)
 
 
 _import_id = click.argument("import_id", metavar="ID", type=click.INT)
@@ -358,6 +358,7 @@ def imports_cancel(
 
 @imports.command("confirm")
 @_import_id
+@allow_rejects_flag
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url", "spool_dir", *LIMITS)
@@ -367,6 +368,7 @@ def imports_confirm(
     account_name: str | None,
     sandbox: bool,
     import_id: int,
+    allow_rejects: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -378,8 +380,7 @@ def imports_confirm(
         job = database.write(jobs.confirm, account_id, import_id)
         job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
-    if job.state != "done":
-        sys.exit(1)
+    end(job, allow_rejects=allow_rejects)
 
 
 def _must_be_here(spool: Spool, account_id: int, import_id: int) -> None:
@@ -415,6 +416,7 @@ def imports_undo(
 
 @imports.command("resume")
 @_import_id
+@allow_rejects_flag
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url", "spool_dir", *LIMITS)
@@ -424,6 +426,7 @@ def imports_resume(
     account_name: str | None,
     sandbox: bool,
     import_id: int,
+    allow_rejects: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -436,8 +439,7 @@ def imports_resume(
             _must_be_here(spool, account_id, import_id)
             job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
-    if job.state not in ("done", "undone"):
-        sys.exit(1)
+    end(job, allow_rejects=allow_rejects)
 
 
 @click.command(cls=Command)
@@ -469,14 +471,20 @@ def work(settings: Settings, until_idle: bool) -> None:
         database.close()
 
 
-def _told(job: Job) -> Job:
-    """An import as a command tells of it: with flags in its error and its warnings."""
+def _told(job: Job) -> dict[str, Any]:
+    """An import as a command tells of it: with its outcome, and with flags in its error and its warnings."""
     warnings = [as_flags(warning) for warning in job.report.warnings]
-    return msgspec.structs.replace(
+    told = msgspec.structs.replace(
         job,
         error=as_flags(job.error) if job.error is not None else None,
         report=msgspec.structs.replace(job.report, warnings=warnings),
     )
+    shown: dict[str, Any] = {}
+    for name, value in msgspec.to_builtins(told).items():
+        shown[name] = value
+        if name == "state":
+            shown["outcome"] = job.outcome
+    return shown
 
 
 def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> None:

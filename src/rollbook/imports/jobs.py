@@ -19,6 +19,8 @@ State = Literal[
     "waiting", "reading", "confirm", "merging", "pruning", "done", "failed", "cancelled", "undoing", "undone"
 ]
 
+Outcome = Literal["ok", "some_rejected", "all_rejected"]
+
 UNDERWAY: tuple[State, ...] = ("waiting", "reading", "merging", "pruning", "undoing")
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "undone")
 
@@ -173,6 +175,22 @@ class Job(msgspec.Struct, frozen=True):
     def standing(self) -> str:
         """Its state in a sentence."""
         return "it waits to be confirmed" if self.state == "confirm" else f"it is {self.state}"
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How an import that is done went; `None` for one that is not, or was cancelled, failed or undone."""
+        if self.state != "done":
+            return None
+        if not self.report.rejected:
+            return "ok"
+        report = self.report
+        taken = (report.created, report.updated, report.unchanged, report.not_in_book, report.only_stopped)
+        return "some_rejected" if any(taken) else "all_rejected"
+
+    @property
+    def stops_phones(self) -> bool:
+        """Whether it brings opt-outs in, so that a rejected row may be somebody who is not stopped."""
+        return bool(self.spec.stop or self.report.only_stops or self.report.stop_column)
 
     @property
     def ended(self) -> bool:

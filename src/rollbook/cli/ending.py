@@ -1,0 +1,48 @@
+"""How commands that import end: with which exit code, and what they say of rows that were rejected."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from rollbook.imports.jobs import Job
+from rollbook.texts import visible
+
+REJECTED = 3
+"""Exit code of an import that was done and left out rows: all of them, some where phones are to be stopped,
+or any with --strict."""
+
+strict_flag = click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
+
+allow_rejects_flag = click.option(
+    "--allow-rejects",
+    is_flag=True,
+    help=f"Exit with 0, not {REJECTED}, when some rows of an import that stops phones were rejected.",
+)
+
+
+def end(job: Job, *, strict: bool = False, allow_rejects: bool = False) -> None:
+    """End the command as its import did: with 1 when it was not done, with `REJECTED` when it left out what
+    it should not, which is said in a line that is red on a terminal.
+
+    Raises:
+        SystemExit: with these codes.
+    """
+    if job.outcome in ("some_rejected", "all_rejected"):
+        serious = job.outcome == "all_rejected" or job.stops_phones
+        if serious:
+            click.secho(visible(_sentence(job)), fg="red", bold=True, err=True)
+        if strict or job.outcome == "all_rejected" or (serious and not allow_rejects):
+            sys.exit(REJECTED)
+    if job.state not in ("done", "undone"):
+        sys.exit(1)
+
+
+def _sentence(job: Job) -> str:
+    rejected, read = job.report.rows_rejected, job.rows_read
+    if job.outcome == "all_rejected":
+        told = "Every row was rejected" if read != 1 else "The only row was rejected"
+        return f"{told}: {'nobody was stopped' if job.stops_phones else 'nothing was imported'}."
+    rows = f"{rejected:,} of {read:,} rows {'was' if rejected == 1 else 'were'} rejected"
+    return f"{rows}: nobody was stopped by {'it' if rejected == 1 else 'them'}."
