@@ -147,6 +147,13 @@ def test_an_empty_filter_of_an_audience_does_not_widen_it(api: httpx.Client, pat
     assert api.post(path, json={name: None}).status_code == 422
 
 
+@pytest.mark.parametrize("path", sorted({route.path for route in OWN if route.body}))
+def test_a_body_that_is_not_there_is_not_everybody(api: httpx.Client, path: str) -> None:
+    answer = api.post(path.replace("{id}", str(made_list(api, "Everybody")["id"])))
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"] == [{"field": "body", "message": "The body is empty: send a JSON object."}]
+
+
 def test_what_is_said_rightly_holds(api: httpx.Client) -> None:
     """Every form of a list of channels, and "1" and "0" as booleans."""
     made_contact(api, 1)

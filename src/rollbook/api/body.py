@@ -48,12 +48,14 @@ class Body:
         self._expected = {field.name: _expected(field.type) for field in self._fields}
 
     def read(self, data: bytes) -> msgspec.Struct:
-        """Read a body; an empty one is an empty object.
+        """Read a body; an empty one is an empty object, where members that are unknown are ignored.
 
         Raises:
             ApiError: 400, it is not JSON; the message says where.
             Invalid: naming every field that is missing or of the wrong type or breaks a rule.
         """
+        if not data and self._strict and self._fields:
+            raise Invalid([Problem(self._called, f"The {self._called} is empty: send a JSON object.")])
         data = data or b"{}"
         try:
             return self._decode(data)
