@@ -156,6 +156,13 @@ def test_a_key_makes_a_repeated_upload_one_import(api: httpx.Client) -> None:
         ({"format": ["csv", "xlsx"]}, "format", "given once"),
         ({"format": "foo"}, "format", "must be csv, xlsx, parquet, jsonl or vcard, not 'foo'"),
         ({"format": ""}, "format", "is empty"),
+        ({"format": "csv", "sheet": "A"}, "sheet", "sheet goes with xlsx, not with format=csv."),
+        ({"format": "xlsx", "delimiter": ";"}, "delimiter", "delimiter goes with csv, not with format=xlsx."),
+        (
+            {"format": "vcard", "header": "false"},
+            "header",
+            "header goes with csv or xlsx, not with format=vcard.",
+        ),
         ({"delimiter": "ab"}, "delimiter", "cannot be 'ab': name one character"),
         ({"delimiter": ""}, "delimiter", "is empty"),
         ({"encoding": "klingon"}, "encoding", "no encoding 'klingon'"),

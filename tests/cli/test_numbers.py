@@ -170,6 +170,11 @@ def test_it_reads_files_as_they_are_said_to_be(tmp_path: Path) -> None:
     done = run("numbers", "check", str(path), "--json", *flags)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["valid"] == 1
+    wrong = run("numbers", "check", str(path), "--format", "csv", "--sheet", "A")
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
+        2,
+        "Error: --sheet goes with xlsx, not with --format csv.",
+    )
     output = tmp_path / "checked.csv"
     assert run("numbers", "check", str(path), *flags, "--output", str(output), "--bom").returncode == 0
     assert output.read_bytes().startswith(b"\xef\xbb\xbfline,number,")

@@ -16,7 +16,7 @@ from rollbook.api.app import ROUTES
 from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.cli import rollbook_command
 from rollbook.files import ReadOptions
-from rollbook.files.options import READING
+from rollbook.files.options import GOES_WITH, READING
 from rollbook.imports.spec import OPTIONS, ImportSpec, spec_of
 from rollbook.options import Option, as_flags, as_parameters, said, values
 from rollbook.texts import visible
@@ -66,6 +66,7 @@ def test_what_can_be_said_of_reading_is_used_by_reading_and_kept_with_an_import(
     of_import = {field.name for field in msgspec.structs.fields(ImportSpec)}
     for option in READING:
         assert option.name in of_reading & of_import
+    assert {option.name for option in READING} == {"format", *GOES_WITH}
 
 
 def test_every_option_takes_what_it_says_and_nothing_empty() -> None:

@@ -24,6 +24,7 @@ from rollbook.cli.common import (
     print_json,
     print_table,
     say,
+    usage_errors,
 )
 from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
@@ -103,7 +104,9 @@ def numbers_check(
     with errors_as_sentences():
         if output is not None:
             must_differ(output, path)
-    with errors_as_sentences(), _opened(path, reading(SimpleNamespace(**options))) as table:
+    with usage_errors():
+        wanted = reading(SimpleNamespace(**options))
+    with errors_as_sentences(), _opened(path, wanted) as table:
         found = _checked(table, _chosen(table, column, region), region, output, brief=brief, raw=raw, bom=bom)
     if as_json:
         print_json(found)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rollbook.errors import Invalid, Problem
 from rollbook.files import FORMATS, ReadOptions
-from rollbook.options import Option
+from rollbook.options import Option, any_of, said
 
 ENCODING_LENGTH_MAX = 40
 
@@ -89,10 +91,41 @@ READING = (
 """Each has the name of its value in `ReadOptions`."""
 
 
-def reading(said: Any) -> ReadOptions:
+GOES_WITH: Mapping[str, Sequence[str]] = {
+    "encoding": ("csv", "jsonl", "vcard"),
+    "delimiter": ("csv",),
+    "header": ("csv", "xlsx"),
+    "skip_rows": ("csv", "xlsx"),
+    "skip_hidden": ("xlsx",),
+    "sheet": ("xlsx",),
+}
+"""The formats that an option is for. Where the format is not said, it is used if it applies."""
+
+
+def contradictions(values: Any) -> list[Problem]:
+    """What was said of a file that its format, if that was said, does not have.
+
+    Args:
+        values: has an attribute for each of `READING`.
+    """
+    return [
+        Problem(name, f"{said(name)} goes with {any_of(formats)}, not with {said('format', values.format)}.")
+        for name, formats in GOES_WITH.items()
+        if values.format is not None and values.format not in formats
+        # 0 and False are said by nobody; the header may be said to be none.
+        if (value := getattr(values, name)) or (name == "header" and value is not None)
+    ]
+
+
+def reading(values: Any) -> ReadOptions:
     """How to read a file, as it was said.
 
     Args:
-        said: has an attribute for each of `READING`.
+        values: has an attribute for each of `READING`.
+
+    Raises:
+        Invalid: it does not go together.
     """
-    return ReadOptions(**{option.name: getattr(said, option.name) for option in READING})
+    if problems := contradictions(values):
+        raise Invalid(problems)
+    return ReadOptions(**{option.name: getattr(values, option.name) for option in READING})

@@ -10,7 +10,7 @@ import msgspec
 from rollbook import channels, lists
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, Problem
-from rollbook.files.options import READING
+from rollbook.files.options import READING, contradictions
 from rollbook.options import Option, said
 
 Mode = Literal["add", "update", "replace"]
@@ -87,6 +87,7 @@ def checked(spec: ImportSpec) -> ImportSpec:
                 option.value_of([value] if isinstance(value, str) else value)
             except (ValueError, Invalid) as error:
                 problems.append(Problem(option.name, str(error)))
+    problems += contradictions(spec)
     if spec.mode == "replace" and spec.list is None:
         problems.append(
             Problem(
