@@ -10,7 +10,6 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat
 
 from rollbook.errors import Invalid, Problem
 from rollbook.phones import one
-from rollbook.phones.verdict import SENTENCES
 
 CHECKED_AT_ONCE_MAX = 10_000
 """Takes a second and a half."""
@@ -86,7 +85,7 @@ def _checked(text: str, region: str | None) -> Number:
         valid=not verdict.reason,
         possible=verdict.possible,
         reason=verdict.reason,
-        sentence=SENTENCES.get(verdict.reason, ""),
+        sentence=one.sentence(verdict.reason, text, region),
         phone=reading.phone or None,
         region=verdict.region,
         type=verdict.type,

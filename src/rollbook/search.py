@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from rollbook import texts
+from rollbook import phones, texts
 from rollbook.channels import CHANNELS, stopped
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
@@ -27,8 +27,6 @@ ID_MAX = 2**53 - 1
 _INT64_MAX = 2**63 - 1
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ Tt]\d\d:\d\d(:\d\d(\.\d{1,30})?)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
-_PUNCTUATION = re.compile(r"[\s().+-]")
-_DIGITS = re.compile(r"\d{0,40}", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,40}", re.ASCII)
 
 
@@ -272,12 +270,7 @@ def _value(column: Column, criterion: Criterion) -> int | str | datetime:
     if column.kind == "moment":
         return moment(text.strip())
     if column.kind == "phone":
-        digits = _PUNCTUATION.sub("", text)
-        if criterion.operator != "like":
-            return whole(digits)
-        if not _DIGITS.fullmatch(digits):
-            raise ValueError("must be digits")
-        return digits
+        return phones.fragment(text) if criterion.operator == "like" else _phone(text)
     if column.kind == "channel":
         channel = text.strip().lower()
         if channel not in CHANNELS:
@@ -288,6 +281,16 @@ def _value(column: Column, criterion: Criterion) -> int | str | datetime:
     if criterion.operator == "like":
         return fold(text)
     return texts.normal(text)
+
+
+def _phone(text: str) -> int:
+    """The phone that a text means. Digits that are none (now) are looked for as they stand."""
+    try:
+        return phones.parse(text)
+    except phones.BadPhone as error:
+        if not phones.fragment(text):
+            raise ValueError(str(error)) from None
+        return phones.literally(text) or 0
 
 
 def whole(text: str) -> int:

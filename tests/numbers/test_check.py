@@ -46,7 +46,7 @@ def test_a_text_that_is_no_number_is_told_why() -> None:
         valid=False,
         possible=False,
         reason="scientific_notation",
-        sentence="is in scientific notation, which has lost digits",
+        sentence="is in scientific notation that has lost digits",
         phone=None,
         region="",
         type="unknown",

@@ -6,7 +6,9 @@ Nothing of `rollbook.phones` is used, so that an error there cannot hide itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 import phonenumbers
@@ -42,23 +44,71 @@ LENGTHS = {
 }
 
 
+REFUSALS: Mapping[str, Callable[[str], bool]] = {
+    "two_numbers": lambda text: (
+        len(re.findall(r"\d", text)) >= 13 or bool(re.search(r"\d.*[;,|&].*\d{6}", text))
+    ),
+    "letters_behind": lambda text: re.search(r"\d.*[^\W\d_]", text) is not None,
+    "not_a_number": lambda text: (
+        re.search(r"\d.*[^\W\d_]", text) is not None or re.fullmatch(r"[+]?\d{9,}[.]\d+", text) is not None
+    ),
+}
+"""What is refused although `phonenumbers` reads it, and of which texts (in plain spelling) that may be said.
+
+- `two_numbers`: it takes the second one for an extension, or both for one long number.
+- `letters_behind`: it takes a name for digits.
+- `not_a_number`: letters that stand for digits elsewhere than in the numbers that are advertised so; a fraction.
+
+All other departures are a spelling (see `spelled`), or 00 in front (see `said`).
+"""
+
+
+def spelled(text: str) -> str | None:
+    """A text as `phonenumbers` is to read it; `None` for scientific notation that has lost digits."""
+    letters = []
+    for letter in text:
+        kind = unicodedata.category(letter)
+        if kind == "Nd":
+            letters.append(str(int(letter)))
+        elif kind == "Zs" or letter.isspace():
+            letters.append(" ")
+        elif kind == "Pd":
+            letters.append("-")
+        elif kind != "Cf":
+            letters.append({"\uff0b": "+", "\u2212": "-"}.get(letter, letter))
+    text = "".join(letters).strip()
+    if text[:1] in ("'", '"'):
+        text = text[1:].removesuffix(text[0]).strip()
+    if re.fullmatch(r"[-+]?[0-9]+([.,][0-9]*)?[eE][-+]?[0-9]+", text):
+        value = Decimal(text.replace(",", "."))
+        mantissa, exponent = re.split("[eE]", text.replace(",", "."))
+        complete = len(mantissa.partition(".")[2]) >= int(exponent) >= 0
+        if not complete or value != int(value) or value < 0:
+            return None
+        text = ("+" if text[0] == "+" else "") + str(int(value))
+    if fraction := re.fullmatch(r"([+]?[0-9]+)[.]0|([+]?[0-9]{9,})[.,]0*", text):
+        text = fraction[1] or fraction[2]
+    return text
+
+
 def said(text: str | None, region: str | None) -> Said:
     """By the rules that `classify` states."""
     text = text or ""
     if len(text) > 250:
         return _refused("not_a_number")
-    text = text.strip()
-    if text.startswith("'"):
-        text = text[1:].strip()
+    plain = spelled(text)
+    if plain is None:
+        return _refused("scientific_notation")
+    text = plain
     if not text:
         return _refused("empty")
-    if re.fullmatch(r"[-+]?[0-9]+([.,][0-9]*)?[eE][-+]?[0-9]+", text):
-        return _refused("scientific_notation")
-    if re.fullmatch(r"[+]?[0-9]+[.]0", text):
-        text = text[:-2]
+    zeros = None if ";phone-context=" in text else re.match(r"[^+\d]*[+]?[^+\dA-Za-z]*0[ ().\-/\[\]]*0", text)
+    dialled = "+" + text[zeros.end() :] if zeros else None
     if region is None:
-        first = next((at for at, letter in enumerate(text) if letter.isdecimal() or letter in "+＋"), None)
-        if first is not None and text[first].isdecimal() and ";phone-context=" not in text:
+        first = next((at for at, letter in enumerate(text) if letter.isdecimal() or letter == "+"), None)
+        if dialled:
+            text = dialled
+        elif first is not None and text[first].isdecimal() and ";phone-context=" not in text:
             text = f"{text[:first]}+{text[first:]}"
         return _parsed(text, None)
     found = _parsed(text, region)
@@ -66,6 +116,10 @@ def said(text: str | None, region: str | None) -> Said:
         retried = _parsed("+" + text, None)
         if retried.valid:
             return retried
+    if not found.valid and dialled:
+        abroad = _parsed(dialled, None)
+        if abroad.valid or (abroad.possible and not found.possible):
+            return abroad
     return found
 
 
@@ -86,9 +140,20 @@ def differences(texts: Sequence[str | None], region: str | None) -> list[tuple[s
     for text, row in zip(texts, table, strict=True):
         if text not in known:
             known[text] = said(text, region)
-        if row != known[text]:
+        if row != known[text] and not departs(text, Said(*row)):
             wrong.append((text, Said(*row), known[text]))
     return wrong
+
+
+def departs(text: str | None, row: Said) -> bool:
+    """Whether a text may be refused although `phonenumbers` reads it."""
+    plain = spelled(text or "")
+    return (
+        bool(plain)
+        and row == _refused(row.reason)
+        and row.reason in REFUSALS
+        and REFUSALS[row.reason](str(plain))
+    )
 
 
 def _refused(reason: str) -> Said:

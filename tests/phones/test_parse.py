@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollbook import phones
-from rollbook.phones import BadPhone, single
+from rollbook.phones import BadPhone
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,25 @@ from rollbook.phones import BadPhone, single
         ("+44 7700 900123", 447700900123),
         ("+39 06 1234 5678", 390612345678),
         (88312345678, 88312345678),
+        ("380000000001.0", 380000000001),
+        ("380000000001.00", 380000000001),
+        ("380000000001,0", 380000000001),
+        ("380,000,000,001", 380000000001),
+        ("3.80000000001E11", 380000000001),
+        ('="380000000001"', 380000000001),
+        ("'380000000001", 380000000001),
+        ("00380000000001", 380000000001),
+        ("+00 380 00 000 00 01", 380000000001),
+        ("tel:+380-00-000-00-01", 380000000001),
+        ("TEL:+380-00-000-00-01;ext=7", 380000000001),
+        ("+380 00 000 00 01 ext. 7", 380000000001),
+        ("+380\u00a000\u2009000\u202f00\u300001", 380000000001),
+        ("+380\u201000\u2013000\u221200\u201401", 380000000001),
+        ("\u202a+380\u200e000000001\u202c\ufeff", 380000000001),
+        ("+3\ufe0f8\u200d0\u00ad000000001", 380000000001),
+        ("\uff0b\uff13\uff18\uff10\uff08\uff10\uff10\uff09\uff0d0000001", 380000000001),
+        ("\u0663\u0668\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0661", 380000000001),
+        ("380000000001 / +380 00 000 00 01", 380000000001),
     ],
 )
 def test_what_people_write_is_read(written: str | int, phone: int) -> None:
@@ -35,11 +54,15 @@ def test_what_people_write_is_read(written: str | int, phone: int) -> None:
         ("", "must be digits"),
         ("+", "must be digits"),
         ("call me", "must be digits"),
-        ("+380 67 abc 00 01", "must be digits"),
-        ("380000000001;380000000002", "must be digits"),
-        ("3.8E+11", "must be digits"),
-        ("\u0663\u0668\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0661", "must be digits"),
-        ("++380000000001", "must be digits"),
+        ("+380 67 abc 00 01", "has letters behind or among its digits"),
+        ("380000000001;380000000002", "holds two numbers: '380000000001' and '380000000002'"),
+        ("+380000000001/+380000000002", "holds two numbers"),
+        ("3.8E+11", "has lost digits"),
+        ("380000000001.5", "must be digits"),
+        ("380000000001 Eva", "has letters behind or among its digits"),
+        ("1-800-FLOWERS", "must be digits"),
+        ("Eva 380000000001", "must be digits"),
+        ("000380000000001", "country code that does not exist"),
         (-380000000001, "must be"),
         (0, "must have 9 to 15 digits"),
         ("12345678", "must have 9 to 15 digits"),
@@ -107,6 +130,6 @@ def quick(text: str) -> int | None:
 
 def slow(text: str) -> int | None:
     try:
-        return single._by_phonenumbers(f"+{text}", None)
+        return phones.parse(f"+{text}", "UA")
     except BadPhone:
         return None

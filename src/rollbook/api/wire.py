@@ -72,7 +72,7 @@ Phone = Annotated[
     int | str,
     msgspec.Meta(
         description="The digits of E.164, 9 to 15 of them with the country code: a number, or text with an "
-        "optional +, spaces, dots, dashes and brackets.",
+        "optional + or 00, spaces, dots, dashes and brackets of every kind.",
         examples=[380000000001],
         extra_json_schema=told_as(type="integer"),
     ),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from rollbook.phones import column
+from rollbook import phones
+from rollbook.phones import column, one
 from rollbook.phones.column import Column
 from rollbook.phones.single import DIGITS_MAX, DIGITS_MIN
 
@@ -18,6 +20,7 @@ OUT_OF_BOUNDS = f"must have {DIGITS_MIN} to {DIGITS_MAX} digits with its country
 _LOCAL_ONLY = column.REASONS.index("local_only")
 """Numbers without an area code: possible to dial there, but not from anywhere else."""
 
+_TWO_NUMBERS = column.REASONS.index("two_numbers")
 _EMPTY = column.REASONS.index("empty")
 
 _WORDS = np.array([*column.REASONS, "out_of_bounds"], object)
@@ -42,20 +45,90 @@ class Found(NamedTuple):
     ok: NDArray[np.bool_]
     reasons: NDArray[np.uint8]
 
-    def why(self, places: NDArray[np.int64], names: Sequence[str]) -> tuple[NDArray[np.object_], list[str]]:
+    def why(
+        self,
+        places: NDArray[np.int64],
+        cells: pa.Table | pa.RecordBatch,
+        names: Sequence[str],
+        region: str | None,
+    ) -> tuple[NDArray[np.object_], list[str]]:
         """Why some of them are not good, as words and as sentences.
 
         Args:
+            cells: of the batch.
             names: of the columns of phones.
+            region: of national numbers.
         """
         reasons = self.reasons[places]
+        told = [_SENTENCES[reason] for reason in reasons.tolist()]
+        for at in np.flatnonzero(reasons == _TWO_NUMBERS).tolist():
+            told[at] = one.sentence("two_numbers", self.text(int(places[at]), cells, names), region)
         if len(names) == 1:
-            return _WORDS[reasons], [f"The phone {_SENTENCES[reason]}." for reason in reasons.tolist()]
-        told = [
-            f"The phone in {names[which]!r} {_SENTENCES[reason]}."
-            for which, reason in zip(self.columns[places].tolist(), reasons.tolist(), strict=True)
+            return _WORDS[reasons], [f"The phone {why}." for why in told]
+        columns = (names[which] for which in self.columns[places].tolist())
+        return _WORDS[reasons], [
+            f"The phone in {name!r} {why}." for name, why in zip(columns, told, strict=True)
         ]
-        return _WORDS[reasons], told
+
+    def text(self, place: int, cells: pa.Table | pa.RecordBatch, names: Sequence[str]) -> str | None:
+        """The cell that one of them is from."""
+        text: str | None = cells.column(names[self.columns[place]])[int(self.rows[place])].as_py()
+        return text
+
+    def split(
+        self,
+        cells: pa.Table | pa.RecordBatch,
+        names: Sequence[str],
+        region: str | None,
+        *,
+        only_valid: bool,
+    ) -> Found:
+        """The same with each number of a cell that holds several."""
+        places = np.flatnonzero(~self.ok & (self.reasons == _TWO_NUMBERS))
+        if not len(places):
+            return self
+        parts = [one.numbers_in(self.text(int(place), cells, names), region) for place in places]
+        many = np.ones(len(self.rows), np.int64)
+        many[places] = [max(1, len(some)) for some in parts]
+        which = np.repeat(np.arange(len(many)), many)
+        new = self._taken(which)
+        numbers = column.classify(
+            pa.array([part for some in parts for part in some or [""]], pa.string()), region
+        )
+        at = np.flatnonzero(np.isin(which, places))
+        new.phones[at] = numbers.phone
+        new.ok[at], new.reasons[at] = _looked_at(numbers, only_valid=only_valid)
+        return new
+
+    def with_contacts(
+        self,
+        cells: pa.Table | pa.RecordBatch,
+        names: Sequence[str],
+        in_book: Callable[[Sequence[int]], Sequence[int]],
+    ) -> Found:
+        """The same, where digits that no plan has are good if a contact has them: plans change, and what is
+        in the book can be stopped.
+
+        Args:
+            in_book: tells which of some phones are contacts.
+        """
+        meant: dict[int, int] = {}
+        for place in np.flatnonzero(~self.ok & (self.reasons != _EMPTY)).tolist():
+            if phone := phones.literally(self.text(place, cells, names) or ""):
+                meant[place] = phone
+        there = set(in_book(sorted(set(meant.values())))) if meant else set()
+        places = [place for place, phone in meant.items() if phone in there]
+        if not places:
+            return self
+        new = self._taken(np.arange(len(self.rows)))
+        new.phones[places] = [meant[place] for place in places]
+        new.ok[places] = True
+        return new
+
+    def _taken(self, places: NDArray[np.intp]) -> Found:
+        """Some of them, in arrays of their own."""
+        rows, columns, numbers = self.rows[places], self.columns[places], self.phones[places]
+        return Found(rows, columns, numbers, self.ok[places], self.reasons[places])
 
 
 def phones_in(columns: Sequence[Column], *, only_valid: bool, every: bool) -> Found:
@@ -66,25 +139,25 @@ def phones_in(columns: Sequence[Column], *, only_valid: bool, every: bool) -> Fo
         only_valid: take no phones that are merely possible.
         every: take all phones of a row, each once; otherwise the first one that is good.
     """
-    looked = [_looked_at(one, only_valid=only_valid) for one in columns]
+    looked = [_looked_at(found, only_valid=only_valid) for found in columns]
     if len(columns) == 1:
         ok, reasons = looked[0]
         size = len(ok)
         return Found(np.arange(size), np.zeros(size, np.int64), columns[0].phone, ok, reasons)
-    phones = np.stack([one.phone for one in columns])
+    numbers = np.stack([found.phone for found in columns])
     ok = np.stack([good for good, _ in looked])
     reasons = np.stack([why for _, why in looked])
     filled = reasons != _EMPTY
     if every:
         for place in range(1, len(columns)):
             for before in range(place):
-                filled[place] &= ~(ok[place] & ok[before] & (phones[place] == phones[before]))
+                filled[place] &= ~(ok[place] & ok[before] & (numbers[place] == numbers[before]))
         filled[0] |= ~filled.any(axis=0)
         rows, which = np.nonzero(filled.T)
     else:
         rows = np.arange(ok.shape[1])
         which = np.where(ok.any(axis=0), ok.argmax(axis=0), filled.argmax(axis=0))
-    return Found(rows, which, phones[which, rows], ok[which, rows], reasons[which, rows])
+    return Found(rows, which, numbers[which, rows], ok[which, rows], reasons[which, rows])
 
 
 def _looked_at(found: Column, *, only_valid: bool) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:

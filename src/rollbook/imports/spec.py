@@ -27,12 +27,14 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
             in the book; `replace` also takes out of the list everyone whom the file does not name.
         region: ISO 3166-1 code of the country whose national numbers are meant where no country code stands.
         phone_check: take phones that are `valid` (in a range that the numbering plan assigns), or all that
-            are `possible` (country code and length are right).
+            are `possible` (country code and length are right). With `stop` all that are possible or in the
+            book.
         columns: what columns of the file mean: for its header, `phone`, the name of a field, or "" for
             nothing. What is not named is guessed.
         create_fields: make a text field for every column that has none.
         all_phones: every phone of a row counts, and not only the first one that is good; `None`: where phones
             are stopped.
+        split_phones: a cell that holds several numbers stands for a row with each of them.
         stop: channels on which every phone of the file is put on the stop list. Without a list only that is
             done: no contact is created.
         dry_run: only say what would happen.
@@ -50,6 +52,7 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     columns: Mapping[str, str] = {}
     create_fields: bool = False
     all_phones: bool | None = None
+    split_phones: bool = False
     stop: tuple[str, ...] = ()
     dry_run: bool = False
     rows: int | None = None
@@ -189,7 +192,8 @@ OPTIONS = (
     REGION,
     Option(
         "phone_check",
-        "Take valid phones (in a range of the numbering plan), or all of a possible length.",
+        "Take valid phones (in a range of the numbering plan), or all of a possible length, as always with "
+        f"{said('stop')}.",
         "choice",
         choices=get_args(PhoneCheck),
         default="valid",
@@ -209,6 +213,11 @@ OPTIONS = (
         "Whether every phone of a row counts, from all columns of phones; it does where "
         f"{said('stop')} is given.",
         "either",
+    ),
+    Option(
+        "split_phones",
+        "Take each number of a cell that holds several; without it such a row is rejected (two_numbers).",
+        "switch",
     ),
     Option(
         "stop",

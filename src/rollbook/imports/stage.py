@@ -77,6 +77,8 @@ class Phones(NamedTuple):
         region: of national numbers.
         only_valid: take no phones that are merely possible.
         every: all good phones of a row count.
+        split: so do all numbers of a cell that holds several.
+        in_book: tells which of some phones are contacts: those are good whatever the plan says.
         stops: a column that names the channels which the row's phones are stopped on.
         repaired: what the file has of rejects that are read again.
     """
@@ -85,6 +87,8 @@ class Phones(NamedTuple):
     region: str | None = None
     only_valid: bool = True
     every: bool = False
+    split: bool = False
+    in_book: Callable[[Sequence[int]], Sequence[int]] | None = None
     stops: str | None = None
     repaired: Repaired = Repaired()
 
@@ -152,7 +156,12 @@ def _classified(batches: Iterator[Batch], phones: Phones) -> Iterator[tuple[Batc
 
     def look(batch: Batch) -> Found:
         columns = [column.classify(batch.cells.column(name), phones.region) for name in phones.columns]
-        return phones_in(columns, only_valid=phones.only_valid, every=phones.every)
+        found = phones_in(columns, only_valid=phones.only_valid, every=phones.every)
+        if phones.split:
+            found = found.split(batch.cells, phones.columns, phones.region, only_valid=phones.only_valid)
+        if phones.in_book is not None:
+            found = found.with_contacts(batch.cells, phones.columns, phones.in_book)
+        return found
 
     with ThreadPoolExecutor(CLASSIFIERS, "classify") as pool:
         ahead: deque[tuple[Batch, Future[Found]]] = deque()
@@ -181,7 +190,7 @@ def _checked(
     cells, ok = batch.cells, found.ok.copy()
     bad_phones = np.flatnonzero(~ok)
     if len(bad_phones):
-        words, sentences = found.why(bad_phones, phones.columns)
+        words, sentences = found.why(bad_phones, cells, phones.columns, phones.region)
         rejected.update(words.tolist())
         left_out.add(batch.lines, cells, found.rows[bad_phones], words, sentences)
 

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from rollbook import accounts, fields, lists
-from rollbook.db import Database, Transaction
+from rollbook.db import Database, Integers, Transaction
 from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailable
 from rollbook.fields import Field
 from rollbook.files import Table, open_table
@@ -224,7 +224,7 @@ class Worker:
             job = self._change(job.account_id, job.id, size_bytes=table.size_bytes)
             totals = stage.build(
                 table,
-                _phones(chosen, spec),
+                _phones(chosen, spec, lambda phones: self._database.read(_in_book, job.account_id, phones)),
                 filled,
                 folder,
                 progress=self._reading_progress(job),
@@ -405,19 +405,38 @@ class _Took:
         return timed
 
 
-def _phones(chosen: Columns, spec: ImportSpec) -> stage.Phones:
-    """Where the phones of a file are, and how they are read."""
+def _phones(
+    chosen: Columns, spec: ImportSpec, in_book: Callable[[Sequence[int]], Sequence[int]]
+) -> stage.Phones:
+    """Where the phones of a file are, and how they are read. What stops people takes everything that the book
+    can hold."""
     own = chosen.own_export
     stops = own.stops if own is not None else None
+    stopping = in_book if spec.stop or stops is not None else None
     if own is not None and own.whole:
-        return stage.Phones(chosen.phones, only_valid=False, stops=stops)
+        return stage.Phones(chosen.phones, only_valid=False, stops=stops, in_book=stopping)
     return stage.Phones(
         chosen.phones,
         spec.region,
-        only_valid=spec.phone_check == "valid",
+        only_valid=spec.phone_check == "valid" and not stopping,
         every=spec.every_phone,
+        split=spec.split_phones,
+        in_book=stopping,
         stops=stops,
         repaired=chosen.repaired,
+    )
+
+
+def _in_book(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[int]:
+    """Those of some phones that are contacts."""
+    return tx.all(
+        int,
+        f"""
+        SELECT contact.phone FROM {tx.integers("wanted")} CROSS JOIN contact
+        WHERE contact.account_id = :account_id AND contact.phone = wanted.value
+        """,
+        account_id=account_id,
+        wanted=Integers(np.array(phones, np.int64)),
     )
 
 

@@ -1,7 +1,8 @@
-"""Phone numbers by the numbering plan: `parse` for one of them."""
+"""Phone numbers by the numbering plan: `read` for any text, `parse` for one that has to be a number."""
 
 from __future__ import annotations
 
-from rollbook.phones.single import BadPhone, is_valid, parse
+from rollbook.phones.one import Reading, read
+from rollbook.phones.single import BadPhone, fragment, is_valid, literally, parse
 
-__all__ = ["BadPhone", "is_valid", "parse"]
+__all__ = ["BadPhone", "Reading", "fragment", "is_valid", "literally", "parse", "read"]

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rollbook.errors import Invalid, Problem
-from rollbook.phones import one
+from rollbook.phones import one, several, spelling
 from rollbook.phones.pieces import DIGITS_MAX, POWERS
 from rollbook.phones.table import BEHIND_PLUS, Table, table
 from rollbook.phones.verdict import (
@@ -91,13 +91,14 @@ class Column:
 def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> Column:
     """Read a column of texts as phone numbers.
 
-    White space around a text is dropped first, then an apostrophe in front (Excel's mark for text) and `.0`
-    behind a number (what a column of fractions looks like). Scientific notation is refused, since digits are
-    lost in it.
+    Its spelling is made plain first (see `phones.spelling`): nothing unseen, one kind of space, dash and
+    digit, no marks of a spreadsheet. Scientific notation is refused where digits are lost in it, a text with
+    two numbers (`two_numbers`), and letters behind the digits (`letters_behind`).
 
     With a region a text means what `phonenumbers.parse(text, region)` says. Where that is not valid and the
     text begins with a digit and has no `+`, it is read once more with a `+` in front, and that is taken if
-    valid. Without a region the digits begin with a country code, `+` or not; none is ever guessed.
+    valid; one that begins with 00 is read with a `+` in its place. Without a region the digits begin with a
+    country code, `+` or 00 or neither in front; none is ever guessed.
 
     Args:
         texts: strings (or large strings), nulls allowed.
@@ -125,7 +126,7 @@ def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> Co
             first = rows.stop
     odd = np.flatnonzero(verdict & ASK)
     if len(odd):
-        phone[odd], verdict[odd] = _asked(texts.take(pa.array(odd)), region)
+        phone[odd], verdict[odd] = _asked(texts.take(pa.array(odd)), region, known)
     reason = ((verdict & REASON_BITS) >> 4).astype(np.uint8)
     return Column(
         phone=phone,
@@ -165,22 +166,63 @@ def _block(
         unclear = ((found & REASON_BITS) != 0) & ~begins_with_zero & ~read.plus[again]
         keys[again], move[again], verdict[again] = rest, known.moves[at], np.where(unclear, ASK, found)
     verdict[((verdict & RETRIED) != 0) & ~read.begins] = ASK
+    _dial_double_zero(read, known, keys, move, verdict, always_abroad=always_abroad)
+    verdict[((verdict & REASON_BITS) != 0) & read.may_be_two] = ASK
     verdict[~read.plain] = ASK
     verdict[endless.to_numpy(zero_copy_only=False)] = _NOT_A_NUMBER
     is_number = ((verdict & POSSIBLE) != 0) | ((verdict & REASON_BITS) == 0)
     return np.where(is_number, keys + move, 0), verdict
 
 
+def _dial_double_zero(
+    read: _Read,
+    known: Table,
+    keys: NDArray[np.int64],
+    move: NDArray[np.int64],
+    verdict: NDArray[np.int32],
+    *,
+    always_abroad: bool,
+) -> None:
+    """Read what begins with 00 and is no number at home with a `+` in its place, where that is one."""
+    zeros = read.plain & (read.value < POWERS[np.maximum(read.size - 2, 0)])
+    rows = np.flatnonzero(zeros & ((verdict & REASON_BITS) != 0) & ((verdict & ASK) == 0))
+    if not len(rows):
+        return
+    size = read.size[rows] - 2
+    abroad = read.value[rows] + POWERS[size] + BEHIND_PLUS
+    at = known.find(abroad)
+    found = np.where(size < DIGITS_MIN, ASK, known.verdicts[at])
+    found[(found & AGAIN) != 0] = _UNKNOWN_COUNTRY_CODE
+    take = (found & (REASON_BITS | ASK)) == 0
+    take |= ((found & POSSIBLE) != 0) & ((verdict[rows] & POSSIBLE) == 0)
+    take |= ((found & ASK) != 0) | always_abroad
+    taken = rows[take]
+    keys[taken], move[taken], verdict[taken] = abroad[take], known.moves[at][take], found[take]
+
+
 def _asked(
-    texts: pa.Array | pa.ChunkedArray, region: str | None
+    texts: pa.Array | pa.ChunkedArray, region: str | None, known: Table
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Phones and verdicts of odd texts, each different one read once."""
+    """Phones and verdicts of odd texts, each different one read once: those that are odd only in spelling as
+    the plain ones are, the others one by one."""
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
     different = texts.dictionary_encode(null_encoding="encode")
-    answers = [one.read(text, region) for text in different.dictionary.to_pylist()]
-    phones = np.array([answer.phone for answer in answers], np.int64)
-    verdicts = np.array([answer.verdict.packed() for answer in answers], np.int32)
+    plain = pa.array(
+        [
+            text and spelling.plain(text[: one.CHARACTERS_MAX + 1])
+            for text in different.dictionary.to_pylist()
+        ],
+        texts.type,
+    )
+    phones, verdicts = np.zeros(len(plain), np.int64), np.full(len(plain), ASK, np.int32)
+    for at in range(0, len(plain), BLOCK_ROWS):
+        rows = slice(at, at + BLOCK_ROWS)
+        phones[rows], verdicts[rows] = _block(plain[rows], known, always_abroad=region is None)
+    odd = np.flatnonzero(verdicts & ASK)
+    read = [one.read(text, region) for text in different.dictionary.take(pa.array(odd)).to_pylist()]
+    phones[odd] = [answer.phone for answer in read]
+    verdicts[odd] = [answer.verdict.packed() for answer in read]
     which = different.indices.to_numpy()
     return phones[which], verdicts[which]
 
@@ -194,6 +236,7 @@ class _Read(NamedTuple):
         size: how many digits; 0 where it is not plain.
         plus: there is a `+`.
         begins: it begins with a digit; may be missed behind a lot of space.
+        may_be_two: it has as many digits as two numbers, and more than digits.
     """
 
     plain: NDArray[np.bool_]
@@ -201,6 +244,7 @@ class _Read(NamedTuple):
     size: NDArray[np.int32]
     plus: NDArray[np.bool_]
     begins: NDArray[np.bool_]
+    may_be_two: NDArray[np.bool_]
 
 
 def _read(block: pa.Array) -> _Read:
@@ -215,10 +259,12 @@ def _read(block: pa.Array) -> _Read:
         plain &= block.is_valid().to_numpy(zero_copy_only=False)
     plus = np.zeros(len(block), bool)
     _look_at_others(text, edges, is_digit, before, plain, plus)
+    _look_at_separators(text, edges, before, plain)
     value = _numbers(text[is_digit], digit_edges, plain)
+    may_be_two = (count >= several.DIGITS_MIN) & (np.diff(edges) > count + plus)
     _drop_fractions(text, edges, before, plain, plus, value, count)
     count *= plain
-    return _Read(plain, value, count, plus, _begin_with_digit(text, edges, plain, plus))
+    return _Read(plain, value, count, plus, _begin_with_digit(text, edges, plain, plus), may_be_two)
 
 
 def _bytes(block: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
@@ -267,6 +313,24 @@ def _look_at_others(
         here, left, right = text[at[high]], text[at[high] - 1], text[np.minimum(at[high] + 1, len(text) - 1)]
         harmless[high] = ((here == 0xC2) & (right == 0xA0)) | ((here == 0xA0) & (left == 0xC2))
     plain[row[~harmless]] = False
+
+
+def _look_at_separators(
+    text: NDArray[np.uint8],
+    edges: NDArray[np.integer],
+    before: NDArray[np.int32],
+    plain: NDArray[np.bool_],
+) -> None:
+    """Set `plain` to false where a slash may stand between two numbers, or a lone dot before a fraction."""
+    at = np.flatnonzero((text == ord("/")) | (text == ord(".")))
+    row = np.searchsorted(edges, at, side="right") - 1
+    left, right = before[at] - before[edges[row]], before[edges[row + 1]] - before[at]
+    slash = text[at] == ord("/")
+    two = slash & (np.minimum(left, right) > several.EXTENSION_DIGITS_MAX)
+    dots = np.bincount(row[~slash], minlength=len(plain))
+    fraction = ~slash & (dots[row] == 1) & (left >= spelling.WHOLE_DIGITS_MIN) & (right > 0)
+    fraction &= (right != 1) | (text[np.minimum(at + 1, len(text) - 1)] != ord("0"))
+    plain[row[two | fraction]] = False
 
 
 def _numbers(

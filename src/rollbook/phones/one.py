@@ -16,15 +16,19 @@ from phonenumbers import (
 )
 
 from rollbook.errors import Invalid, Problem
-from rollbook.phones.verdict import E164_DIGITS_MAX, Verdict
+from rollbook.phones import several
+from rollbook.phones.spelling import NoDigits, cleaned
+from rollbook.phones.verdict import E164_DIGITS_MAX, SENTENCES, Verdict
 
 CHARACTERS_MAX = 250
 """Of a text that libphonenumber reads; its own limit."""
 
-_SCIENTIFIC = re.compile(r"[+-]?\d{1,250}(?:[.,]\d{0,250})?[eE][+-]?\d{1,250}", re.ASCII)
-_FLOAT = re.compile(r"\+?\d{1,250}\.0", re.ASCII)
+_PLAIN = re.compile(r"\+?[\d ().-]*+", re.ASCII)
+_DOUBLE_ZERO = re.compile(r"([^+\d]{0,250}+)\+?[ ().\-/\[\]]{0,99}+0[ ().\-/\[\]]{0,99}+0")
 _FIRST = re.compile(r"[+＋\d]")
 _LOCAL_CONTEXT = ";phone-context="
+_LETTERED_TYPES = ("toll_free", "premium_rate", "shared_cost", "uan", "personal_number")
+"""Numbers that are advertised in letters; elsewhere they are a name more often than digits."""
 
 _UNREADABLE = {
     NumberParseException.INVALID_COUNTRY_CODE: "unknown_country_code",
@@ -65,18 +69,70 @@ def read(text: str | None, region: str | None) -> Reading:
     """
     if text is not None and len(text) > CHARACTERS_MAX:
         return Reading(0, Verdict("not_a_number"))
-    text = cleaned(text or "")
+    try:
+        text = cleaned(text or "")
+    except NoDigits as error:
+        return Reading(0, Verdict(str(error)))
     if not text:
         return Reading(0, Verdict("empty"))
-    if _SCIENTIFIC.fullmatch(text):
-        return Reading(0, Verdict("scientific_notation"))
+    if not _PLAIN.fullmatch(text) or sum(map(str.isdigit, text)) >= several.DIGITS_MIN:
+        if found := _numbers(text, region):
+            readings = [_alone(part, region) for part in found]
+            same = {reading.phone for reading in readings} == {readings[0].phone}
+            return readings[0] if same and readings[0].phone else Reading(0, Verdict("two_numbers"))
+        if (digits := several.without_letters(text)) is not None:
+            return _lettered(text, digits, region)
+    return _alone(text, region)
+
+
+def numbers_in(text: str | None, region: str | None) -> list[str]:
+    """The numbers in a text that holds more than one (`two_numbers`); else nothing."""
+    if text is None or len(text) > CHARACTERS_MAX:
+        return []
+    try:
+        return _numbers(cleaned(text), region)
+    except NoDigits:
+        return []
+
+
+def sentence(reason: str, text: str | None, region: str | None) -> str:
+    """A reason for people, to be put behind the number; it quotes the numbers of a text that holds two."""
+    if reason == "two_numbers" and (found := numbers_in(text, region)):
+        quoted = ", ".join(f"'{number}'" for number in found[:-1])
+        many = {2: "two"}.get(len(found), str(len(found)))
+        return f"holds {many} numbers: {quoted} and '{found[-1]}'"
+    return SENTENCES.get(reason, "")
+
+
+def _numbers(text: str, region: str | None) -> list[str]:
+    return several.numbers(text, lambda part: not _alone(part, region).verdict.reason)
+
+
+def _lettered(text: str, digits: str, region: str | None) -> Reading:
+    """A text with letters behind its first digit: a name behind a number, or letters for digits."""
+    if _alone(digits, region).verdict.possible:
+        return Reading(0, Verdict("letters_behind"))
+    found = _alone(text, region)
+    if found.phone and not (several.fill_their_groups(text) and found.verdict.type in _LETTERED_TYPES):
+        return Reading(0, Verdict("not_a_number"))
+    return found
+
+
+def _alone(text: str, region: str | None) -> Reading:
+    """One number, in plain spelling."""
+    text = text.replace("\n", " ")
+    abroad = _behind_double_zero(text)
     if region is None:
-        return _parsed(_with_plus(text), None)
+        return _parsed(_with_plus(text if abroad is None else abroad), None)
     found = _parsed(text, region)
     if found.verdict.reason and "+" not in text and text[0].isdigit():
-        abroad = _parsed(f"+{text}", None)
-        if not abroad.verdict.reason:
-            return abroad
+        retried = _parsed(f"+{text}", None)
+        if not retried.verdict.reason:
+            return retried
+    if found.verdict.reason and abroad is not None:
+        dialled = _parsed(abroad, None)
+        if not dialled.verdict.reason or (dialled.verdict.possible and not found.verdict.possible):
+            return dialled
     return found
 
 
@@ -93,11 +149,10 @@ def known_region(region: str | None) -> str | None:
     )
 
 
-def cleaned(text: str) -> str:
-    """Without what spreadsheets put around a number: white space, an apostrophe in front that marks it as
-    text, `.0` behind it that marks it as a fraction."""
-    text = text.strip().removeprefix("'").strip()
-    return text[:-2] if _FLOAT.fullmatch(text) else text
+def _behind_double_zero(text: str) -> str | None:
+    """A text with `+` for the 00 that it begins with, if it does: no country code begins with 0."""
+    match = None if _LOCAL_CONTEXT in text else _DOUBLE_ZERO.match(text)
+    return f"{match[1]}+{text[match.end() :]}" if match else None
 
 
 def _with_plus(text: str) -> str:

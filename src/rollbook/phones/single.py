@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneMetadata, ValidationResult
+from phonenumbers import NumberParseException, PhoneMetadata
+
+from rollbook.phones import one, several
+from rollbook.phones.spelling import NoDigits, cleaned
+from rollbook.phones.verdict import SENTENCES
 
 DIGITS_MIN = 9
 DIGITS_MAX = 15
 """Of E.164 without `+`. 15 is the recommendation's own limit (ITU-T E.164, section 6); 9 is what strict
 clients of the API accept at least."""
 
-_WRITTEN = re.compile(r"\s*+\+?[\s(]*+\d[\d\s().\-]*+", re.ASCII)
-_PUNCTUATION = str.maketrans("", "", " \t\r\n\v\f().-+")
+_WRITTEN = re.compile(r"\s{0,99}+\+?[\s(]{0,99}+[1-9][\d\s()\-]*+", re.ASCII)
+_PUNCTUATION = str.maketrans("", "", " \t\r\n\v\f()-+")
+_FRAGMENT = re.compile(r"(?:tel:)?[+\d\s().\-/\[\]]*+", re.IGNORECASE | re.ASCII)
+_NO_DIGITS = re.compile(r"\D++", re.ASCII)
+_DIGITS = re.compile(r"\+?\d++", re.ASCII)
+_UNREADABLE = "must be digits, with an optional +, spaces, dots, dashes and brackets"
+_BOUNDS = f"must have {DIGITS_MIN} to {DIGITS_MAX} digits with its country code"
 
 
 class BadPhone(ValueError):
@@ -30,11 +40,11 @@ class _Plan(NamedTuple):
 
 
 def parse(text: str | int, region: str | None = None) -> int:
-    """Read a phone number.
+    """Read a phone number, as files are read (see `one.read`), or refuse it.
 
     Args:
-        text: the digits of E.164, as a number or as text with an optional `+`, spaces, dots, dashes and
-            brackets; with a `region` also whatever `phonenumbers` reads.
+        text: the digits of E.164, as a number or as text with an optional `+` or 00, spaces, dots, dashes and
+            brackets of every kind; an extension is dropped. Letters do not stand for digits here.
         region: two letters (ISO 3166-1) of the country whose national format is meant where no country
             code stands. Without it a country code is never guessed: the digits begin with one.
 
@@ -46,17 +56,25 @@ def parse(text: str | int, region: str | None = None) -> int:
         BadPhone: it is no possible number.
     """
     if isinstance(text, int):
+        if text < 0:
+            raise BadPhone(_UNREADABLE)
         text = str(text)
-    if region is not None:
-        return _by_phonenumbers(text, region)
+    if len(text) > one.CHARACTERS_MAX:
+        raise BadPhone(_UNREADABLE)
+    if region is None and (quickly := _quickly(text)):
+        return quickly
+    return _accepted(text, one.read(text, region), region)
+
+
+def _quickly(text: str) -> int | None:
+    """A number with its country code in plain digits and punctuation; `None` for any other text."""
     if not _WRITTEN.fullmatch(text):
-        raise BadPhone("must be digits, with an optional +, spaces, dots, dashes and brackets")
+        return None
     digits = text.translate(_PUNCTUATION)
-    if not DIGITS_MIN <= len(digits) <= DIGITS_MAX:
-        # A trunk digit behind the country code may still have to go: +44 (0)20 ...
-        if len(digits) == DIGITS_MAX + 1:
-            return _by_phonenumbers(f"+{digits}", None)
-        raise BadPhone(f"must have {DIGITS_MIN} to {DIGITS_MAX} digits with its country code")
+    if not DIGITS_MIN <= len(digits) <= DIGITS_MAX or (
+        len(digits) >= several.DIGITS_MIN and not _DIGITS.fullmatch(text)
+    ):
+        return None
     for size in (1, 2, 3):
         plan = _plan(digits[:size])
         if plan is not None:
@@ -64,7 +82,53 @@ def parse(text: str | int, region: str | None = None) -> int:
             if len(national) in plan.lengths and not (plan.trunk and plan.trunk.match(national)):
                 return int(digits)
             break
-    return _by_phonenumbers(f"+{digits}", None)
+    return None
+
+
+def _accepted(text: str, reading: one.Reading, region: str | None) -> int:
+    """The phone of a reading."""
+    reason = reading.verdict.reason
+    within = 10 ** (DIGITS_MIN - 1) <= reading.phone < 10**DIGITS_MAX
+    if not within and _DIGITS.fullmatch(text) and not DIGITS_MIN <= len(text.lstrip("+")) <= DIGITS_MAX:
+        raise BadPhone(_BOUNDS)
+    if reason in ("empty", "not_a_number") or (reading.phone and several.has_letters(cleaned(text))):
+        raise BadPhone(_UNREADABLE)
+    if not reading.verdict.possible or reason == "local_only":
+        raise BadPhone(one.sentence(reason, text, region) or _UNREADABLE)
+    if not within:
+        raise BadPhone(_BOUNDS)
+    return reading.phone
+
+
+def fragment(text: str) -> str:
+    """The digits of a part of a phone, or of a whole one, however it is spelled; nothing for an empty text.
+
+    Raises:
+        BadPhone: it is not made of digits.
+    """
+    try:
+        plain = cleaned(text[: one.CHARACTERS_MAX + 1])
+    except NoDigits as error:
+        raise BadPhone(SENTENCES[str(error)]) from None
+    digits = _NO_DIGITS.sub("", plain)
+    if plain and not (digits and _FRAGMENT.fullmatch(plain)):
+        raise BadPhone(_UNREADABLE)
+    if len(digits) >= DIGITS_MIN:
+        with suppress(BadPhone):
+            return str(parse(text))
+    return digits
+
+
+def literally(text: str) -> int | None:
+    """The digits of a text that is no phone, country code in front, where no plan has such numbers (any
+    more); `None` where they are a phone, or can be none."""
+    try:
+        digits = fragment(text).removeprefix("00")
+    except BadPhone:
+        return None
+    if not DIGITS_MIN <= len(digits) <= DIGITS_MAX or digits[0] == "0" or one.read(digits, None).phone:
+        return None
+    return int(digits)
 
 
 def is_valid(phone: int) -> bool:
@@ -78,36 +142,6 @@ def is_valid(phone: int) -> bool:
         return phonenumbers.is_valid_number(phonenumbers.parse(f"+{phone}"))
     except NumberParseException:
         return False
-
-
-def _by_phonenumbers(text: str, region: str | None) -> int:
-    try:
-        number = phonenumbers.parse(text, region)
-    except NumberParseException as error:
-        raise BadPhone(_REASONS.get(error.error_type, "is not a phone number")) from None
-    possible = phonenumbers.is_possible_number_with_reason(number)
-    if possible not in (ValidationResult.IS_POSSIBLE, ValidationResult.IS_POSSIBLE_LOCAL_ONLY):
-        raise BadPhone(_LENGTHS.get(possible, "is not a phone number"))
-    if possible == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
-        raise BadPhone("is too short")
-    digits = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
-    if not DIGITS_MIN <= len(digits) <= DIGITS_MAX:
-        raise BadPhone(f"must have {DIGITS_MIN} to {DIGITS_MAX} digits with its country code")
-    return int(digits)
-
-
-_REASONS = {
-    NumberParseException.INVALID_COUNTRY_CODE: "has a country code that does not exist",
-    NumberParseException.TOO_SHORT_AFTER_IDD: "is too short",
-    NumberParseException.TOO_SHORT_NSN: "is too short",
-    NumberParseException.TOO_LONG: "is too long",
-}
-_LENGTHS = {
-    ValidationResult.INVALID_COUNTRY_CODE: "has a country code that does not exist",
-    ValidationResult.TOO_SHORT: "is too short",
-    ValidationResult.TOO_LONG: "is too long",
-    ValidationResult.INVALID_LENGTH: "has a length that its country does not have",
-}
 
 
 @cache

@@ -27,19 +27,23 @@ REASONS: tuple[str, ...] = (
     "invalid_length",
     "local_only",
     "not_assigned",
+    "two_numbers",
+    "letters_behind",
 )
 """Why a number is not valid, as words for machines; the first stands for one that is."""
 
 SENTENCES: Mapping[str, str] = {
     "empty": "is empty",
     "not_a_number": "is not a phone number",
-    "scientific_notation": "is in scientific notation, which has lost digits",
+    "scientific_notation": "is in scientific notation that has lost digits",
     "unknown_country_code": "has a country code that does not exist",
     "too_short": "is too short",
     "too_long": "is too long",
     "invalid_length": "has a length that its country does not have",
     "local_only": "lacks its area code",
     "not_assigned": "is in no range that its country assigns",
+    "two_numbers": "holds more than one number",
+    "letters_behind": "has letters behind or among its digits",
 }
 """The reasons for people, to be put behind the number."""
 
