@@ -40,6 +40,30 @@ class Settings:
     workers: int = _setting(
         1, "PostgreSQL: processes that answer requests. An embedded database has exactly one.", low=1, high=64
     )
+    connections_max: int = _setting(
+        4000,
+        "Connections that one process holds at once, and at most half of the descriptors that it may have. "
+        "Beyond that the one that has been idle for the longest is closed; where none is idle, a new one "
+        "gets 503.",
+        low=1,
+    )
+    header_bytes_max: int = _setting(
+        65_536, "Size of a request's headers together, at most; more gets 431.", low=1024, high=16_777_216
+    )
+    headers_max: int = _setting(100, "Headers of a request, at most; more get 431.", low=10, high=10_000)
+    header_seconds: float = _setting(
+        10.0,
+        "How long the head of a request may take, from the connection or, on one that is used again, from "
+        "its first byte; then it gets 408.",
+        low=0.1,
+    )
+    transfer_bytes_per_second_min: float = _setting(
+        500.0,
+        "What a client must send of a body, and take of an answer, at least, or it is cut off (a body with "
+        "408); 0 for no such bound.",
+        low=0,
+    )
+    slow_seconds: float = _setting(20.0, "Over how long that pace is measured.", low=0.1)
     token_days: float = _setting(
         30.0, "Life of a token from login or refresh, in days.", low=0.000001, high=3650
     )

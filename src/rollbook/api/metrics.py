@@ -22,12 +22,27 @@ LATENCY_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
+REASONS = (
+    "limit",
+    "idle_at_limit",
+    "descriptors",
+    "malformed",
+    "large_head",
+    "slow_head",
+    "slow_body",
+    "slow_reader",
+)
+"""Why the service ended a connection before its client did."""
+
 METRICS = {
     "rollbook_requests_total": "Requests answered.",
     "rollbook_request_seconds": "From the request's head to its answer.",
     "rollbook_write_batch_size": "Writes that shared one commit.",
     "rollbook_commit_seconds": "How long a commit took; a batch of one statement is its own commit.",
     "rollbook_queue_depth": "Work waiting for the database: queue is write or read.",
+    "rollbook_connections": "Connections that are open.",
+    "rollbook_connections_ended_total": "Connections that the service ended, and why.",
+    "rollbook_accept_failures_total": "Connections that the operating system did not give.",
     "rollbook_verified_drift": "Counts that were wrong when `rollbook verify` last looked; must be 0.",
     "rollbook_verified_timestamp_seconds": "When that was, of all accounts the longest ago; 0 for never.",
 }
@@ -59,6 +74,9 @@ class Totals(msgspec.Struct):
     batch: Counts
     commit: Counts
     queues: dict[str, int]
+    connections: int
+    ended: dict[str, int]
+    accept_failures: int
 
     def merge(self, other: Totals, *, alive: bool) -> None:
         """Add another worker's totals; the queues of one that is gone are gone."""
@@ -68,7 +86,11 @@ class Totals(msgspec.Struct):
             self.latency.setdefault(labels, _nothing(LATENCY_SECONDS)).merge(counts)
         self.batch.merge(other.batch)
         self.commit.merge(other.commit)
+        for reason, count in other.ended.items():
+            self.ended[reason] = self.ended.get(reason, 0) + count
+        self.accept_failures += other.accept_failures
         if alive:
+            self.connections += other.connections
             for queue, depth in other.queues.items():
                 self.queues[queue] = self.queues.get(queue, 0) + depth
 
@@ -90,6 +112,10 @@ class Metrics(Observer, Collector):
         self._batch = _nothing(BATCH_SIZES)
         self._commit = _nothing(COMMIT_SECONDS)
         self._verified = Verified(0, None)
+        self._ended: dict[str, int] = {}
+        self._accept_failures = 0
+        self.connections = 0
+        """That are open now."""
 
     def verified(self, found: Verified) -> None:
         """Report what the last recounts found."""
@@ -112,6 +138,14 @@ class Metrics(Observer, Collector):
         count, latency = found
         count[0] += 1
         latency.add(seconds, LATENCY_SECONDS)
+
+    def ended(self, reason: str) -> None:
+        """Count a connection that the service ended. Called in the event loop only."""
+        self._ended[reason] = self._ended.get(reason, 0) + 1
+
+    def accept_failed(self) -> None:
+        """Count a connection that could not be accepted. Called in the event loop only."""
+        self._accept_failures += 1
 
     def share(self) -> None:
         """Write this worker's totals where the other workers find them."""
@@ -147,7 +181,16 @@ class Metrics(Observer, Collector):
             queues = {"write": self._database.writes_waiting, "read": self._database.reads_waiting}
         with self._lock:
             batch, commit = _copy(self._batch), _copy(self._commit)
-        return Totals(requests, latency, batch, commit, queues)
+        return Totals(
+            requests,
+            latency,
+            batch,
+            commit,
+            queues,
+            self.connections,
+            dict(self._ended),
+            self._accept_failures,
+        )
 
 
 def _families(totals: Totals) -> Iterator[Metric]:
@@ -173,6 +216,15 @@ def _families(totals: Totals) -> Iterator[Metric]:
     for queue, depth in totals.queues.items():
         queues.add_metric([queue], depth)
     yield queues
+    name = "rollbook_connections_ended_total"
+    ended = CounterMetricFamily(name, METRICS[name], labels=["reason"])
+    for reason in sorted({*REASONS, *totals.ended}):
+        ended.add_metric([reason], totals.ended.get(reason, 0))
+    yield ended
+    name = "rollbook_accept_failures_total"
+    yield CounterMetricFamily(name, METRICS[name], value=totals.accept_failures)
+    name = "rollbook_connections"
+    yield GaugeMetricFamily(name, METRICS[name], value=totals.connections)
 
 
 def _is_alive(pid: int) -> bool:

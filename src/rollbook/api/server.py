@@ -6,43 +6,38 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-import httptools
-import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rollbook.api import app as application
 from rollbook.api import ending, workers
+from rollbook.api.accepting import Acceptor, raise_descriptor_limit
+from rollbook.api.connections import Bounds, Connections, Protocol
 from rollbook.api.housekeeping import Housekeeper
 from rollbook.api.import_workers import ImportWorkers
+from rollbook.api.last_resort import OneForm
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, set_up_logging
-from rollbook.api.streaming import CONNECTION
-from rollbook.api.wire import ErrorBody
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import CannotListen
-
-TARGET_BYTES_MAX = 512 * 1024
-"""Of a request target; bulk calls put thousands of ids in the query."""
-
-PATH_BYTES_MAX = 8 * 1024
-"""Of the path in it, which the parser reads."""
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: more than a reverse proxy in front keeps its own (60 s)."""
 
 BACKLOG = 2048
+
+SWEEP_SECONDS = 0.5
+"""How often connections that take too long are looked for."""
 
 SHARE_SECONDS = 1.0
 """How often a worker writes its metrics where the others find them."""
@@ -52,82 +47,28 @@ COLLECT_AFTER = (50_000, 20, 100)
 by a few dozen requests in flight, which cost 8 % of the time to look through, and are no garbage."""
 
 
-class OneWrite:
-    """A transport that sends the head of an answer together with its body.
-
-    uvicorn writes them one after the other: two system calls and two packets for every answer, which
-    is a fifth of a short request's time (docs/decisions/0006-one-write-an-answer.md).
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Hold the head of a final answer until its body comes; send anything else at once."""
-        if data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
-            self.flush()
-            self._head = data
-        else:
-            head, self._head = self._head, b""
-            self._transport.write(head + data)
-
-    def flush(self) -> None:
-        """Send a head that no body followed."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head)
-
-    def close(self) -> None:
-        """Send what is held, then close."""
-        self.flush()
-        self._transport.close()
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with long request targets, one write an answer, and the one form of errors.
-
-    The URL parser counts in 16 bits: of a target over 64 KiB it sees only a part. So the query is
-    split off before the target is parsed.
-    """
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(cast("asyncio.Transport", OneWrite(transport)))
-
-    def on_response_complete(self) -> None:
-        cast("OneWrite", self.transport).flush()
-        super().on_response_complete()
-
-    def on_url(self, url: bytes) -> None:
-        if len(self.url) + len(url) > TARGET_BYTES_MAX:
-            raise httptools.HttpParserError("The request target is too long.")
-        self.url += url
-
-    def on_headers_complete(self) -> None:
-        path, _, query = self.url.partition(b"?")
-        if len(path) > PATH_BYTES_MAX:
-            raise httptools.HttpParserError("The request path is too long.")
-        self.url = path
-        scope = cast("dict[str, Any]", self.scope)
-        super().on_headers_complete()
-        scope["query_string"] = query.partition(b"#")[0]
-        scope[CONNECTION] = self.cycle
-
-    def send_400_response(self, msg: str) -> None:
-        body = msgspec.json.encode(ErrorBody(msg, []))
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n%b"
-            % (os.urandom(8).hex().encode(), len(body), body)
-        )
-        self.transport.close()
-
-
 class Server(uvicorn.Server):
-    """uvicorn's server, which after a signal exits with 0 once everything is finished."""
+    """uvicorn's server, with bounds on connections; after a signal it exits with 0 once all is finished."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        def make() -> Protocol:
+            return Protocol(
+                self._connections,
+                config=self.config,
+                server_state=self.server_state,
+                app_state={},
+                _loop=asyncio.get_running_loop(),
+            )
+
+        self.servers = [
+            cast("Any", Acceptor(listening, self.config.backlog, make, self._connections))
+            for listening in sockets or ()
+        ]
+        self.started = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         ending.ending = True
@@ -189,6 +130,7 @@ def _serve_here(
     log = Log(enabled=logging.getLogger().isEnabledFor(logging.INFO))
     database = parts.open_database(parts.settings, metrics)
     metrics.watch(database)
+    connections = Connections(Bounds.of(parts.settings, raise_descriptor_limit()), metrics)
     config = uvicorn.Config(
         _placeholder,
         loop="uvloop",
@@ -202,21 +144,25 @@ def _serve_here(
         timeout_graceful_shutdown=parts.settings.shutdown_seconds,
         backlog=BACKLOG,
     )
-    server = Server(config)
+    server = Server(config, connections)
 
     async def main() -> None:
         config.load()
-        config.loaded_app = parts.make_app(parts.settings, database, metrics, log)
+        config.loaded_app = OneForm(parts.make_app(parts.settings, database, metrics, log))
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         if lifeline is not None:
             asyncio.get_running_loop().add_reader(lifeline, lambda: server.handle_exit(signal.SIGTERM, None))
-        beside = asyncio.create_task(_beside(server, metrics, started))
+        beside = [
+            asyncio.create_task(_beside(server, metrics, started)),
+            asyncio.create_task(_sweep(connections)),
+        ]
         housekeeper = Housekeeper(database, metrics)
         importing = ImportWorkers(parts.settings, database)
         await server.serve([address])
-        beside.cancel()
+        for task in beside:
+            task.cancel()
         importing.close()
         housekeeper.close()
 
@@ -239,6 +185,13 @@ async def _beside(server: Server, metrics: Metrics, started: Callable[[], None])
         with contextlib.suppress(OSError):  # a full disk costs numbers, not answers
             metrics.share()
         await asyncio.sleep(SHARE_SECONDS)
+
+
+async def _sweep(connections: Connections) -> None:
+    """End connections that take too long."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        connections.sweep(time.monotonic())
 
 
 def _url(address: socket.socket) -> str:

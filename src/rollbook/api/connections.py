@@ -1,0 +1,553 @@
+"""What connections may cost: bytes and time of a head, the pace of a body and of a reader, their number.
+
+Anybody who can reach the port can do all of this without a key, so nothing here waits for one. Times are
+looked at by one sweep over all connections, not by a timer each: a request costs no timer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from rollbook.api.metrics import Metrics
+from rollbook.api.streaming import CONNECTION
+from rollbook.api.wire import ErrorBody
+from rollbook.config import Settings
+
+TARGET_BYTES_MAX = 512 * 1024
+"""Of a request target; bulk calls put thousands of ids in the query."""
+
+PATH_BYTES_MAX = 8 * 1024
+"""Of the path in it, which the parser reads."""
+
+PIPELINED_MAX = 100
+"""Requests of a connection that wait while one is answered."""
+
+HEADS_BYTES_MAX = 64 * 1024 * 1024
+"""Of all heads that are not complete yet, together."""
+
+ANSWERS_BYTES_MAX = 128 * 1024 * 1024
+"""Of all answers that wait for their readers, together."""
+
+WHOLE_BYTES_MAX = 64 * 1024
+"""Of a body that is put behind its head into one piece."""
+
+LINGER_SECONDS = 2.0
+"""How long what still comes from a refused client is thrown away: a connection that is closed at once, with
+bytes unread, takes the answer with it."""
+
+LINGERING_MAX = 64
+"""Connections beyond the limit that are told so."""
+
+TELL_SECONDS = 10.0
+"""The log has the same trouble once in this time."""
+
+FRAMING = (b"content-length", b"transfer-encoding")
+"""Headers that say how long a body is."""
+
+PHRASES = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
+
+_log = logging.getLogger("rollbook")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What connections may cost.
+
+    Args:
+        connections: at once.
+        header_bytes: of a request's header, together.
+        headers: lines of it.
+        header_seconds: from the connection, or the first byte of a further request, to the end of the head.
+        bytes_per_second: of a body that comes and an answer that is taken, at least; 0 for no such bound.
+        slow_seconds: over which that is measured.
+    """
+
+    connections: int
+    header_bytes: int
+    headers: int
+    header_seconds: float
+    bytes_per_second: float
+    slow_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings, descriptors: int) -> Bounds:
+        """The bounds of a process that may have so many descriptors: a connection may need one beside its
+        own, for a file."""
+        return cls(
+            max(1, min(settings.connections_max, (descriptors - 100) // 2)),
+            settings.header_bytes_max,
+            settings.headers_max,
+            settings.header_seconds,
+            settings.transfer_bytes_per_second_min,
+            settings.slow_seconds,
+        )
+
+
+class Refused(Exception):
+    """A request that is not read to its end."""
+
+    def __init__(self, status: int, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.reason = reason
+
+
+class Connections:
+    """What the connections of a process share."""
+
+    def __init__(self, bounds: Bounds, metrics: Metrics) -> None:
+        self.bounds = bounds
+        self.idle: dict[Protocol, None] = {}
+        """Those that wait for a request's first byte, the longest first."""
+        self.slow: dict[Protocol, None] = {}
+        """Those whose answer waits for the reader, the longest first."""
+        self.all: set[Protocol] = set()
+        self.heads_bytes = 0
+        self._metrics = metrics
+        self._told: dict[str, float] = {}
+
+    def ended(self, reason: str, message: str) -> None:
+        """Count that a connection is ended, and log the first of many."""
+        self._metrics.ended(reason)
+        now = time.monotonic()
+        if now - self._told.get(reason, -TELL_SECONDS) >= TELL_SECONDS:
+            self._told[reason] = now
+            _log.warning("connection ended (%s): %s", reason, message)
+
+    def not_accepted(self, error: OSError) -> None:
+        """Count that the operating system gave no connection, and log the first of many."""
+        self._metrics.accept_failed()
+        now = time.monotonic()
+        if now - self._told.get("accept", -TELL_SECONDS) >= TELL_SECONDS:
+            self._told["accept"] = now
+            _log.error(
+                "a connection cannot be accepted: %s; %d are open",
+                error.strerror or error,
+                len(self.all),
+            )
+
+    def let_go_of_idle(self, reason: str = "idle_at_limit") -> bool:
+        """Close the connection that has been idle for the longest; False if none is."""
+        for connection in self.idle:
+            del self.idle[connection]
+            self.ended(reason, "another one needs its place")
+            connection.transport.abort()
+            return True
+        return False
+
+    def admit(self, connection: Protocol) -> None:
+        """Take a new connection, or tell it that there are too many."""
+        self.all.add(connection)
+        self.idle[connection] = None
+        self._metrics.connections = len(self.all)
+        most = self.bounds.connections
+        if len(self.all) <= most:
+            return
+        first = next(iter(self.idle))
+        if first is not connection:
+            self.let_go_of_idle()
+            return
+        del self.idle[connection]
+        if len(self.all) > most + LINGERING_MAX:
+            self.ended("limit", f"{most} are open")
+            connection.transport.abort()
+        else:
+            connection.refuse(503, "The service has as many connections as it takes; try again.", "limit")
+
+    def forget(self, connection: Protocol) -> None:
+        """It is closed."""
+        self.all.discard(connection)
+        self.idle.pop(connection, None)
+        self.slow.pop(connection, None)
+        self._metrics.connections = len(self.all)
+
+    def make_room_for_answers(self) -> None:
+        """End the slowest readers while more waits for readers than may."""
+        waiting = {connection: connection.unsent for connection in self.slow}
+        total = sum(waiting.values())
+        for connection, size in waiting.items():
+            if total <= ANSWERS_BYTES_MAX:
+                return
+            total -= size
+            self.slow.pop(connection, None)
+            self.ended("slow_reader", "too many answers wait to be read")
+            connection.transport.abort()
+
+    def sweep(self, now: float) -> None:
+        """End what takes too long.
+
+        Args:
+            now: by `time.monotonic`.
+        """
+        for connection in list(self.all):
+            connection.look_at(now)
+
+
+class OneWrite:
+    """A transport that sends the head of an answer together with its body.
+
+    uvicorn writes them one after the other: two system calls and two packets for every answer, which
+    is a fifth of a short request's time (docs/decisions/0006-one-write-an-answer.md).
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head = b""
+        self.written = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Hold the head of a final answer until its body comes; send anything else at once."""
+        if self._transport.is_closing():
+            return  # the loop knows that the client is gone; the application is told at its next turn
+        self.written += len(data)
+        if data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
+            self.flush()
+            self._head = data
+            return
+        head, self._head = self._head, b""
+        if head and len(data) <= WHOLE_BYTES_MAX:
+            self._transport.write(head + data)
+            return
+        if head:
+            self._transport.write(head)
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that no body followed."""
+        if self._head:
+            head, self._head = self._head, b""
+            if not self._transport.is_closing():
+                self._transport.write(head)
+
+    def close(self) -> None:
+        """Send what is held, then close."""
+        self.flush()
+        self._transport.close()
+
+
+IDLE, HEAD, BODY, WHOLE = range(4)
+"""What of a request has come: nothing, a part of its head, its head, all of it."""
+
+
+class Pace:
+    """Whether something goes on quickly enough, by how far it is when it is looked at."""
+
+    __slots__ = ("_at", "_since")
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._at = 0
+
+    def rest(self) -> None:
+        """Nothing need go on now."""
+        self._since = None
+
+    def too_slow(self, done: int, now: float, bounds: Bounds) -> bool:
+        """Whether less was done in `slow_seconds` than must be."""
+        if self._since is None:
+            self._since, self._at = now, done
+        elif now - self._since >= bounds.slow_seconds:
+            if done - self._at < bounds.bytes_per_second * (now - self._since):
+                return True
+            self._since, self._at = now, done
+        return False
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds, long request targets, one write an answer, and the one form of errors.
+
+    The URL parser counts in 16 bits: of a target over 64 KiB it sees only a part. So the query is
+    split off before the target is parsed.
+    """
+
+    transport: Any
+
+    def __init__(self, connections: Connections, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._shared = connections
+        self.url = b""
+        self._bounds = connections.bounds
+        self._stage = IDLE
+        self._since = time.monotonic()
+        self._unread = 0  # bytes that came since the parser last gave something out
+        self._held = 0  # of them, those that count against HEADS_BYTES_MAX
+        self._header_bytes = 0
+        self._body_bytes = 0
+        self._coming = Pace()
+        self._going = Pace()
+        self._refused_at: float | None = None
+        self._used = False
+        self._body_follows = False  # though the parser says that the message ends with its head
+
+    # The connection
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(cast("Any", OneWrite(transport)))
+        self._shared.admit(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hold(0)
+        self._shared.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused_at is not None:
+            return
+        if self._stage == IDLE:
+            self._shared.idle.pop(self, None)
+            self._stage = HEAD
+            if self._used:  # the first request has its time from the connection on
+                self._since = time.monotonic()
+        self._unset_keepalive_if_required()
+        self._unread += len(data)
+        try:
+            self._feed(data)
+            if self._stage in (HEAD, BODY):
+                self._bound_what_is_unread()
+        except Refused as refused:
+            self.refuse(refused.status, refused.message, refused.reason)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_on()
+            rest = data[upgrade.args[0] :]
+            if rest:
+                self._feed(rest)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, Refused):
+                raise error.__context__ from None
+            raise Refused(400, "Invalid HTTP request received.", "malformed") from None
+
+    def _read_on(self) -> None:
+        """Nothing is upgraded to: what follows the head that asked for it is read as it is without.
+
+        The parser takes it for something else than a body. So another one is told how long that is.
+        """
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if self._body_follows:
+            framing = [name + b": " + value for name, value in self.headers if name in FRAMING]
+            self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
+            self._body_follows = False
+
+    def _bound_what_is_unread(self) -> None:
+        if self._stage == BODY and self._unread == 0:
+            self._hold(0)
+            return
+        if self._unread - len(self.url) > self._bounds.header_bytes:
+            raise self._too_large()
+        self._hold(self._unread)
+        if self._shared.heads_bytes > HEADS_BYTES_MAX:
+            raise Refused(503, "The service is behind with its work; try again.", "limit")
+
+    def _hold(self, size: int) -> None:
+        self._shared.heads_bytes += size - self._held
+        self._held = size
+
+    def _too_large(self) -> Refused:
+        return Refused(
+            431,
+            f"The headers of a request may have {self._bounds.headers} lines and {self._bounds.header_bytes} "
+            "bytes.",
+            "large_head",
+        )
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        if self._body_follows:
+            return
+        if len(self.pipeline) >= PIPELINED_MAX:
+            raise Refused(503, "Too many requests wait for the answers before theirs.", "limit")
+        super().on_message_begin()
+        self.url = cast("bytes", bytearray())  # it grows in place
+        self._header_bytes = 0
+        if self._stage != HEAD:
+            self._stage, self._since = HEAD, time.monotonic()
+
+    def on_url(self, url: bytes) -> None:
+        if self._body_follows:
+            return
+        if len(self.url) + len(url) > TARGET_BYTES_MAX:
+            raise Refused(400, "The request target is too long.", "large_head")
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._body_follows:
+            return
+        self._header_bytes += len(name) + len(value)
+        if len(self.headers) >= self._bounds.headers or self._header_bytes > self._bounds.header_bytes:
+            raise self._too_large()
+        if self._stage == HEAD:  # what follows a body in chunks is no header: nobody has looked at it
+            super().on_header(name, value)
+        else:
+            self._header_bytes += 1
+
+    def on_headers_complete(self) -> None:
+        if self._body_follows:
+            return
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise Refused(400, f"The service speaks HTTP/1.1 and HTTP/1.0, not HTTP/{version}.", "malformed")
+        path, _, query = bytes(self.url).partition(b"?")
+        if len(path) > PATH_BYTES_MAX:
+            raise Refused(400, "The request path is too long.", "large_head")
+        if not query.isascii():
+            raise Refused(400, "The query of the request target is not percent-encoded.", "malformed")
+        self.url = path
+        scope = cast("dict[str, Any]", self.scope)
+        super().on_headers_complete()
+        self._stage, self._unread, self._body_bytes = BODY, 0, 0
+        self._coming.rest()
+        scope["query_string"] = query.partition(b"#")[0]
+        scope[CONNECTION] = self.cycle
+        if self.parser.should_upgrade():
+            self._body_follows = any(name in FRAMING for name, _ in self.headers)
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._body_follows:
+            return
+        self._stage, self._unread = WHOLE, 0
+        self._hold(0)
+        super().on_message_complete()
+        self._rest()
+
+    def on_response_complete(self) -> None:
+        self.transport.flush()
+        super().on_response_complete()
+        self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next request, if this one is read and answered."""
+        if self._stage == WHOLE and self.cycle.response_complete and not self.transport.is_closing():
+            self._stage, self._used = IDLE, True
+            self._shared.idle[self] = None
+            if self.timeout_keep_alive_task is None:  # it was answered before its body was there
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._shared.slow[self] = None
+        self._shared.make_room_for_answers()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._shared.slow.pop(self, None)
+
+    # What takes too long
+
+    @property
+    def _answering(self) -> bool:
+        cycle: Any = self.cycle  # none before the first request
+        return cycle is not None and not cycle.response_complete
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that the client has not taken."""
+        return 0 if self.transport.is_closing() else int(self.transport.get_write_buffer_size())
+
+    def look_at(self, now: float) -> None:
+        """End it if it takes too long."""
+        bounds = self._bounds
+        if self._refused_at is not None:
+            if now - self._refused_at > LINGER_SECONDS:
+                self.transport.abort()
+            return
+        answering = self._answering
+        if self.unsent:
+            if self._going.too_slow(self.transport.written - self.unsent, now, bounds):
+                self._shared.ended("slow_reader", "its answer was not read")
+                self.transport.abort()
+                return
+        else:
+            self._going.rest()
+        if self._stage == BODY:
+            waits_for_us = self.flow.read_paused or (answering and self.cycle.waiting_for_100_continue)
+            if waits_for_us:
+                self._coming.rest()
+            elif self._coming.too_slow(self._body_bytes, now, bounds):
+                least = f"{bounds.bytes_per_second:g} bytes a second"
+                self.refuse(408, f"The body came more slowly than {least}; nothing was changed.", "slow_body")
+        elif answering:
+            self._since = now  # its next request need not come before this one is answered
+        elif self._stage == HEAD and now - self._since > bounds.header_seconds:
+            self.refuse(
+                408, f"The request's head did not come within {bounds.header_seconds:g} seconds.", "slow_head"
+            )
+        elif self._stage == IDLE and not self._used and now - self._since > bounds.header_seconds:
+            self._shared.ended("slow_head", "no request came")
+            self.transport.close()
+
+    def refuse(self, status: int, message: str, reason: str) -> None:
+        """Answer in the one form of errors, if an answer can still be told apart, and end the connection."""
+        self._shared.ended(reason, message)
+        self._refused_at = time.monotonic()
+        self._hold(0)
+        self._unset_keepalive_if_required()
+        cycle = self.cycle
+        under_way = self._answering
+        # An answer must be the one to the request that it is about.
+        if self._stage == BODY:
+            told = under_way and not cycle.response_started and not self.pipeline
+        else:
+            told = not under_way
+        if not told or self.transport.is_closing():
+            self.transport.abort()
+            return
+        if under_way:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.flow.resume_reading()
+        self.transport.write(error_answer(status, message))
+        self.transport.flush()
+        self.transport.write_eof()
+
+    def shutdown(self) -> None:
+        if self._refused_at is not None:
+            self.transport.close()
+        else:
+            super().shutdown()
+
+
+def error_answer(status: int, message: str) -> bytes:
+    """An answer in the one form of errors, after which the connection ends."""
+    return b"".join(_answer(status, message))
+
+
+def _answer(status: int, message: str) -> Iterator[bytes]:
+    body = msgspec.json.encode(ErrorBody(message, []))
+    yield b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\n" % (
+        status,
+        PHRASES[status],
+    )
+    if status == 503:
+        yield b"retry-after: 1\r\n"
+    yield b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (os.urandom(8).hex().encode(), len(body))
+    yield body
