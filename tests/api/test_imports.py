@@ -65,6 +65,21 @@ def test_a_form_says_all_that_the_query_can(api: httpx.Client) -> None:
     assert (row["viber_stoplist"], row["rcs_stoplist"]) == (True, True)
 
 
+def test_several_columns_may_be_the_phone_and_the_report_says_how_a_file_was_read(api: httpx.Client) -> None:
+    text = f"Our people\nName,Mobile,Home phone,Opted out\nAnn,,{PHONE + 1},no\n,,,\nBob,{PHONE + 2},{PHONE + 3},no\n"
+    said = {"map": ["Mobile=phone", "Home phone=phone"], "phone_check": "possible", "skip_hidden": "true"}
+    job = ended(api, imported(api, text, **said)["id"])
+    assert (job["header"], job["columns"]["Home phone"]) == ("line 2", "phone")
+    named = ("created", "rejected", "blank", "hidden", "further_phones")
+    assert [job["counts"][name] for name in named] == [2, 0, 1, 0, 0]
+    assert len(job["warnings"]) == 1
+    assert "'Opted out'" in job["warnings"][0]
+    assert "import them with stop." in job["warnings"][0]
+    said = {"all_phones": "true", "phone_check": "possible", "skip_rows": "1"}
+    job = ended(api, imported(api, text, **said)["id"])
+    assert [job["counts"][name] for name in named] == [1, 0, 1, 0, 1]
+
+
 def test_events_tell_how_far_it_is_until_it_ends(api: httpx.Client) -> None:
     made = imported(api, csv_of(range(1, 60_000)), list="Customers")
     states = [state for state, _ in events(api, made["id"])]

@@ -514,7 +514,21 @@ def test_hidden_rows_are_found_in_large_sheets_and_the_one_that_is_read(desk: De
     job = done(desk, out.getvalue(), "people.xlsx", sheet="People", dry_run=True)
     assert (job.report.hidden_rows, job.rows_read) == (20, 20_000)
     job = done(desk, out.getvalue(), "people.xlsx", sheet="People", dry_run=True, skip_hidden=True)
-    assert (job.report.hidden_rows, job.rows_read) == (20, 19_980)
+    assert (job.report.hidden_rows, job.rows_read, job.report.blank) == (20, 19_980, 0)
+
+
+def test_blank_rows_of_a_workbook_are_counted(desk: Desk) -> None:
+    with xlsxwriter.Workbook(out := io.BytesIO()) as workbook:
+        sheet = workbook.add_worksheet()
+        for row, cells in {
+            0: ["Name", "Phone"],
+            2: ["Ann", "+14155550101"],
+            4: [" ", "\t"],
+            7: ["Bob", "+14155550102"],
+        }.items():
+            sheet.write_row(row, 0, cells)
+    job = done(desk, out.getvalue(), "people.xlsx")
+    assert (phones(desk), job.report.rejected, job.report.blank) == (us(101, 102), {}, 4)
 
 
 # Rows and cells

@@ -86,7 +86,8 @@ _MORE = re.compile(
 _OTHER = re.compile(
     r"types?|kind|operators?|carriers?|network|provider|country|countrycode|code|prefix|region|city|verified|valid|"
     r"status|state|model|brand|dates?|time|at|count|label|name|id|ext|extension|fax|confirmed|optin|optout|consent|"
-    r"order|invoice|street|house|account|card|pager|accepts?|marketing|opt|agree\w*|allow\w*|permissions?|newsletter|"
+    r"order|invoice|street|house|account|card|pager|accepts?|marketing|opt|opted|optin|optout|agree\w*|"
+    r"allow\w*|permissions?|newsletter|"
     r"subscri\w*|unsubscri\w*|stopped|contracts?|policy|plan|tariff?|imei|iccid|sim|text|body|message|sent|delivered|"
     r"vertrag\w*|anbieter|einwilligung|zustimmung|kunden\w*|rechnung\w*|согласие|подписк\w*|згода|підписк\w*|тип|оператор\w*|код|страна|країна|статус|дата|заказ\w*|замовлен\w*|"
     r"договор\w*|договір|карты|факс|дома|имя|typ|art|marke|modelo|pais|codigo|operador|telefonnr_typ|orden|pedido"

@@ -69,6 +69,8 @@ class SheetTable(Table):
                 if (named[place] or "").strip() or column.null_count < len(column)
             ]
             cells = cells.select(kept)
+        # Rows of the sheet between those that have something.
+        self._blank = int(rows[-1] - rows[0]) + 1 - len(rows) if len(rows) else 0
         is_hidden = np.isin(rows, hidden)
         self.hidden_rows = int(np.count_nonzero(is_hidden))
         if options.skip_hidden and self.hidden_rows:
@@ -80,15 +82,13 @@ class SheetTable(Table):
     def _batches(self) -> Iterator[Batch]:
         """See `Table._batches`."""
         count = self._cells.num_rows
-        before = int(self._rows[0]) - 1 if count else 0
+        blank = self._blank
         for begin in range(0, count, self._batch_rows):
             done = min(count, begin + self._batch_rows)
             cells = self._cells.slice(begin, self._batch_rows)
             rows = self._rows[begin:done]
-            # Rows of the sheet between those that have something.
-            blank = int(rows[-1]) - before - len(rows)
-            before = int(rows[-1])
             yield Batch(cells, rows, [], self.size_bytes * done // count, blank)
+            blank = 0
 
     def close(self) -> None:
         """Let go of the sheet."""

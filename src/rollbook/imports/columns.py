@@ -26,7 +26,8 @@ PHONE, STOPS = "phone", "stop list"
 
 
 _OPT_OUT = re.compile(
-    r"stop|stops|stopped|opt|optout|optedout|optin|optedin|unsubscribed?|unsubscription|subscribed?|subscription|"
+    r"stop|stops|stopped|stoplist|opt|opted|opts|optout|optedout|optin|optedin|unsubscri\w*|subscribed?|subscription|"
+    r"permissions?|gdpr|"
     r"channels?|suppress(ed|ion)?|blacklist(ed)?|blocklist(ed)?|block(ed)?|dnc|dnd|dns|consent(s|ed)?|"
     r"abgemeldet|abmeldung|einwilligung|werbesperre|gesperrt|widerruf|baja|desabonne|consentement|consentimiento|"
     r"отпис\w*|стоп\w*|соглас\w*|подписк\w*|відпис\w*|згод\w*|підписк\w*|wypisan\w*|zgod\w*"
