@@ -47,7 +47,7 @@ def stops(desk: Desk) -> list[int]:
 
 
 def messages(desk: Desk, job: Job) -> list[str]:
-    path = desk.spool.rejects(desk.account_id, job.id)
+    path = desk.spool.rejects(job.folder)
     assert path is not None
     with path.open(encoding="utf-8-sig", newline="") as file:
         return [row["rollbook:message"] for row in csv.DictReader(file)]

@@ -52,7 +52,7 @@ class Desk:
             spec=wanted,
             source=path.name,
             size_bytes=path.stat().st_size,
-            put=lambda import_id: self.spool.point(self.account_id, import_id, path),
+            put=lambda folder: self.spool.point(folder, path),
         )
 
     def work(self, job: Job, watch: Callable[[Job], None] = lambda job: None) -> Job:
@@ -76,7 +76,7 @@ class Desk:
 
     def rejects(self, job: Job) -> str:
         """The CSV of the rejected rows."""
-        path = self.spool.rejects(self.account_id, job.id)
+        path = self.spool.rejects(job.folder)
         return path.read_text() if path else ""
 
     def list_id(self, name: str = "Customers") -> int:

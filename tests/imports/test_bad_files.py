@@ -34,7 +34,7 @@ def refused(
     assert job.state == "failed"
     assert message in as_flags(str(job.error))
     assert (desk.book(), desk.counts()) == before
-    assert not list(desk.spool.folder(desk.account_id, job.id).glob("*.int64"))
+    assert not list(desk.spool.folder(job.folder).glob("*.int64"))
     return job
 
 

@@ -90,7 +90,7 @@ def held(
 
 
 def named(job: Job) -> Named:
-    return Named(job.account_id, job.id)
+    return jobs.name_of(job)
 
 
 def now(desk: Desk, job: Job) -> Job:
@@ -257,13 +257,13 @@ def test_while_others_wait_an_account_has_one_worker(
 def test_an_account_with_many_imports_does_not_hide_those_of_others(
     desk: Desk, bob: Account, db: Database
 ) -> None:
-    def ask(tx: Transaction, account_id: int) -> list[int]:
+    def ask(tx: Transaction, account_id: int) -> list[Job]:
         spec = ImportSpec(list="Customers")
-        return [jobs.create(tx, account_id, spec=spec, source="x", size_bytes=0).id for _ in range(1_200)]
+        return [jobs.create(tx, account_id, spec=spec, source="x", size_bytes=0) for _ in range(1_200)]
 
     first = db.write(ask, desk.account_id)[0]
     late = db.write(jobs.create, bob.account_id, spec=ImportSpec(list="Few"), source="x", size_bytes=0)
-    assert db.read(jobs.unfinished)[:2] == [Named(desk.account_id, first), named(late)]
+    assert db.read(jobs.unfinished)[:2] == [named(first), named(late)]
 
 
 def test_a_command_whose_worker_hangs_can_be_cancelled(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_undo_goes_on_in_pieces(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_cannot_be_undone_is_refused(desk: Desk) -> None:
     dry = desk.done(csv_of(range(1, 3)), dry_run=True)
-    assert not list(desk.spool.folder(desk.account_id, dry.id).glob("*.int64"))
+    assert not list(desk.spool.folder(dry.folder).glob("*.int64"))
     with pytest.raises(NotNow, match="dry run"):
         desk.undone(dry)
     waiting = desk.ask(csv_of(range(1, 3)))
@@ -121,9 +121,9 @@ def test_what_cannot_be_undone_is_refused(desk: Desk) -> None:
 def test_an_import_that_is_too_old_cannot_be_undone(desk: Desk) -> None:
     job = desk.done(csv_of(range(1, 3)), list="Customers")
     worker.forget_old(desk.db, desk.spool, keep_days=1)
-    assert desk.spool.folder(desk.account_id, job.id).exists()
+    assert desk.spool.folder(job.folder).exists()
     worker.forget_old(desk.db, desk.spool, keep_days=-1)
-    assert not desk.spool.folder(desk.account_id, job.id).exists()
+    assert not desk.spool.folder(job.folder).exists()
     with pytest.raises(NotNow, match="is not kept so long"):
         desk.undone(job)
     assert desk.counts()["Customers"].items == 2
@@ -131,7 +131,7 @@ def test_an_import_that_is_too_old_cannot_be_undone(desk: Desk) -> None:
 
 def test_files_that_belong_to_no_import_are_thrown_away(desk: Desk) -> None:
     job = desk.done(csv_of(range(1, 3)))
-    orphan = desk.spool.folder(desk.account_id, 999)
+    orphan = desk.spool.folder("7-999")
     orphan.mkdir()
     path, file = desk.spool.incoming()
     file.close()
@@ -143,12 +143,12 @@ def test_files_that_belong_to_no_import_are_thrown_away(desk: Desk) -> None:
     worker.forget_old(desk.db, desk.spool, keep_days=1)
     assert not orphan.exists()
     assert not path.exists()
-    assert desk.spool.folder(desk.account_id, job.id).exists()
+    assert desk.spool.folder(job.folder).exists()
 
 
 def test_without_its_stage_an_import_stays_as_it_is(desk: Desk) -> None:
     job = desk.done(csv_of(range(1, 3)), list="Customers")
-    for path in desk.spool.folder(desk.account_id, job.id).glob("*.int64"):
+    for path in desk.spool.folder(job.folder).glob("*.int64"):
         path.unlink()
     kept = desk.undone(job)
     assert kept.state == "done"

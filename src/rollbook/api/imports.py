@@ -161,7 +161,7 @@ def start(call: Call, upload: Upload) -> Write:
             spec=spec,
             source=name,
             size_bytes=upload.size_bytes,
-            put=lambda import_id: spool.put(account_id, import_id, upload.path),
+            put=lambda folder: spool.put(folder, upload.path),
         )
 
     return Write(begin, show=lambda job: OneImport(_shown(call, job)))
@@ -209,7 +209,7 @@ def rejects(call: Call) -> Read:
     """Send the rejected rows as CSV: line, reason, message, and the row as it was."""
 
     def show(job: Job) -> File:
-        path = call.options.spool.rejects(call.account_id, job.id)
+        path = call.options.spool.rejects(job.folder)
         if path is None:
             raise NotNow(f"There are no rejects of import {job.id} (any more); {job.standing}.")
         return File(path, f"rejects-{job.id}.csv", raw=call.said[SAFE.name] is False, bom=call.said[BOM.name])

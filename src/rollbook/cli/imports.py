@@ -115,7 +115,7 @@ def import_file(
         spec = spec_of(options, list=meant)
         if path == "-":
             source, file = "standard input", spooled_input(spool, stopping)
-            put: Callable[[int, int, Path], None] = spool.put
+            put: Callable[[str, Path], str] = spool.put
         else:
             source, file = Path(path).name, Path(path)
             _must_be_readable(file)
@@ -126,7 +126,7 @@ def import_file(
             spec=spec,
             source=source,
             size_bytes=file.stat().st_size,
-            put=lambda import_id: put(account_id, import_id, file),
+            put=lambda folder: put(folder, file),
         )
         if path == "-":
             file.unlink()
@@ -134,7 +134,7 @@ def import_file(
         if job.state == "confirm" and _confirmed(job, stopping):
             job = database.write(jobs.confirm, account_id, job.id)
             job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
-        if rejects_file is not None and (found := spool.rejects(account_id, job.id)):
+        if rejects_file is not None and (found := spool.rejects(job.folder)):
             _fill(rejects_file, str(rejects_path), found, raw=raw, bom=bom)
     _print_job(job, as_json=as_json, rejects_path=rejects_path)
     end(job, strict=strict, allow_rejects=allow_rejects)
@@ -327,8 +327,8 @@ def imports_rejects(
     """Print the rejected rows of import ID as CSV: line, reason, message, and the row as it was."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        database.read(jobs.get, account_id, import_id)
-    path = Spool(config.spool_of(settings)).rejects(account_id, import_id)
+        job = database.read(jobs.get, account_id, import_id)
+    path = Spool(config.spool_of(settings)).rejects(job.folder)
     if path is None:
         raise NotNow(f"The rejects of import {import_id} are not in the spool (any more).")
     out = standard_output()
@@ -376,16 +376,16 @@ def imports_confirm(
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        _must_be_here(spool, account_id, import_id)
+        _must_be_here(spool, database.read(jobs.get, account_id, import_id))
         job = database.write(jobs.confirm, account_id, import_id)
         job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
     end(job, allow_rejects=allow_rejects)
 
 
-def _must_be_here(spool: Spool, account_id: int, import_id: int) -> None:
-    if not spool.has(account_id, import_id):
-        raise NotNow(f"The files of import {import_id} are not in the spool {spool.path}.")
+def _must_be_here(spool: Spool, job: Job) -> None:
+    if not spool.has(job.folder):
+        raise NotNow(f"The files of import {job.id} are not in the spool {spool.path}.")
 
 
 @imports.command("undo")
@@ -436,7 +436,7 @@ def imports_resume(
         account_id = account_of(database, account_name, sandbox=sandbox)
         job = database.read(jobs.get, account_id, import_id)
         if not job.ended:
-            _must_be_here(spool, account_id, import_id)
+            _must_be_here(spool, job)
             job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
     end(job, allow_rejects=allow_rejects)

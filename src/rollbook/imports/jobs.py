@@ -13,6 +13,7 @@ from rollbook.db import Transaction
 from rollbook.errors import NotFound, NotNow
 from rollbook.fields import NewField
 from rollbook.imports.spec import ImportSpec, checked
+from rollbook.imports.spool import new_folder
 from rollbook.lists import NewList
 
 State = Literal[
@@ -25,6 +26,10 @@ UNDERWAY: tuple[State, ...] = ("waiting", "reading", "merging", "pruning", "undo
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "undone")
 
 SOURCE_LENGTH_MAX = 255
+LOST = (
+    "The files of this import are not in the spool any more, as after a restore. What is in the book of it "
+    "stays; import the file again."
+)
 DEATHS_MAX = 3
 """Of workers over one import without a step forward between them."""
 
@@ -125,6 +130,8 @@ class Job(msgspec.Struct, frozen=True):
         error: why it failed.
         phase_started_at: when it came into its state.
         deaths: of workers over it, since its last step forward; those who were ended in order do not count.
+        folder: the name of its folder in the spool; no other import ever had it.
+        spool: which spool that is; `None` where that is not known.
         died_where: the state and how far it was when the last one died.
     """
 
@@ -145,8 +152,10 @@ class Job(msgspec.Struct, frozen=True):
     created_at: datetime
     phase_started_at: datetime
     finished_at: datetime | None
-    deaths: int = 0
-    died_where: str | None = None
+    deaths: int
+    died_where: str | None
+    folder: str
+    spool: str | None
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -216,8 +225,10 @@ class _Row(msgspec.Struct, frozen=True):
     created_at: datetime
     phase_started_at: datetime
     finished_at: datetime | None
-    deaths: int = 0
-    died_where: str | None = None
+    deaths: int
+    died_where: str | None
+    folder: str
+    spool: str | None
 
 
 _COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(_Row))
@@ -240,10 +251,10 @@ def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, s
         f"""
         INSERT INTO import_job (
             account_id, id, source, spec, state, cancel_wanted, list_id, size_bytes, bytes_done, rows_read,
-            rows_staged, reached, report, error, created_at, phase_started_at, finished_at
+            rows_staged, reached, report, error, created_at, phase_started_at, finished_at, folder, spool
         ) VALUES (
             :account_id, :id, :source, :spec, 'waiting', FALSE, :list_id, :size_bytes, 0, 0, 0, 0, :report,
-            NULL, :now, :now, NULL
+            NULL, :now, :now, NULL, :folder, NULL
         ) RETURNING {_COLUMNS}
         """,
         account_id=account_id,
@@ -253,6 +264,7 @@ def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, s
         list_id=_list_of(tx, account_id, spec),
         size_bytes=size_bytes,
         report=_json(Report()),
+        folder=new_folder(),
         now=tx.now,
     )
     assert row is not None
@@ -266,18 +278,19 @@ def begin(
     spec: ImportSpec,
     source: str,
     size_bytes: int,
-    put: Callable[[int], None],
+    put: Callable[[str], str],
 ) -> Job:
     """Ask for an import and put its file into the spool: both, or neither.
 
     Args:
-        put: puts the file there for the import with that id; may be called again with another id.
+        put: puts the file into the folder of that name, and gives the spool's id; may be called again with
+        another
+            name.
 
     Raises: see `create`.
     """
     job = create(tx, account_id, spec=spec, source=source, size_bytes=size_bytes)
-    put(job.id)
-    return job
+    return change(tx, job, spool=put(job.folder))
 
 
 def _list_of(tx: Transaction, account_id: int, spec: ImportSpec) -> int | None:
@@ -369,6 +382,12 @@ class Named(msgspec.Struct, frozen=True):
 
     account_id: int
     id: int
+    folder: str
+
+
+def name_of(job: Job) -> Named:
+    """Which import it is."""
+    return Named(job.account_id, job.id, job.folder)
 
 
 def unfinished(tx: Transaction) -> list[Named]:
@@ -378,8 +397,8 @@ def unfinished(tx: Transaction) -> list[Named]:
     return tx.all(
         Named,
         f"""
-        SELECT account_id, id FROM (
-            SELECT account_id, id, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY id) AS place
+        SELECT account_id, id, folder FROM (
+            SELECT account_id, id, folder, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY id) AS place
             FROM import_job WHERE state IN ({states}) AND finished_at IS NULL
         ) AS waiting WHERE place <= 50 ORDER BY place, id LIMIT 1000
         """,
@@ -414,6 +433,27 @@ def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once:
     return change(tx, job, state="failed", deaths=deaths, error=said)
 
 
+def lost(tx: Transaction, account_id: int, import_id: int) -> Job:
+    """The files of an import are gone: it has failed.
+
+    Raises:
+        NotFound: the account has no import with that id.
+    """
+    accounts.lock(tx, account_id)
+    job = get(tx, account_id, import_id)
+    if job.state not in UNDERWAY:
+        return job
+    if job.state == "undoing":
+        return change(tx, job, state="done", error=f"It cannot be undone. {LOST}")
+    return change(tx, job, state="failed", error=LOST)
+
+
+def of_folder(tx: Transaction, folder: str) -> Job | None:
+    """The import of any account whose files are in that folder of a spool."""
+    row = tx.one(_Row, f"SELECT {_COLUMNS} FROM import_job WHERE folder = :folder", folder=folder)
+    return _job(row) if row is not None else None
+
+
 def forget_chunks(tx: Transaction, account_id: int, import_id: int) -> None:
     """Forget what an import did: it cannot be undone any more."""
     tx.run(
@@ -428,7 +468,7 @@ def ended_before(tx: Transaction, moment: datetime) -> list[Named]:
     return tx.all(
         Named,
         """
-        SELECT DISTINCT import_job.account_id, import_job.id FROM import_job
+        SELECT DISTINCT import_job.account_id, import_job.id, import_job.folder FROM import_job
         WHERE finished_at < :moment AND EXISTS (
             SELECT 1 FROM import_chunk WHERE import_chunk.account_id = import_job.account_id
             AND import_chunk.import_id = import_job.id
@@ -476,7 +516,7 @@ def waiting_for_confirmation(tx: Transaction, before: datetime) -> list[Named]:
     return tx.all(
         Named,
         """
-        SELECT account_id, id FROM import_job
+        SELECT account_id, id, folder FROM import_job
         WHERE state = 'confirm' AND finished_at IS NULL AND phase_started_at < :before ORDER BY id LIMIT 100
         """,
         before=before,

@@ -40,6 +40,10 @@ IDLE_SECONDS = 5.0
 START_SECONDS = 60.0
 """How long a worker may take to begin."""
 
+AWAY_SECONDS, AWAY_EMBEDDED_SECONDS = 3600.0, 60.0
+"""How long an import without a step forward waits for whoever has its files: another machine, or where the
+database is embedded, a command with a spool of its own."""
+
 MOURN_SECONDS = 1.0
 """How long after a worker died the next one is started."""
 
@@ -146,6 +150,7 @@ class Minder:
         self._workers: list[_Worker] = []
         self._deaths: list[tuple[Named, str, bool]] = []
         self._served: dict[int, float] = {}
+        self._missing: dict[Named, tuple[object, float]] = {}
         self._not_before = 0.0
 
     def look(self) -> bool:
@@ -173,7 +178,7 @@ class Minder:
         Returns:
             The import; `None` when the work was to stop.
         """
-        named = Named(job.account_id, job.id)
+        named = jobs.name_of(job)
         while True:
             self._reap()
             job = self._database.read(jobs.get, named.account_id, named.id)
@@ -239,7 +244,7 @@ class Minder:
             with contextlib.suppress(NotFound, NotNow):
                 job = self._database.write(jobs.died, named.account_id, named.id, why, at_once=at_once)
                 if job.ended and not job.rows_staged:
-                    self._spool.clear_stage(named.account_id, named.id)
+                    self._spool.clear_stage(job.folder)
             self._deaths.pop(0)
 
     def _said(self, status: int) -> str:
@@ -277,7 +282,10 @@ class Minder:
         mine = {worker.named for worker in self._workers}
         waiting, busy = [], Counter(named.account_id for named in mine if named is not None)
         for named in self._database.read(jobs.unfinished):
-            if named in mine or not self._spool.has(named.account_id, named.id):
+            if named in mine:
+                continue
+            if not self._spool.has(named.folder):
+                self._look_for_files(named)
                 continue
             if self._is_free(named):
                 waiting.append(named)
@@ -289,11 +297,26 @@ class Minder:
         }
         return sorted(waiting, key=lambda named: (*turns[named.account_id], named.id))
 
+    def _look_for_files(self, named: Named) -> None:
+        """The files of an import are not here. They may be with somebody else, who works on it; where they
+        can be nowhere, as after a restore, it has failed."""
+        job, now = self._database.read(jobs.get, named.account_id, named.id), time.monotonic()
+        how_far = (job.state, job.bytes_done, job.rows_read, job.reached)
+        if named not in self._missing or self._missing[named][0] != how_far:
+            self._missing[named] = (how_far, now)
+        here, embedded = self._spool.id, self._database.embedded
+        patience = AWAY_EMBEDDED_SECONDS if embedded else AWAY_SECONDS
+        was_here = job.spool == here if here else embedded
+        if was_here or now - self._missing[named][1] > patience:
+            del self._missing[named]
+            with contextlib.suppress(NotFound, NotNow):
+                self._database.write(jobs.lost, named.account_id, named.id)
+
     def _accounts(self, waiting: list[Named]) -> set[int]:
         return {named.account_id for named in waiting}
 
     def _is_free(self, named: Named) -> bool:
-        with self._spool.held(named.account_id, named.id) as free:
+        with self._spool.held(named.folder) as free:
             return free
 
     def _handed_out(self, waiting: list[Named]) -> bool:

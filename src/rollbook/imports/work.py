@@ -98,7 +98,7 @@ class Worker:
         Raises:
             Stopped: before the end.
         """
-        with self._spool.held(found.account_id, found.id) as held:
+        with self._spool.held(found.folder) as held:
             if held and self._under_way(found):
                 self._finish(found.account_id, found.id)
 
@@ -112,8 +112,9 @@ class Worker:
             Stopped: before the end.
             NotFound: there is no such import.
         """
+        folder = self._database.read(jobs.get, account_id, import_id).folder
         while True:
-            with self._spool.held(account_id, import_id) as held:
+            with self._spool.held(folder) as held:
                 if held:
                     return self._finish(account_id, import_id)
             job = self._database.read(jobs.get, account_id, import_id)
@@ -134,9 +135,9 @@ class Worker:
                 self._watch(job)
                 if job.state == "confirm":
                     return job
-                self._spool.forget_upload(account_id, import_id)
+                self._spool.forget_upload(job.folder)
                 if job.spec.dry_run or job.state == "undone":  # there is nothing to undo
-                    stage.clear(self._spool.folder(account_id, import_id))
+                    stage.clear(self._spool.folder(job.folder))
                 return job
             except (Unavailable, NotNow) as error:
                 self._alive()
@@ -165,6 +166,8 @@ class Worker:
             return self._change(job.account_id, job.id, state="cancelled")
         except (Unavailable, NotNow, Stopped):
             raise
+        except FileNotFoundError:
+            return self._fail(job, jobs.LOST)
         except OSError as error:
             if error.errno in _FULL or any(os.strerror(number) in str(error) for number in _FULL):
                 return self._fail(job, f"The disk of the spool is full ({self._spool.path}).")
@@ -185,7 +188,7 @@ class Worker:
 
     def _fail(self, job: Job, why: str) -> Job:
         if job.state in ("waiting", "reading"):
-            stage.clear(self._spool.folder(job.account_id, job.id))
+            stage.clear(self._spool.folder(job.folder))
         kept = why.encode(errors="backslashreplace").decode().replace("\0", "\\0")  # as every engine can keep
         return self._change(job.account_id, job.id, state="failed", error=kept)
 
@@ -199,12 +202,12 @@ class Worker:
     # Reading
 
     def _read(self, job: Job) -> Job:
-        folder = self._spool.folder(job.account_id, job.id)
+        folder = self._spool.folder(job.folder)
         spec = job.spec
         started = time.perf_counter()
         job = self._change(job.account_id, job.id, state="reading", bytes_done=0, rows_read=0, rows_staged=0)
         options = replace(reading(spec), alive=self._goes_on)
-        with open_table(self._spool.source(job.account_id, job.id), options) as table:
+        with open_table(self._spool.source(job.folder), options) as table:
             known = self._database.read(fields.all, job.account_id)
             chosen = columns.choose(
                 table.columns,
@@ -293,7 +296,7 @@ class Worker:
     # Merging
 
     def _merge(self, job: Job) -> Job:
-        staged = Stage(self._spool.folder(job.account_id, job.id))
+        staged = Stage(self._spool.folder(job.folder))
         goal = self._database.read(_goal, job.account_id, job)
         started = time.perf_counter()
         told = time.monotonic()
@@ -321,7 +324,7 @@ class Worker:
                 time.sleep(PAUSE_SECONDS)
             self._resize(took.seconds)
             self._watch(job)
-        rejects_folder = self._spool.folder(job.account_id, job.id)
+        rejects_folder = self._spool.folder(job.folder)
         self._write_refused(job, staged, rejects_folder)
         report = _timed(job.report, "merging", started)
         if job.spec.mode == "replace":
@@ -347,7 +350,7 @@ class Worker:
     # Pruning
 
     def _prune(self, job: Job) -> Job:
-        staged = Stage(self._spool.folder(job.account_id, job.id))
+        staged = Stage(self._spool.folder(job.folder))
         started = time.perf_counter()
         while job.list_id is not None:
             if job.cancel_wanted:
@@ -370,7 +373,7 @@ class Worker:
     # Undoing
 
     def _undo(self, job: Job) -> Job:
-        folder = self._spool.folder(job.account_id, job.id)
+        folder = self._spool.folder(job.folder)
         try:
             staged = Stage(folder)
         except OSError:

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from rollbook.db import Database
-from rollbook.errors import NotFound, NotNow, RollbookError, Unavailable
+from rollbook.errors import NotNow, RollbookError, Unavailable
 from rollbook.imports import jobs
 from rollbook.imports.minder import IDLE_SECONDS, Minder
 from rollbook.imports.spool import Spool
@@ -22,6 +22,9 @@ CLEAN_SECONDS = 3600.0
 
 INCOMING_SECONDS_MAX = 86_400.0
 """How long a file may take to arrive."""
+
+ORPHAN_SECONDS = 86_400.0
+"""How long files are kept that belong to no import, as of one that a restored database does not know."""
 
 _log = logging.getLogger("rollbook")
 
@@ -74,12 +77,13 @@ def forget_old(database: Database, spool: Spool, *, keep_days: float) -> None:
     for found in database.read(jobs.waiting_for_confirmation, before):
         with contextlib.suppress(NotNow):  # somebody confirmed it just now
             database.write(jobs.cancel, found.account_id, found.id)
-    for account_id, import_id in spool.old(before.timestamp()):
-        try:
-            job = database.read(jobs.get, account_id, import_id)
-        except NotFound:
-            spool.discard(account_id, import_id)
+    old, orphans = spool.old(before.timestamp()), spool.old(time.time() - ORPHAN_SECONDS)
+    for folder in {*old, *orphans}:
+        job = database.read(jobs.of_folder, folder)
+        if job is None:
+            is_over = folder in orphans
         else:
-            if job.finished_at is not None and job.finished_at < before:
-                spool.discard(account_id, import_id)
+            is_over = job.finished_at is not None and job.finished_at < before
+        if is_over:
+            spool.discard(folder)
     spool.forget_incoming(time.time() - INCOMING_SECONDS_MAX)
