@@ -19,6 +19,7 @@ VALUES = {
     "--stop": "sms",
     "--reachable": "sms",
     "--stopped": "sms",
+    "--channels": "sms",
     "--region": "UA",
     "--map": "a=b",
     "--encoding": "utf-8",
@@ -41,8 +42,11 @@ COMMANDS = dict(commands())
 
 
 def arguments(command: click.Command) -> list[str]:
-    """Values for the arguments that a command needs."""
-    return ["1" for param in command.params if isinstance(param, click.Argument) and param.required]
+    """Values for what a command needs."""
+    needed = [param for param in command.params if param.required]
+    flags = [param for param in needed if isinstance(param, click.Option)]
+    given = [word for param in flags for word in (param.opts[0], value_of(param))]
+    return ["1" for param in needed if isinstance(param, click.Argument)] + given
 
 
 def value_of(option: click.Option) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import rollbook
-from rollbook.cli import accounts, export, imports, numbers, serve, verify
+from rollbook.cli import accounts, export, imports, numbers, serve, stops, verify
 from rollbook.cli.common import Group
 from rollbook.texts import visible
 
@@ -58,6 +58,7 @@ for _command in (
     imports.imports,
     imports.work,
     numbers.numbers,
+    stops.stops,
     export.export,
     export.audience,
 ):

@@ -1,0 +1,139 @@
+"""`rollbook stops`: stop single phones and let them go, by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import click
+import msgspec
+
+from rollbook import phones, stop_list
+from rollbook.channels import CHANNELS as EVERY_CHANNEL
+from rollbook.channels import mask_of, names_of
+from rollbook.cli.common import (
+    CHANNELS,
+    Group,
+    account_flags,
+    account_of,
+    database_of,
+    flags,
+    json_flag,
+    print_json,
+    print_table,
+)
+from rollbook.config import Settings
+from rollbook.db import Transaction
+from rollbook.stop_list import Step, Wanted
+
+_PHONES = click.argument("texts", metavar="PHONE...", nargs=-1, required=True)
+_KNOWN = ", ".join(EVERY_CHANNEL)
+
+
+class _Shown(msgspec.Struct):
+    """What became of a phone."""
+
+    phone: int
+    result: str
+    channels: list[str]
+
+
+@click.group(cls=Group)
+def stops() -> None:
+    """The stop list: stop phones and let them go."""
+
+
+@stops.command("add")
+@_PHONES
+@click.option(
+    "--channels",
+    type=CHANNELS,
+    required=True,
+    metavar="CHANNELS",
+    help=f"Where, comma-separated: {_KNOWN}.",
+)
+@account_flags
+@flags("database_url")
+@json_flag
+def stops_add(
+    settings: Settings,
+    account_name: str | None,
+    sandbox: bool,
+    as_json: bool,
+    texts: Sequence[str],
+    channels: tuple[str, ...],
+) -> None:
+    """Stop each PHONE (with its country code), contact or not. Doing so again is fine.
+
+    All or none: a PHONE that is none ends the command with 2. For many there is `import --stop`.
+    """
+    wanted = _wanted(texts, mask_of(channels))
+    steps = _done(settings, account_name, sandbox, stop_list.add_each, wanted)
+    words = ["created" if not step.before else "updated" if step.before != step.after else "unchanged"
+             for step in steps]  # fmt: skip
+    _print(wanted, steps, words, as_json=as_json)
+
+
+@stops.command("release")
+@_PHONES
+@click.option(
+    "--channels",
+    type=CHANNELS,
+    metavar="CHANNELS",
+    help=f"Where, comma-separated: {_KNOWN}. Without it everywhere.",
+)
+@account_flags
+@flags("database_url")
+@json_flag
+def stops_release(
+    settings: Settings,
+    account_name: str | None,
+    sandbox: bool,
+    as_json: bool,
+    texts: Sequence[str],
+    channels: tuple[str, ...] | None,
+) -> None:
+    """Let each PHONE be messaged again. All or none: a PHONE that is none ends the command with 2."""
+    wanted = _wanted(texts, mask_of(EVERY_CHANNEL if channels is None else channels))
+    steps = _done(settings, account_name, sandbox, stop_list.remove_each, wanted)
+    words = ["released" if step.before != step.after else "not_stopped" for step in steps]
+    _print(wanted, steps, words, as_json=as_json)
+
+
+def _wanted(texts: Sequence[str], mask: int) -> list[Wanted]:
+    wanted = []
+    for text in texts:
+        try:
+            wanted.append(Wanted(phones.parse(text), mask))
+        except phones.BadPhone as error:
+            raise click.UsageError(f"The phone {text!r} {error}.") from error
+    if len(wanted) > stop_list.ITEMS_MAX:
+        raise click.UsageError(
+            f"These are more than {stop_list.ITEMS_MAX} phones: import a file with --stop."
+        )
+    return wanted
+
+
+def _done(
+    settings: Settings,
+    account_name: str | None,
+    sandbox: bool,
+    change: Callable[[Transaction, int, Sequence[Wanted]], list[Step]],
+    wanted: Sequence[Wanted],
+) -> list[Step]:
+    with database_of(settings) as database:
+        account_id = account_of(database, account_name, sandbox=sandbox)
+        return database.write(change, account_id, wanted)
+
+
+def _print(wanted: Sequence[Wanted], steps: Sequence[Step], words: Sequence[str], *, as_json: bool) -> None:
+    shown = [
+        _Shown(each.phone, word, names_of(step.after))
+        for each, step, word in zip(wanted, steps, words, strict=True)
+    ]
+    if as_json:
+        print_json(shown)
+        return
+    rows = [
+        [str(each.phone), each.result.replace("_", " "), ", ".join(each.channels) or "none"] for each in shown
+    ]
+    print_table(["PHONE", "RESULT", "STOPPED ON"], rows)
