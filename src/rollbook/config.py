@@ -142,9 +142,15 @@ class Settings:
         "Which phones the API takes: possible (country code and length are right), or valid (in a range that "
         "the numbering plan assigns today).",
     )
-    write_queue_max: int = _setting(4096, "Writes that may wait before new ones get 503.", low=1)
+    write_queue_max: int = _setting(
+        4096, "Writes that may wait before new ones get 503; one account may fill half of it.", low=1
+    )
     write_batch_max: int = _setting(256, "Writes that share one commit, at most.", low=1, high=10_000)
-    read_queue_max: int = _setting(4096, "Reads that may wait for a thread before new ones get 503.", low=1)
+    read_queue_max: int = _setting(
+        4096,
+        "Reads that may wait for a thread before new ones get 503; one account may fill half of it.",
+        low=1,
+    )
     writer_threads: int = _setting(2, "PostgreSQL: connections that write.", low=1, high=64)
     reader_threads: int = _setting(2, "Connections that read in a thread of their own.", low=1, high=64)
     statement_timeout_seconds: float = _setting(30.0, "PostgreSQL: what one statement may take.", low=0.1)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Protocol
 
-from rollbook.errors import Busy, RollbookError, Unavailable
+from rollbook.db.waiting import Waiting, account_of
+from rollbook.errors import RollbookError
 
 Deliver = Callable[[Sequence["Job"]], None]
 
@@ -74,10 +75,11 @@ class Job:
 
     Args:
         fn: called as `fn(tx, *args)`.
+        args: the account first. A call about none is one of the service itself.
         deliver: called once with all jobs of a batch that share it, when their outcome is certain.
     """
 
-    __slots__ = ("args", "deliver", "error", "fn", "value", "waiter")
+    __slots__ = ("args", "deliver", "error", "fn", "seconds", "value", "waiter")
 
     def __init__(
         self, fn: Callable[..., Any], args: tuple[Any, ...], deliver: Deliver, waiter: Any = None
@@ -88,6 +90,7 @@ class Job:
         self.waiter = waiter
         self.value: Any = None
         self.error: BaseException | None = None
+        self.seconds = 0.0
 
 
 class Runner(Protocol):
@@ -111,7 +114,7 @@ class Lane:
         make_runner: called once in each thread; must not fail.
         threads: how many.
         batch_max: jobs in a batch, at most.
-        queue_max: jobs that may wait before `put` refuses.
+        queue_max: jobs that may wait before `put` refuses. The accounts share them, see `Waiting`.
     """
 
     def __init__(
@@ -123,16 +126,16 @@ class Lane:
         batch_max: int,
         queue_max: int,
     ) -> None:
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._waiting: Waiting[Job] = Waiting(queue_max)
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._idle = False
         self._calls_for_help: SimpleQueue[bool] = SimpleQueue()
         self._make_runner = make_runner
         self._batch_max = batch_max
-        self._queue_max = queue_max
         self._batches = 0
         self._busy = False
         self._help_is_called = threads == 1
         self._closed = False
-        self._gate = threading.Lock()
         self._threads = [
             threading.Thread(
                 target=self._help if number else self._lead, name=f"{name}-{number}", daemon=True
@@ -145,50 +148,56 @@ class Lane:
     @property
     def depth(self) -> int:
         """Jobs waiting now."""
-        return self._queue.qsize()
+        return len(self._waiting)
 
     def put(self, job: Job) -> None:
         """Queue `job`.
 
         Raises:
-            Busy: `queue_max` jobs wait already.
+            Busy: `queue_max` jobs wait already, or its account has no room left.
             Unavailable: the lane is closed.
         """
-        if self._queue.qsize() >= self._queue_max:
-            raise Busy("The service is behind with its work; try again.")
-        with self._gate:
-            if self._closed:
-                raise Unavailable("The service is shutting down.")
-            self._queue.put(job)
-        # First the job, then this look; `_lead` is busy first and looks for jobs then: one of them sees it.
+        self._waiting.put(job)
+        # First the job, then these looks; `_lead` says that it is idle, or busy, and looks for jobs then: one
+        # of them sees it.
+        if self._idle:
+            self._wake.put(None)
         if self._busy:
             self._call_for_help()
 
     def close(self) -> None:
         """Finish what was queued, then end the threads. Safe to call again."""
-        with self._gate:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
-                for _ in self._threads[1:]:
-                    self._calls_for_help.put(False)
+        if self._waiting.close():
+            self._closed = True
+            self._wake.put(None)
+            for _ in self._threads[1:]:
+                self._calls_for_help.put(False)
         for thread in self._threads:
             thread.join()
 
     def _lead(self) -> None:
         runner = self._make_runner()
-        first = self._queue.get()
-        while first is not None:
-            batch = [first]
-            last = self._take_more(batch)
+        while batch := self._next():
             self._batches += 1
             self._busy = True
-            if not self._queue.empty():
+            if self._waiting:
                 self._call_for_help()
             self._run(runner, batch)
             self._busy = False
-            first = None if last else self._queue.get()
         runner.close()
+
+    def _next(self) -> list[Job]:
+        """The next batch, when there is one; none at the end."""
+        while True:
+            closed = self._closed  # before the look: what is queued comes before the end
+            if batch := self._waiting.take(self._batch_max):
+                return batch
+            if closed:
+                return []
+            self._idle = True
+            if not self._waiting and not self._closed:
+                self._wake.get()
+            self._idle = False
 
     def _help(self) -> None:
         runner = self._make_runner()
@@ -196,19 +205,15 @@ class Lane:
             seen = self._batches
             time.sleep(PATIENCE_SECONDS)
             while self._busy and self._batches == seen:
-                batch: list[Job] = []
-                last = self._take_more(batch)
-                if last:
-                    self._queue.put(None)  # the end is for the thread that leads
-                if batch:
+                if batch := self._waiting.take(self._batch_max):
                     self._help_is_called = len(self._threads) == 2  # a third may be needed beside this one
                     self._run(runner, batch)
-                elif not last:
-                    time.sleep(PATIENCE_SECONDS)
-                if last:
+                elif self._closed:
                     break
+                else:
+                    time.sleep(PATIENCE_SECONDS)
             self._help_is_called = False
-            if self._busy and not self._queue.empty():
+            if self._busy and self._waiting:
                 self._call_for_help()
         runner.close()
 
@@ -217,27 +222,15 @@ class Lane:
             self._help_is_called = True
             self._calls_for_help.put(True)
 
-    @staticmethod
-    def _run(runner: Runner, batch: list[Job]) -> None:
+    def _run(self, runner: Runner, batch: list[Job]) -> None:
         try:
             runner.run(batch)
         except BaseException as error:
             told = error.error if isinstance(error, BatchFailed) else error
             for job in batch:
                 job.value, job.error = None, told
+        self._waiting.learn(batch)
         deliver(batch)
-
-    def _take_more(self, batch: list[Job]) -> bool:
-        """Add what waits already, without waiting for more; True when the lane is to end."""
-        try:
-            while len(batch) < self._batch_max:
-                job = self._queue.get_nowait()
-                if job is None:
-                    return True
-                batch.append(job)
-        except Empty:
-            pass
-        return False
 
 
 def deliver(jobs: Iterable[Job]) -> None:
@@ -266,14 +259,8 @@ def calls(jobs: Sequence[Job]) -> list[list[Job]]:
         else:
             grouped.append([job])
     if len(grouped) > 1:
-        grouped.sort(key=_account)
+        grouped.sort(key=lambda group: account_of(group[0]))
     return grouped
-
-
-def _account(group: Sequence[Job]) -> int:
-    """The account that a call is about, which comes first in its arguments; 0 for a call about none."""
-    args = group[0].args
-    return args[0] if args and isinstance(args[0], int) else 0
 
 
 def run_one(job: Job, tx: Any) -> None:
@@ -282,12 +269,15 @@ def run_one(job: Job, tx: Any) -> None:
     Raises:
         BatchFailed: the transaction is lost, not only this job.
     """
+    started = time.perf_counter()
     try:
         job.value, job.error = job.fn(tx, *job.args), None
     except BatchFailed:
         raise
     except Exception as error:
         job.value, job.error = None, error
+    finally:
+        job.seconds = time.perf_counter() - started
 
 
 def run_many(jobs: Sequence[Job], tx: Any) -> None:
@@ -298,8 +288,11 @@ def run_many(jobs: Sequence[Job], tx: Any) -> None:
     """
     fn = jobs[0].fn
     assert isinstance(fn, SetBased)
+    started = time.perf_counter()
     outcomes = fn.many(tx, jobs[0].args[0], [job.args[1] for job in jobs])
+    each = (time.perf_counter() - started) / len(jobs)
     for job, outcome in zip(jobs, outcomes, strict=True):
+        job.seconds = each
         if isinstance(outcome, RollbookError):
             job.value, job.error = None, outcome
         else:
