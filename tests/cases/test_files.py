@@ -278,6 +278,18 @@ def test_all_phones_of_a_list_without_a_header_are_stopped(desk: Desk) -> None:
     assert "The phone in 'column 2' is not a phone number." in desk.rejects(job)
 
 
+def test_a_file_of_nothing_but_columns_of_phones_is_refused(desk: Desk) -> None:
+    text = (
+        ",".join(f"Phone {number}" for number in range(3_000))
+        + "\n"
+        + ",".join(["+14155550101"] * 3_000)
+        + "\n"
+    )
+    job = desk.imported(text, stop=("sms",))
+    assert (job.state, str(job.error)[:49]) == ("failed", "3,000 columns are phones; up to 50 are read. Say ")
+    assert done(desk, text, columns={"Phone 7": "phone"}, stop=("sms",)).report.stops_added == 1
+
+
 # Exports that come back
 
 

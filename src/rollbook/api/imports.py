@@ -114,7 +114,9 @@ class Import(msgspec.Struct):
     counts: Counts
     columns: Annotated[
         dict[str, str],
-        msgspec.Meta(description="For each column of the file `phone`, the field that it fills, or ''."),
+        msgspec.Meta(
+            description="For each column of the file `phone`, `stop list`, the field that it fills, or ''."
+        ),
     ]
     fields_created: list[str]
     other_phone_columns: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -19,6 +20,12 @@ SOME = 0.2
 
 FILLED = 0.25
 """Of what the fullest column of phones has filled: one that has less is not the one that people fill."""
+
+ABLE_DIGITS_MIN = 3
+"""Of a cell that is read as a phone."""
+
+CELLS_MAX, ROWS_MIN = 50_000, 5
+"""Cells that are looked at; of a file with so many columns, at least so many rows."""
 
 _MARKS = frozenset(
     (
@@ -85,7 +92,7 @@ def phone_columns(
     if list(columns) == ["column 1"] or (len(columns) == 1 and not sample):
         return PhoneColumns(columns[0], [], [])
     scores = [score_of(column) for column in columns]
-    seen = [_seen([row[place] for row in sample], reads) for place in range(len(columns))]
+    seen = _seen_of_all(len(columns), sample[: max(ROWS_MIN, CELLS_MAX // max(1, len(columns)))], reads)
 
     def holding(shares: Sequence[float]) -> list[int]:
         return [
@@ -95,26 +102,26 @@ def phone_columns(
         ]  # fmt: skip
 
     by_cells = holding([one.valid for one in seen]) or holding([one.alike for one in seen])
+    full = set(by_cells)
     most = max((seen[place].filled for place in by_cells), default=0)
     fullest = [place for place in by_cells if seen[place].filled >= most * FILLED]
     by_name = [place for place, score in enumerate(scores) if score and not seen[place].marks]
-    among = fullest or [place for place in by_name if scores[place] == max(scores[each] for each in by_name)]
+    best = max((scores[place] for place in by_name), default=0)
+    among = fullest or [place for place in by_name if scores[place] == best]
     chosen = max(
         among, key=lambda place: _rank(columns[place], scores[place], seen[place], place), default=None
     )
     if chosen is None:
         return PhoneColumns(None, [], [])
-    rest = [place for place in range(len(columns)) if place != chosen]
-    further = [
-        columns[place]
-        for place in rest
-        if _is_further(columns[place], scores[place], seen[place], place in by_cells)
-    ]
-    others = [
-        columns[place]
-        for place in rest
-        if columns[place] in further or (place in by_cells and not _is_never(columns[place]))
-    ]
+    further: list[str] = []
+    others: list[str] = []
+    for place, column in enumerate(columns):
+        if place != chosen:
+            if _is_further(column, scores[place], seen[place], place in full):
+                further.append(column)
+                others.append(column)
+            elif place in full and not _is_never(column):
+                others.append(column)
     return PhoneColumns(columns[chosen], others, further)
 
 
@@ -150,14 +157,23 @@ def _is_never(column: str) -> bool:
     return any(_NEVER.fullmatch(word) for word in words_of(column))
 
 
-def _seen(cells: Sequence[str | None], reads: Reads | None) -> _Seen:
-    filled = [cell.strip() for cell in cells if cell and cell.strip()]
+def _seen_of_all(width: int, sample: Sequence[Sequence[str | None]], reads: Reads | None) -> list[_Seen]:
+    """What the cells of all columns look like; those that may be phones are read at once."""
+    filled = [
+        [cell.strip() for row in sample if (cell := row[place]) and cell.strip()] for place in range(width)
+    ]
+    able = [[cell for cell in cells if sum(map(str.isdigit, cell)) >= ABLE_DIGITS_MIN] for cells in filled]
+    texts = [cell for cells in able for cell in cells]
+    read = iter(reads(texts) if reads is not None and texts else itertools.repeat(False, len(texts)))
+    valid = [sum(map(bool, itertools.islice(read, len(cells)))) for cells in able]
+    return [_seen(cells, good) for cells, good in zip(filled, valid, strict=True)]
+
+
+def _seen(filled: Sequence[str], valid: int) -> _Seen:
     if not filled:
         return _Seen(0, 0, 0, 0, marks=False)
     alike = [cell for cell in filled if looks_like_phone(cell)]
-    digits = sum(sum(char.isdigit() for char in cell) for cell in alike) / len(alike) if alike else 0
-    able = [cell for cell in filled if sum(char.isdigit() for char in cell) >= 3]
-    valid = sum(map(bool, reads(able))) if reads is not None and able else 0
+    digits = sum(sum(map(str.isdigit, cell)) for cell in alike) / len(alike) if alike else 0
     return _Seen(
         len(filled),
         valid / len(filled),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ NAME_CHARACTERS_MAX = 200
 PHONE, STOPS = "phone", "stop list"
 """What the columns of phones are mapped to; and that of an export which names the channels of stops."""
 
+
+PHONES_MAX = 50
+"""Columns of phones in a file."""
 
 _OPT_OUT = re.compile(
     r"stop|stops|stopped|stoplist|opt|opted|opts|optout|optedout|optin|optedin|unsubscri\w*|subscribed?|subscription|"
@@ -130,6 +134,11 @@ def choose(
             f"No column looks like phone numbers; the file has {_listed(columns)}. Say which one it is: "
             f"{option('map', 'COLUMN=phone')}."
         )
+    if len(phones) > PHONES_MAX:
+        raise BadFile(
+            f"{len(phones):,} columns are phones; up to {PHONES_MAX} are read. Say which they are: "
+            f"{option('map', 'COLUMN=phone')}."
+        )
     by_name = {_plain(field.name): field for field in known}
     fields: dict[str, Field] = {}
     new: dict[str, str] = {}
@@ -157,15 +166,16 @@ def choose(
         else:
             ignored.append(column)
     names = [field.name for field in fields.values()] + list(new.values())
-    if twice := {name for name in names if names.count(name) > 1}:
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
         raise BadFile(
             f"Several columns are for the field {min(twice)!r}: leave one out, {option('map', 'COLUMN=')}."
         )
-    others = [column for column in others if column in ignored]
+    left_out = set(ignored)
+    others = [column for column in others if column in left_out]
     doubtful = [
         column
         for place, column in enumerate(columns)
-        if column in ignored
+        if column in left_out
         and column not in said
         and column not in no_fields
         and (_may_be_opt_outs(column) or any(_is_opt_out(row[place]) for row in sample))
