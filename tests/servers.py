@@ -89,6 +89,28 @@ class Postgres:
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.3)
 
+    def freeze(self, name: str) -> list[int]:
+        """Stop the processes that work for one of its databases, in the middle of what they do, and the one
+        that takes new connections; their pids."""
+        frozen = [self._server.pid]
+        self._server.send_signal(signal.SIGSTOP)
+        listed = subprocess.run(
+            ["pgrep", "-P", str(self._server.pid)], capture_output=True, text=True, check=False
+        )
+        for pid in map(int, listed.stdout.split()):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if f" {name} " in Path(f"/proc/{pid}/cmdline").read_text():
+                    os.kill(pid, signal.SIGSTOP)
+                    frozen.append(pid)
+        return frozen
+
+    @staticmethod
+    def thaw(frozen: Sequence[int]) -> None:
+        """Let them go on."""
+        for pid in frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
     def remove(self) -> None:
         """Stop it and delete its folder."""
         if self._server.poll() is None:

@@ -64,6 +64,12 @@ class Settings:
         low=0,
     )
     slow_seconds: float = _setting(20.0, "Over how long that pace is measured.", low=0.1)
+    request_seconds: float = _setting(
+        25.0,
+        "How long a request waits for the database; then it gets 503 (a change may or may not be stored), "
+        "and so does every other at once, until the database answers again.",
+        low=0.1,
+    )
     token_days: float = _setting(
         30.0, "Life of a token from login or refresh, in days.", low=0.000001, high=3650
     )

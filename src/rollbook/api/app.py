@@ -212,7 +212,7 @@ def build(
         database: open and migrated.
         routes: what it answers besides `/docs`, `/openapi.json`, `/healthz`, `/readyz` and `/metrics`.
     """
-    bridge = Bridge(database)
+    bridge = Bridge(database, settings.request_seconds)
     spool = Spool(config.spool_of(settings))
     gate = auth.Gate(
         database.write(accounts.signing_secret),

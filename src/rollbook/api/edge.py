@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,10 +23,11 @@ from rollbook.api.body import Body
 from rollbook.api.digests import WANTED
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.incoming import CutOff, Request
+from rollbook.api.patience import Patience
 from rollbook.api.streaming import Download, Exporter
 from rollbook.api.uploads import Uploads
 from rollbook.api.wire import ApiError, Call, Compute, Options, Raw, Read, Write
-from rollbook.db import Database, Job, Snapshot
+from rollbook.db import Database, Snapshot
 from rollbook.errors import Busy, Problem, RollbookError
 from rollbook.options import Option
 from rollbook.search import Column
@@ -107,25 +108,43 @@ class Bridge:
     once where the engine is embedded; other reads go to a thread.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, seconds: float) -> None:
         self._database = database
         self._loop = asyncio.get_running_loop()
+        self._writes = Patience(
+            seconds,
+            database.enqueue_write,
+            ": the change may or may not be stored; look, or send it again with its Idempotency-Key",
+        )
+        self._reads = Patience(seconds, database.enqueue_read, "")
         self._reads_this_turn = 0
         self._snapshot: Snapshot | None = None
         self._computer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
         self._computing = 0
 
     def write(self, fn: Callable[..., Any], *args: Any) -> Awaitable[Any]:
-        """Run `fn` in a write transaction; done when it is on disk."""
-        future = self._loop.create_future()
-        self._database.enqueue_write(Job(fn, args, self._deliver, future))
-        return future
+        """Run `fn` in a write transaction; done when it is on disk.
+
+        Raises:
+            Unavailable: when awaited: it took too long, and may or may not be stored.
+        """
+        return self._writes.run(fn, args)
 
     def read(self, fn: Callable[..., Any], *args: Any) -> Awaitable[Any]:
-        """Run `fn` on a snapshot, in a thread."""
-        future = self._loop.create_future()
-        self._database.enqueue_read(Job(fn, args, self._deliver, future))
-        return future
+        """Run `fn` on a snapshot, in a thread.
+
+        Raises:
+            Unavailable: when awaited: it took too long.
+        """
+        return self._reads.run(fn, args)
+
+    def check_writes(self) -> None:
+        """Nothing, while changes are answered.
+
+        Raises:
+            Unavailable: none is.
+        """
+        self._writes.check()
 
     async def read_quickly(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Run a point read: at once on an embedded engine, else in a thread.
@@ -164,9 +183,6 @@ class Bridge:
         if self._snapshot is not None:
             snapshot, self._snapshot = self._snapshot, None
             snapshot.close()
-
-    def _deliver(self, jobs: Sequence[Job]) -> None:
-        self._loop.call_soon_threadsafe(_settle, jobs)
 
 
 class Edge:
@@ -423,14 +439,3 @@ def _bearer_header(req: Request) -> str | None:
     """`Bearer: <token>`, as the vendor's prose has it."""
     bearer = req.get_header("Bearer")
     return f"Bearer {bearer}" if bearer else None
-
-
-def _settle(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        future: asyncio.Future[Any] = job.waiter
-        if future.done():  # the client went away
-            continue
-        if job.error is not None:
-            future.set_exception(job.error)
-        else:
-            future.set_result(job.value)

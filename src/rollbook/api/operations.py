@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from rollbook.api.incoming import Request
 from rollbook.api.metrics import Metrics
 from rollbook.api.wire import ApiError
 from rollbook.db import Transaction
-from rollbook.errors import RollbookError
+from rollbook.errors import RollbookError, Unavailable
 
 ASSETS = {
     "swagger-ui.css": "text/css",
@@ -27,6 +28,9 @@ ASSETS = {
     "favicon-32x32.png": "image/png",
 }
 """Files of Swagger UI that the page needs, from the installed package swagger-ui-py."""
+
+READY_SECONDS = 2.0
+"""How long the database may take to answer before the service says that it is not ready."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -105,16 +109,31 @@ class _Ready:
     def __init__(self, bridge: Bridge, refusal: Callable[[RollbookError], ApiError]) -> None:
         self._bridge = bridge
         self._refusal = refusal
+        self._asked: asyncio.Future[Any] | None = None
 
     async def on_get(self, req: Request, resp: Response) -> None:
         try:
-            await self._bridge.read(_ping)
+            self._bridge.check_writes()
+            await self._answered()
         except RollbookError as error:
             req.context.error = str(error)
             refuse(resp, self._refusal(error))
         else:
             resp.content_type = JSON
             resp.data = b'{"status":"ready"}'
+
+    async def _answered(self) -> None:
+        """The database answers; whoever asks meanwhile waits for the same answer.
+
+        Raises:
+            Unavailable: it does not, or not soon.
+        """
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.ensure_future(self._bridge.read(_ping))
+        done, _ = await asyncio.wait({self._asked}, timeout=READY_SECONDS)
+        if not done:
+            raise Unavailable(f"The database did not answer within {READY_SECONDS:g} seconds.")
+        self._asked.result()
 
 
 class _Metrics:
