@@ -111,9 +111,11 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
     imports.start: imports.OneImport(imports.EXAMPLE_WAITING),
     imports.index: imports.ImportIndex([_IMPORT], None),
     imports.get: imports.OneImport(_IMPORT),
-    imports.cancel: imports.OneImport(msgspec.structs.replace(_IMPORT, state="merging")),
-    imports.confirm: imports.OneImport(msgspec.structs.replace(_IMPORT, state="merging", mode="replace")),
-    imports.undo: imports.OneImport(msgspec.structs.replace(_IMPORT, state="undoing")),
+    imports.cancel: imports.OneImport(msgspec.structs.replace(_IMPORT, state="merging", outcome=None)),
+    imports.confirm: imports.OneImport(
+        msgspec.structs.replace(_IMPORT, state="merging", outcome=None, mode="replace")
+    ),
+    imports.undo: imports.OneImport(msgspec.structs.replace(_IMPORT, state="undoing", outcome=None)),
 }
 """An example of what each handler answers."""
 
