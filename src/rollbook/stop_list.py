@@ -14,6 +14,8 @@ from rollbook import accounts, counts, lists, search
 from rollbook.channels import mask_of
 from rollbook.db import Rows, Transaction
 from rollbook.errors import RollbookError
+from rollbook.phones import renewed
+from rollbook.phones.changes import old_forms
 from rollbook.search import COMPARISONS, Column, Criterion, Search
 
 PHONES_MAX = 1_000
@@ -92,7 +94,8 @@ def add(tx: Transaction, account_id: int, *, phones: Sequence[int], channels: Se
         The row of each phone, in the order of `phones`, a repeated one once.
     """
     accounts.lock(tx, account_id)
-    wanted = list(dict.fromkeys(phones))
+    asked = list(dict.fromkeys(phones))
+    wanted = [*asked, *_also_in_old_form(tx, account_id, asked)]
     added = mask_of(channels)
     rows = {row.phone: row for row in _of_phones(tx, account_id, wanted)}
     new = [phone for phone in wanted if phone not in rows]
@@ -101,7 +104,26 @@ def add(tx: Transaction, account_id: int, *, phones: Sequence[int], channels: Se
     rows |= _inserted(tx, account_id, dict.fromkeys(new, added))
     _apply(tx, account_id, changes)
     masks = {change.phone: change.after for change in changes}
-    return [msgspec.structs.replace(rows[phone], mask=masks.get(phone, rows[phone].mask)) for phone in wanted]
+    return [msgspec.structs.replace(rows[phone], mask=masks.get(phone, rows[phone].mask)) for phone in asked]
+
+
+def _also_in_old_form(tx: Transaction, account_id: int, phones: Sequence[int]) -> dict[int, int]:
+    """Old forms of some phones under which there are contacts, and the phone of each: a stop holds for both
+    (docs/decisions/0025)."""
+    forms = {old: phone for phone in phones for old in old_forms(phone)}
+    if not forms:
+        return {}
+    stored = tx.all(
+        int,
+        f"""
+        SELECT contact.phone FROM {tx.rows("old", phone="bigint")} CROSS JOIN contact
+        WHERE contact.account_id = :account_id AND contact.phone = old.phone
+        """,
+        account_id=account_id,
+        old=Rows(phone=sorted(forms)),
+    )
+    there = set(phones)
+    return {old: forms[old] for old in stored if old not in there and renewed(old) == forms[old]}
 
 
 def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step]:
@@ -116,7 +138,9 @@ def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list
     Returns:
         For each of `wanted` what became of its phone by then.
     """
-    return _each(tx, account_id, wanted, operator.or_)
+    also = _also_in_old_form(tx, account_id, [each.phone for each in wanted])
+    old = [Wanted(form, each.mask) for form, phone in also.items() for each in wanted if each.phone == phone]
+    return _each(tx, account_id, [*wanted, *old], operator.or_)[: len(wanted)]
 
 
 def remove_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step]:

@@ -59,7 +59,7 @@ REFUSALS: Mapping[str, Callable[[str], bool]] = {
 - `letters_behind`: it takes a name for digits.
 - `not_a_number`: letters that stand for digits elsewhere than in the numbers that are advertised so; a fraction.
 
-All other departures are a spelling (see `spelled`), or 00 in front (see `said`).
+All other departures are a spelling (see `spelled`), 00 in front (see `said`), or a plan that changed (`RENEWED`).
 """
 
 
@@ -160,11 +160,34 @@ def _refused(reason: str) -> Said:
     return Said(0, False, False, reason, "", "unknown")
 
 
+RENEWED: Mapping[int, Sequence[tuple[str, str]]] = {
+    52: [(r"1(\d{10})", r"\1")],
+    55: [(r"([1-9][1-9])([6-9]\d{7})", r"\g<1>9\2")],
+    57: [(r"([1245678]\d{7})", r"60\1")],
+    84: [
+        (r"120(\d{7})", r"70\1"), (r"121(\d{7})", r"79\1"), (r"122(\d{7})", r"77\1"), (r"126(\d{7})", r"76\1"),
+        (r"128(\d{7})", r"78\1"), (r"12([345])(\d{7})", r"8\1\2"), (r"127(\d{7})", r"81\1"),
+        (r"129(\d{7})", r"82\1"), (r"16([2-9])(\d{7})", r"3\1\2"), (r"18([68])(\d{7})", r"5\1\2"),
+        (r"199(\d{7})", r"59\1"),
+    ],
+    225: [
+        (r"([04-9][0-3]\d{6})", r"01\1"), (r"([04-9][4-6]\d{6})", r"05\1"), (r"([04-9][7-9]\d{6})", r"07\1"),
+    ],
+    229: [(r"(\d{8})", r"01\1")],
+}  # fmt: skip
+"""Plans that changed, by country calling code: what is not valid is read in its new form where that is."""
+
+
 def _parsed(text: str, region: str | None) -> Said:
     try:
         number = phonenumbers.parse(text, region)
     except Bad as error:
         return _refused(UNREADABLE[error.error_type])
+    code, national = number.country_code or 0, phonenumbers.national_significant_number(number)
+    for old, new in RENEWED.get(code, ()):
+        if not phonenumbers.is_valid_number(number) and re.fullmatch(old, national):
+            renewed = phonenumbers.parse(f"+{code}{re.sub(old, new, national)}")
+            number = renewed if phonenumbers.is_valid_number(renewed) else number
     digits = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
     if len(digits) > 15:
         return _refused("too_long")

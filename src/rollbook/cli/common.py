@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import click
 import msgspec
 
-from rollbook import accounts, channels, config
+from rollbook import accounts, channels, config, renumbering
 from rollbook.config import Settings
 from rollbook.db import Database, Limits, Observer, open_database
 from rollbook.errors import CannotWrite, Invalid, RollbookError
@@ -199,6 +199,7 @@ def database_of(settings: Settings, *, create: bool = False) -> Iterator[Databas
             database.migrate()
         else:
             database.update()
+        renumbering.bring_up_to_date(database)
         yield database
     finally:
         database.close()

@@ -8,7 +8,7 @@ import sys
 import click
 
 import rollbook
-from rollbook import accounts
+from rollbook import accounts, renumbering
 from rollbook.cli.common import KEPT_BY_THE_SERVICE, Command, flags, opened
 from rollbook.config import DEFAULT_DATABASE_URL, Settings
 from rollbook.db import Database, Observer
@@ -47,6 +47,7 @@ def serve(settings: Settings, create: bool) -> None:
                 database.migrate()  # before it is held: a start that is killed leaves no lock without a book
             database.claim()
             database.migrate()
+            renumbering.bring_up_to_date(database)
             os.umask(KEPT_BY_THE_SERVICE)
             if database.embedded and (made := database.write(accounts.create_first)):
                 first.append(made)

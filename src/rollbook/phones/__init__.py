@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from rollbook.phones.one import Reading, read
-from rollbook.phones.single import BadPhone, fragment, is_valid, literally, parse
+from rollbook.phones.single import BadPhone, fragment, is_valid, literally, parse, renewed
 
-__all__ = ["BadPhone", "Reading", "fragment", "is_valid", "literally", "parse", "read"]
+__all__ = ["BadPhone", "Reading", "fragment", "is_valid", "literally", "parse", "read", "renewed"]

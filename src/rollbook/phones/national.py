@@ -15,7 +15,7 @@ import numpy as np
 from phonenumbers import PhoneMetadata
 from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE
 
-from rollbook.phones import plan, stored
+from rollbook.phones import changes, plan, stored
 from rollbook.phones.automaton import Match, PrefixReader, Recognizer, Run
 from rollbook.phones.patterns import UnknownPattern
 from rollbook.phones.pieces import DIGITS_MAX, POWERS, Pieces, Steps, together
@@ -162,10 +162,26 @@ def _finished(numbers: Pieces, known: PhoneMetadata, code: int) -> Pieces:
     short = numbers.digits("number") < plan.NATIONAL_DIGITS_MIN
     take = long_enough[numbers.digits("rest")] & ~short
     numbers = numbers.set(number=np.where(take, numbers["rest"], numbers["number"]))
-    numbers = numbers.look_up(_verdicts(code), "number", "verdict")
+    numbers = _renewed(numbers.look_up(_verdicts(code), "number", "verdict"), code)
     to_front = (code - 1) * POWERS[numbers.digits("number")]
     return numbers.set(
         verdict=np.where(numbers["ask"] == 1, ASK, numbers["verdict"]), move=numbers["number"] + to_front
+    )
+
+
+def _renewed(numbers: Pieces, code: int) -> Pieces:
+    """The new form of what is assigned only in that (see `changes`)."""
+    steps = _changes(code)
+    if steps is None:
+        return numbers
+    numbers = numbers.look_up(steps, "number", "change")
+    numbers = numbers.set(renewed=numbers["number"] + numbers["change"])
+    numbers = numbers.look_up(_verdicts(code), "renewed", "new_verdict")
+    take = (numbers["change"] != 0) & ((numbers["verdict"] & REASON_BITS) != 0)
+    take &= (numbers["new_verdict"] & (REASON_BITS | ASK)) == 0
+    return numbers.set(
+        number=np.where(take, numbers["renewed"], numbers["number"]),
+        verdict=np.where(take, numbers["new_verdict"], numbers["verdict"]),
     )
 
 
@@ -199,6 +215,27 @@ def _home(region: str) -> PhoneMetadata:
     found = PhoneMetadata.metadata_for_region(region, None)
     assert found is not None  # callers have looked
     return found
+
+
+@cache
+def _changes(country_code: int) -> Steps | None:
+    """What to add to the key of a national number to get that of its new form; 0 where it has none."""
+    if country_code not in changes.PLANS:
+        return None
+    runs: dict[int, list[tuple[int, int]]] = {}
+    for length in LENGTHS:
+        runs[length] = []
+        reached = 0
+        for change in sorted(changes.PLANS[country_code].changes):
+            if change.digits == length:
+                width = 10 ** (length - len(change.old))
+                first = int(change.old or "0") * width
+                new_length = length - len(change.old) + len(change.new)
+                move = 10**new_length - 10**length + int(change.new or "0") * width - first
+                runs[length] += [(first - reached, 0)] * (first > reached) + [(width, move)]
+                reached = first + width
+        runs[length] += [(10**length - reached, 0)] * (10**length > reached)
+    return Steps.of(runs)
 
 
 @cache

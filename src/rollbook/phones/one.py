@@ -16,7 +16,7 @@ from phonenumbers import (
 )
 
 from rollbook.errors import Invalid, Problem
-from rollbook.phones import several
+from rollbook.phones import changes, several
 from rollbook.phones.spelling import NoDigits, cleaned
 from rollbook.phones.verdict import E164_DIGITS_MAX, SENTENCES, Verdict
 
@@ -168,6 +168,18 @@ def _parsed(text: str, region: str | None) -> Reading:
         number = phonenumbers.parse(text, region)
     except NumberParseException as error:
         return Reading(0, Verdict(_UNREADABLE[error.error_type]))
+    found = _looked_up(number)
+    code = number.country_code or 0
+    if found.verdict.reason and code in changes.PLANS:
+        new = changes.renewed(code, phonenumbers.national_significant_number(number))
+        if new is not None:
+            renewed = _looked_up(phonenumbers.parse(f"+{code}{new}", None))
+            if not renewed.verdict.reason:
+                return renewed
+    return found
+
+
+def _looked_up(number: PhoneNumber) -> Reading:
     digits = phonenumbers.format_number(number, PhoneNumberFormat.E164)[1:]
     if len(digits) > E164_DIGITS_MAX:
         return Reading(0, Verdict("too_long"))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata
 
-from rollbook.phones import one, several
+from rollbook.phones import changes, one, several
 from rollbook.phones.spelling import NoDigits, cleaned
 from rollbook.phones.verdict import SENTENCES
 
@@ -79,7 +79,12 @@ def _quickly(text: str) -> int | None:
         plan = _plan(digits[:size])
         if plan is not None:
             national = digits[size:]
-            if len(national) in plan.lengths and not (plan.trunk and plan.trunk.match(national)):
+            trunk = plan.trunk and plan.trunk.match(national)
+            if (
+                len(national) in plan.lengths
+                and not trunk
+                and not changes.renewed(int(digits[:size]), national)
+            ):
                 return int(digits)
             break
     return None
@@ -129,6 +134,13 @@ def literally(text: str) -> int | None:
     if not DIGITS_MIN <= len(digits) <= DIGITS_MAX or digits[0] == "0" or one.read(digits, None).phone:
         return None
     return int(digits)
+
+
+def renewed(phone: int) -> int | None:
+    """The form that an old number has since its plan changed (see `changes`), both E.164 digits; `None` where
+    it has no other."""
+    new = one.read(f"+{phone}", None).phone
+    return new if new not in (0, phone) else None
 
 
 def is_valid(phone: int) -> bool:

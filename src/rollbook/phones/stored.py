@@ -20,7 +20,7 @@ import phonenumbers
 
 from rollbook.phones.pieces import Pieces
 
-FORMAT = 1
+FORMAT = 2
 """To be counted up whenever the same metadata gives other tables."""
 
 

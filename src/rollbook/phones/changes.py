@@ -1,0 +1,157 @@
+"""Numbering plans that changed: the old form of a number that has one new form.
+
+Only what is not assigned today, and is in the new form, is read as the new one (see `one.read`): what the
+table says can never take a number from somebody who has it now. In Argentina +54 11 15 ... is +54 9 11 ... by
+libphonenumber itself; +54 11 ... without 9 or 15 is a number of its own, a fixed line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+VERSION = 1
+"""To be counted up when a plan is added: what is stored is brought up to date then (`renumbering`)."""
+
+
+class Change(NamedTuple):
+    """One rule of a plan: digits in front of a national number give way to others.
+
+    Args:
+        old: what the national number began with.
+        digits: how many it had.
+        new: what it begins with now.
+    """
+
+    old: str
+    digits: int
+    new: str
+
+
+class Plan(NamedTuple):
+    """A plan that changed.
+
+    Args:
+        country: two letters (ISO 3166-1).
+        since: when the new form came into force everywhere.
+        source: who says so.
+    """
+
+    country: str
+    since: str
+    source: str
+    changes: Sequence[Change]
+
+
+_BRAZIL = {
+    "1": "123456789", "2": "12478", "3": "1234578", "4": "123456789", "5": "1345", "6": "123456789",
+    "7": "134579", "8": "123456789", "9": "123456789",
+}  # fmt: skip
+"""Area codes, by their first digit."""
+
+_IVORY_COAST = {"01": "0123", "05": "456", "07": "789"}
+_VIETNAM = {
+    "120": "70", "121": "79", "122": "77", "126": "76", "128": "78",
+    "123": "83", "124": "84", "125": "85", "127": "81", "129": "82",
+    "162": "32", "163": "33", "164": "34", "165": "35", "166": "36", "167": "37", "168": "38", "169": "39",
+    "186": "56", "188": "58", "199": "59",
+}  # fmt: skip
+
+PLANS: Mapping[int, Plan] = {
+    52: Plan(
+        "MX",
+        "2019-08-03",
+        "IFT, Plan Técnico Fundamental de Numeración (DOF 11/05/2018)",
+        [Change("1", 11, "")],
+    ),
+    55: Plan(
+        "BR",
+        "2016-11-06",
+        "Anatel, Resolução nº 553/2010 (nono dígito)",
+        [
+            Change(f"{area}{first}", 10, f"{area}9{first}")
+            for tens, ones in _BRAZIL.items()
+            for area in (tens + one for one in ones)
+            for first in "6789"
+        ],
+    ),
+    57: Plan(
+        "CO",
+        "2021-09-01",
+        "CRC, Resolución 5826 de 2019",
+        [Change(area, 8, f"60{area}") for area in "1245678"],
+    ),
+    84: Plan(
+        "VN",
+        "2018-09-15",
+        "Ministry of Information and Communications (MIC), conversion of 11-digit mobile numbers",
+        [Change(old, 10, new) for old, new in _VIETNAM.items()],
+    ),
+    225: Plan(
+        "CI",
+        "2021-01-31",
+        "ARTCI, passage de 8 à 10 chiffres (mobile numbers)",
+        [
+            Change(f"{first}{second}", 8, f"{new}{first}{second}")
+            for new, seconds in _IVORY_COAST.items()
+            for second in seconds
+            for first in "0456789"
+        ],
+    ),
+    229: Plan("BJ", "2024-11-30", "ARCEP Bénin, passage de 8 à 10 chiffres", [Change("", 8, "01")]),
+}
+"""By country calling code."""
+
+
+def renewed(country_code: int, national: str) -> str | None:
+    """The new form of a national number; `None` where the table has none."""
+    if country_code in PLANS:
+        for change in PLANS[country_code].changes:
+            if len(national) == change.digits and national.startswith(change.old):
+                return change.new + national[len(change.old) :]
+    return None
+
+
+def old_ranges() -> Iterator[tuple[int, int]]:
+    """Ranges of E.164 numbers in which old forms are: the first and the last of each."""
+    ranges = sorted(
+        (
+            int(f"{code}{change.old}") * 10 ** (change.digits - len(change.old)),
+            change.digits - len(change.old),
+        )
+        for code, plan in PLANS.items()
+        for change in plan.changes
+    )
+    first, end = ranges[0][0], ranges[0][0]
+    for low, free in ranges:
+        if low > end:
+            yield first, end - 1
+            first = low
+        end = low + 10**free
+    yield first, end - 1
+
+
+def old_forms(phone: int) -> list[int]:
+    """The old forms that a number may have had, as E.164 digits."""
+    digits = str(phone)
+    found = []
+    for size in _SIZES:
+        for old, length in _BY_NEW.get(digits[:size], ()):
+            form = old + digits[size:]
+            if len(form) == length:
+                found.append(int(form))
+    return found
+
+
+def _by_new() -> dict[str, list[tuple[str, int]]]:
+    """For what new forms begin with: what the old ones began with, and how many digits these had."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for code, plan in PLANS.items():
+        for change in plan.changes:
+            forms = found.setdefault(f"{code}{change.new}", [])
+            forms.append((f"{code}{change.old}", len(str(code)) + change.digits))
+    return found
+
+
+_BY_NEW = _by_new()
+_SIZES = sorted(set(map(len, _BY_NEW)))
