@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from rollbook import contacts, lists, stop_list
+from rollbook import contacts, fields, lists, stop_list
 from rollbook.channels import mask_of
+from rollbook.fields import NewField
 from tests.calls import PHONE
-from tests.imports.desk import Desk, csv_of
+from tests.imports.desk import Desk, csv_of, phone
 
 BEFORE = 2
 """The number of the phone that is stopped."""
@@ -72,3 +73,24 @@ def test_a_stopped_number_stays_stopped_after_an_import(
     inside = ("Customers", PHONE + BEFORE) in book["members"]
     assert desk.counts()["Customers"].sms_stopped == (inside and "sms" in channels)
     assert not desk.drift()
+
+
+def test_a_bad_value_beside_an_opt_out_does_not_lose_the_opt_out(desk: Desk) -> None:
+    desk.db.write(fields.create, desk.account_id, NewField("Birthday", "date"))
+    rows = "phone,Birthday\n" + f"{phone(1)},1990-02-30\n{phone(2)},1990-02-03\n{phone(3)},soon\n"
+    job = desk.done(rows, list="Customers", stop=("sms",))
+    assert (job.report.created, job.report.rejected, job.report.stops_added) == (3, {}, 3)
+    assert any("were left out, 2 in all" in warning for warning in job.report.warnings)
+    assert set(desk.book()["stops"]) == {PHONE + 1, PHONE + 2, PHONE + 3}
+    assert [value[:3] for value in desk.book()["values"]] == [("Birthday", PHONE + 2, "1990-02-03")]
+    assert desk.drift() == []
+
+
+def test_so_it_is_for_stops_that_an_export_carries(desk: Desk) -> None:
+    desk.db.write(fields.create, desk.account_id, NewField("Birthday", "date"))
+    head = "phone,id,created_at,stopped,Birthday\n"
+    rows = f'{PHONE + 1},1,2026-01-02T03:04:05Z,"viber","soon"\n{PHONE + 2},2,2026-01-02T03:04:05Z,,"soon"\n'
+    job = desk.done(head + rows, list="Customers")
+    assert job.report.rejected == {"bad_value": 1}
+    assert set(desk.book()["stops"]) == {PHONE + 1}
+    assert set(desk.book()["contacts"]) == {PHONE + 1}

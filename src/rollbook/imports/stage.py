@@ -49,6 +49,10 @@ class Filled(NamedTuple):
     type: Type
 
 
+VALUE_LEFT_OUT = "value left out"
+"""No reason to reject a row: one that stops its phone goes in without a value that its field cannot have."""
+
+
 class Totals(NamedTuple):
     """What a file held.
 
@@ -59,6 +63,7 @@ class Totals(NamedTuple):
         rejected: rows left out, by reason.
         duplicates: rows whose phone a later row has.
         staged: rows that are left.
+        values_left_out: values that their fields cannot have, of rows that stop their phone.
     """
 
     rows: int
@@ -67,6 +72,7 @@ class Totals(NamedTuple):
     rejected: Mapping[str, int]
     duplicates: int
     staged: int
+    values_left_out: int = 0
 
 
 class Phones(NamedTuple):
@@ -80,6 +86,7 @@ class Phones(NamedTuple):
         split: so do all numbers of a cell that holds several.
         in_book: tells which of some phones are contacts: those are good whatever the plan says.
         stops: a column that names the channels which the row's phones are stopped on.
+        all_stop: every phone is put on the stop list.
         repaired: what the file has of rejects that are read again.
     """
 
@@ -90,6 +97,7 @@ class Phones(NamedTuple):
     split: bool = False
     in_book: Callable[[Sequence[int]], Sequence[int]] | None = None
     stops: str | None = None
+    all_stop: bool = False
     repaired: Repaired = Repaired()
 
 
@@ -131,7 +139,8 @@ def build(
             progress(batch.bytes_done, rows)
     size, good_phones = _sort(staged, folder, keep_rows=bool(filled), keep_masks=phones.stops is not None)
     _sync(folder)
-    return Totals(rows, found_phones - rows, blank, dict(rejected), good_phones - size, size)
+    values_left_out = rejected.pop(VALUE_LEFT_OUT, 0)
+    return Totals(rows, found_phones - rows, blank, dict(rejected), good_phones - size, size, values_left_out)
 
 
 class _Staged(NamedTuple):
@@ -213,6 +222,11 @@ def _checked(
     kept: list[pa.Array] = []
     for column_name, field, type_ in filled:
         values, why_not = canonical(type_, cells.column(column_name))
+        if phones.all_stop or stops is not None:
+            # An opt-out counts whatever else stands in its row: only the value is left out.
+            stopping = {row for row in why_not if phones.all_stop or (stops is not None and stops[row])}
+            rejected[VALUE_LEFT_OUT] += len(stopping & set(found.rows[ok].tolist()))
+            why_not = {row: why for row, why in why_not.items() if row not in stopping}
         leave_out({row: f"The {field} {why}." for row, why in why_not.items()}, "bad_value")
         kept.append(values)
     for row in batch.bad:

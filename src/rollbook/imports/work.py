@@ -265,6 +265,11 @@ class Worker:
             header=header,
             seconds={"reading": round(time.perf_counter() - started, 3)},
         )
+        if totals.values_left_out:
+            report.warnings.append(
+                f"Values that no field can have were left out, {totals.values_left_out} in all, of rows "
+                "that stop their phone: an opt-out counts whatever else stands beside it."
+            )
         asked = prune.leaving(self._database, job, Stage(folder).phones) if totals.staged else None
         if asked is not None:
             report.leaving, report.members = asked
@@ -417,7 +422,9 @@ def _phones(
     stops = own.stops if own is not None else None
     stopping = in_book if spec.stop or stops is not None else None
     if own is not None and own.whole:
-        return stage.Phones(chosen.phones, only_valid=False, stops=stops, in_book=stopping)
+        return stage.Phones(
+            chosen.phones, only_valid=False, stops=stops, in_book=stopping, all_stop=bool(spec.stop)
+        )
     return stage.Phones(
         chosen.phones,
         spec.region,
@@ -426,6 +433,7 @@ def _phones(
         split=spec.split_phones,
         in_book=stopping,
         stops=stops,
+        all_stop=bool(spec.stop),
         repaired=chosen.repaired,
     )
 
