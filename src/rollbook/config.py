@@ -121,6 +121,16 @@ class Settings:
         "Time of a processor that one attempt at an import may take; it fails then. 0 for no limit.",
         low=0,
     )
+    import_decoded_bytes_max: int = _setting(
+        34_359_738_368,
+        "Text in all cells of a file that is imported, at most, as it is when it is read.",
+        low=1024,
+    )
+    import_rejects_bytes_max: int = _setting(
+        67_108_864,
+        "Size of the file of an import's rejected rows, at most; further ones are counted and not kept.",
+        low=1024,
+    )
     import_bytes_max: int = _setting(
         4_294_967_296, "Size of a file that is sent for import, at most, as it is sent.", low=1024
     )

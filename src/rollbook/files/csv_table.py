@@ -25,6 +25,12 @@ streaming reader, blocks of 1 MB at 0.7 times that, and a batch with all it take
 
 BLOCK_BYTES_MIN = 64 << 10
 
+CELLS_MAX = 8 << 20
+"""In a batch, about: of many columns it has fewer rows."""
+
+ADDED_CELLS_MAX = 64 << 20
+"""Empty ones that short rows of a block get."""
+
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -83,7 +89,7 @@ class CsvTable(Table):
         self._text.close()
 
     def _sized(self, row_bytes: int) -> int:
-        wanted = row_bytes * self._options.batch_rows
+        wanted = row_bytes * min(self._options.batch_rows, CELLS_MAX // len(self.columns))
         return max(min(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX), min(BLOCK_BYTES_MAX, wanted))
 
     def _skip(self, lines: int) -> None:
@@ -329,6 +335,11 @@ class _Parser:
     ) -> tuple[pa.RecordBatch, NDArray[np.int64], list[BadRow]]:
         """Put odd rows in among the others: absent cells are null, surplus ones must be empty."""
         width = len(self._columns)
+        if len(odd) * width > ADDED_CELLS_MAX:
+            raise BadFile(
+                f"The file has {width:,} columns, but {len(odd):,} rows from line {numbers[odd[0].number]} "
+                "on have fewer or more cells. This is no table of contacts, or has another delimiter."
+            )
         fitted: list[list[str | None]] = []
         places: list[int] = []
         bad: list[BadRow] = []

@@ -10,6 +10,7 @@ takes about ten times as long but says which line is bad.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,9 @@ from rollbook.files.headers import unique_names
 from rollbook.files.json_array import Array
 from rollbook.files.source import Source
 from rollbook.files.text import Text
+
+CELLS_MAX = 8 << 20
+"""In a batch, about: of many names it has fewer rows."""
 
 BLOCK_BYTES = 4 << 20
 """Of text that becomes one batch."""
@@ -99,7 +103,8 @@ class JsonTable(Table):
         self._source = Source(self._path, self._options)
         self._text = Text(self._source, self._options)
         schema = self._simple_schema()
-        for block in _blocks(self._text, self._options):
+        rows = max(1, min(self._options.batch_rows, CELLS_MAX // len(self._keys)))
+        for block in _blocks(self._text, replace(self._options, batch_rows=rows)):
             batch = self._quick(block, schema) if isinstance(block, _Lines) and schema is not None else None
             yield batch or self._slow(block)
 
@@ -300,7 +305,8 @@ def _blocks(text: Text, options: ReadOptions) -> Iterator[_Block]:
             line += rest.count(b"\n", 0, end)
             rest = rest[end:]
         _refuse_long(len(rest), line, options)
-        piece = text.read(max(1, min(BLOCK_BYTES, options.batch_rows * 32) - len(rest)))
+        wanted = min(BLOCK_BYTES, options.batch_rows * 32) - len(rest)
+        piece = text.read(max(1, wanted, len(rest) // 2))
         if not piece:
             break
         rest += piece

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from rollbook.errors import BadFile
@@ -18,6 +19,10 @@ from rollbook.files.source import about, size_of
 
 BATCH_BYTES = 16 << 20
 """Of values as the file's directory tells their size, in one batch."""
+
+PART_ROWS_MIN, PART_ROWS_MAX = 64, 8_192
+"""Rows that are decoded at a time. How large they are when decoded is not known before: equal cells take next
+to nothing in the file."""
 
 READ_BYTES = 1 << 20
 """Read from the disk at a time, instead of a column of a row group at once."""
@@ -35,6 +40,7 @@ class ParquetTable(Table):
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self.size_bytes = size_of(path)
         self._alive = options.alive
+        self._cell_bytes_max = options.line_bytes_max
         with about(path), path.open("rb") as file:
             file.seek(max(0, self.size_bytes - 4))
             if file.read() not in (b"PAR1", b"PARE"):
@@ -52,7 +58,7 @@ class ParquetTable(Table):
     def _batches(self) -> Iterator[Batch]:
         """See `Table._batches`."""
         done = 0
-        for cells in self._read(self._batch_rows):
+        for cells in self._joined():
             lines = np.arange(done + 1, done + 1 + cells.num_rows)
             done += cells.num_rows
             yield Batch(cells, lines, [], self.size_bytes * done // max(1, self._rows))
@@ -71,7 +77,22 @@ class ParquetTable(Table):
         row_bytes = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1)
         self._batch_rows = max(1, min(options.batch_rows, int(BATCH_BYTES / max(1, row_bytes))))
         first = next(iter(self._read(SAMPLE_ROWS)), None)
+        decoded = first.nbytes / max(1, first.num_rows) if first else 1
+        self._part_rows = int(max(PART_ROWS_MIN, min(PART_ROWS_MAX, BATCH_BYTES / max(1.0, decoded))))
         self.sample = [list(row.values()) for row in first.slice(0, SAMPLE_ROWS).to_pylist()] if first else []
+
+    def _joined(self) -> Iterator[pa.RecordBatch]:
+        """Batches of as many rows as were asked for, if these are not large."""
+        parts: list[pa.RecordBatch] = []
+        rows = size = 0
+        for part in self._read(min(self._batch_rows, self._part_rows)):
+            parts.append(part)
+            rows, size = rows + part.num_rows, size + part.nbytes
+            if rows >= self._batch_rows or size >= BATCH_BYTES:
+                yield pa.concat_batches(parts)
+                parts, rows, size = [], 0, 0
+        if parts:
+            yield pa.concat_batches(parts)
 
     def _read(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
         batches = self._file.iter_batches(batch_size=batch_rows, use_threads=False)
@@ -87,7 +108,13 @@ class ParquetTable(Table):
     def _texts(self, name: str, column: pa.Array) -> pa.Array:
         try:
             column.validate(full=True)  # Parquet's reader takes the file's word for what is UTF-8.
-            return texts_of(column)
+            texts = texts_of(column)
+            if (longest := pc.max(pc.binary_length(texts)).as_py() or 0) > self._cell_bytes_max:
+                raise BadFile(
+                    f"A cell in the column {name!r} of the Parquet file has {longest:,} bytes; up to "
+                    f"{self._cell_bytes_max:,} are read. This is no table of contacts."
+                )
+            return texts
         except (pa.ArrowInvalid, UnicodeDecodeError):
             raise BadFile(f"The column {name!r} of the Parquet file holds bytes that are no text.") from None
 

@@ -20,7 +20,11 @@ from rollbook.files.text import Text
 COLUMNS = ("phone", "phone type", "name", "first name", "last name", "email", "organization")
 
 ROWS = 20_000
-"""In a batch."""
+BATCH_BYTES = 8 << 20
+"""In a batch, at most: each phone of a card is a row with all that the card has besides."""
+
+CARD_PROPERTIES_MAX = 100_000
+"""That one card has, of those that are of use."""
 
 _USED = frozenset(("BEGIN", "END", "TEL", "FN", "N", "EMAIL", "ORG", "X-ABLABEL"))
 _ONE_LINE = frozenset(("VERSION", "PRODID", "REV", "UID"))
@@ -98,14 +102,17 @@ class VcardTable(Table):
                 pa.record_batch(columns, names=self.columns), lines, list(bad), self._text.bytes_done
             )
 
+        size = 0
         for rows in (self._top, self._rows):
             for row in rows:
                 if isinstance(row, BadRow):
                     bad.append(row)
                 else:
                     good.append(row)
-                if len(good) + len(bad) >= min(ROWS, self._options.batch_rows):
+                size += _size(row)
+                if len(good) + len(bad) >= min(ROWS, self._options.batch_rows) or size >= BATCH_BYTES:
                     yield batch()
+                    size = 0
                     good.clear()
                     bad.clear()
         if good or bad:
@@ -139,6 +146,11 @@ class VcardTable(Table):
                 card, stray = None, None
             else:
                 card.append(property_)
+                if len(card) > CARD_PROPERTIES_MAX:
+                    raise BadFile(
+                        f"The card on line {card[0].line} has more than {CARD_PROPERTIES_MAX:,} properties: "
+                        "its END:VCARD is missing, or this is no card."
+                    )
         if card is not None:
             yield self._without_end(card)
 
@@ -193,6 +205,11 @@ def _no_phone(phone: _Property, labels: Mapping[str, str]) -> str | None:
     if phone.group:
         words.append(labels.get(phone.group, "").lower())
     return next((kind for kind in _NO_PHONES for word in words if kind in word), None)
+
+
+def _size(row: _Row | BadRow) -> int:
+    """Characters of a row."""
+    return len(row.text) if isinstance(row, BadRow) else sum(len(cell or "") for cell in row.cells)
 
 
 def _types(phone: _Property) -> list[str]:

@@ -50,7 +50,9 @@ def main() -> None:
     telling = _Telling(order.limits)
     database = open_database(order.database_url)
     try:
-        worker = Worker(database, Spool(order.spool_dir), stopping=stopping, alive=telling.alive)
+        worker = Worker(
+            database, Spool(order.spool_dir), stopping=stopping, alive=telling.alive, limits=order.limits
+        )
         telling.say(BEGUN)
         while (line := lines.get()) is not None and not stopping.is_set():
             telling.begin()
@@ -88,7 +90,8 @@ class _Telling:
             self._told = now
             self.say(ALIVE)
             if self._limits.stall_seconds:
-                faulthandler.dump_traceback_later(2 * self._limits.stall_seconds, exit=True, file=2)
+                with contextlib.suppress(RuntimeError):  # there is no memory for its thread
+                    faulthandler.dump_traceback_later(2 * self._limits.stall_seconds, exit=True, file=2)
 
     def end(self) -> None:
         """The import ended."""

@@ -26,13 +26,6 @@ UNDERWAY: tuple[State, ...] = ("waiting", "reading", "merging", "pruning", "undo
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "undone")
 
 SOURCE_LENGTH_MAX = 255
-LOST = (
-    "The files of this import are not in the spool any more, as after a restore. What is in the book of it "
-    "stays; import the file again."
-)
-DEATHS_MAX = 3
-"""Of workers over one import without a step forward between them."""
-
 SHOWN_MAX = 501
 """Imports that one call lists: a page of 500, and whether there are more."""
 
@@ -403,49 +396,6 @@ def unfinished(tx: Transaction) -> list[Named]:
         ) AS waiting WHERE place <= 50 ORDER BY place, id LIMIT 1000
         """,
     )
-
-
-def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once: bool = False) -> Job:
-    """A worker died over an import. It is worked on again, but not for ever: with `DEATHS_MAX` deaths since
-    the last step forward it has failed.
-
-    Args:
-        why: it died, for people.
-        at_once: another one would die as well.
-
-    Raises:
-        NotFound: the account has no import with that id.
-    """
-    accounts.lock(tx, account_id)
-    job = get(tx, account_id, import_id)
-    if job.state not in UNDERWAY:
-        return job
-    if job.cancel_wanted and job.state != "undoing":
-        return change(tx, job, state="cancelled")
-    where = f"{'reading' if job.state == 'waiting' else job.state} {job.reached}"
-    deaths = job.deaths + 1 if job.died_where == where else 1
-    if deaths < DEATHS_MAX and not at_once:
-        return change(tx, job, deaths=deaths, died_where=where)
-    times = f"died {deaths} times at the same place, the last time because " if deaths > 1 else "was ended: "
-    said = f"The process that worked on the import {times}{why}."
-    if job.state == "undoing":
-        return change(tx, job, state="done", deaths=deaths, error=f"It cannot be undone. {said}")
-    return change(tx, job, state="failed", deaths=deaths, error=said)
-
-
-def lost(tx: Transaction, account_id: int, import_id: int) -> Job:
-    """The files of an import are gone: it has failed.
-
-    Raises:
-        NotFound: the account has no import with that id.
-    """
-    accounts.lock(tx, account_id)
-    job = get(tx, account_id, import_id)
-    if job.state not in UNDERWAY:
-        return job
-    if job.state == "undoing":
-        return change(tx, job, state="done", error=f"It cannot be undone. {LOST}")
-    return change(tx, job, state="failed", error=LOST)
 
 
 def of_folder(tx: Transaction, folder: str) -> Job | None:

@@ -23,7 +23,7 @@ import msgspec
 
 from rollbook.db import Database
 from rollbook.errors import NotFound, NotNow
-from rollbook.imports import jobs
+from rollbook.imports import jobs, losses
 from rollbook.imports.jobs import Job, Named
 from rollbook.imports.order import BEGUN, ENDED, Limits, Order
 from rollbook.imports.spool import Spool
@@ -131,8 +131,9 @@ class _Worker:
 class Minder:
     """Keeps as many workers as there are imports to work on.
 
-    A worker that died, or was ended since it hung, is followed by another one; after `jobs.DEATHS_MAX` deaths
-    without a step forward its import has failed. While others wait, an account has one worker.
+    A worker that died, or was ended since it hung, is followed by another one; after
+    `losses.DEATHS_MAX` deaths without a step forward its import has failed. While others wait, an account has
+    one worker.
 
     Args:
         spool: the imports whose files are in it are worked on.
@@ -242,7 +243,7 @@ class Minder:
         while self._deaths:
             named, why, at_once = self._deaths[0]
             with contextlib.suppress(NotFound, NotNow):
-                job = self._database.write(jobs.died, named.account_id, named.id, why, at_once=at_once)
+                job = self._database.write(losses.died, named.account_id, named.id, why, at_once=at_once)
                 if job.ended and not job.rows_staged:
                     self._spool.clear_stage(job.folder)
             self._deaths.pop(0)
@@ -310,7 +311,7 @@ class Minder:
         if was_here or now - self._missing[named][1] > patience:
             del self._missing[named]
             with contextlib.suppress(NotFound, NotNow):
-                self._database.write(jobs.lost, named.account_id, named.id)
+                self._database.write(losses.lost, named.account_id, named.id)
 
     def _accounts(self, waiting: list[Named]) -> set[int]:
         return {named.account_id for named in waiting}

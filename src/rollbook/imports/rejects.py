@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from numpy.typing import NDArray
 
@@ -19,6 +20,14 @@ from rollbook.phones.verdict import REASONS
 
 NAME = "rejects.csv"
 HEAD = ("rollbook:line", "rollbook:reason", "rollbook:message")
+ROW_BYTES_MAX = 2 * 1024
+"""Of a row's text."""
+
+CUT = f"The row is longer than {ROW_BYTES_MAX:,} bytes and cut here."
+
+PIECE_ROWS = 4_096
+"""Rows that are written at a time."""
+
 UNREADABLE = "rollbook:row"
 """The column with the text of rows that could not be taken apart into cells, or not for sure."""
 
@@ -70,10 +79,13 @@ class Rejects:
     Args:
         columns: of the file.
         repaired: what the file has of rejects.
+        bytes_max: of what is written; further rows are counted, and a last line says how many they are.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str], repaired: Repaired) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str], repaired: Repaired, *, bytes_max: int) -> None:
         self._file = (folder / NAME).open("wb")
+        self._bytes_max = bytes_max
+        self._more = 0
         self._kept = [place for place, column in enumerate(columns) if column not in repaired.ours]
         self._text = columns.index(repaired.unreadable) if repaired.unreadable is not None else None
         names = [columns[place] for place in self._kept]
@@ -84,7 +96,15 @@ class Rejects:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with self._file:
+            if self._more:
+                self._write_lines([_more(self._more, self._bytes_max, len(self._kept))])
+
+    def _is_full(self, rows: int) -> bool:
+        """Whether rows are only counted from now on."""
+        if self._more or self._file.tell() >= self._bytes_max:
+            self._more += rows
+        return self._more > 0
 
     def add(
         self,
@@ -101,7 +121,22 @@ class Rejects:
             places: of the rows in it.
             reasons, messages: why each of them was left out.
         """
-        rows = cells.take(pa.array(places)).columns
+        for begin in range(0, len(places), PIECE_ROWS):
+            piece = slice(begin, begin + PIECE_ROWS)
+            if not self._is_full(len(places[piece])):
+                self._add(lines, cells, places[piece], reasons[piece], messages[piece])
+
+    def _add(
+        self,
+        lines: NDArray[np.int64],
+        cells: pa.RecordBatch,
+        places: NDArray[np.int64],
+        reasons: NDArray[np.object_],
+        messages: Sequence[str],
+    ) -> None:
+        rows, is_long = _shortened(cells.take(pa.array(places)).columns)
+        if is_long.any():
+            messages = [f"{why} {CUT}" if cut else why for why, cut in zip(messages, is_long, strict=True)]
         text = rows[self._text] if self._text is not None else pa.nulls(len(places), pa.string())
         table = pa.Table.from_arrays(
             [
@@ -118,12 +153,38 @@ class Rejects:
 
     def add_unreadable(self, row: BadRow) -> None:
         """Add a row that could not be taken apart, with its cells as far as they can be told."""
+        if self._is_full(1):
+            return
         cells = [row.cells[place] or "" if place < len(row.cells) else "" for place in self._kept]
-        told = [row.line, row.reason, SENTENCES[row.reason]]
-        self._write_lines([[*told, *map(formulas.guarded, cells), formulas.guarded(row.text)]])
+        text, why = row.text, SENTENCES[row.reason]
+        if len(text.encode()) > ROW_BYTES_MAX:
+            text, why = text.encode()[:ROW_BYTES_MAX].decode(errors="ignore"), f"{why} {CUT}"
+            cells = [""] * len(cells)
+        told = [row.line, row.reason, why]
+        self._write_lines([[*told, *map(formulas.guarded, cells), formulas.guarded(text)]])
 
     def _write_lines(self, rows: Sequence[Sequence[Any]]) -> None:
         self._file.write(_as_csv(rows))
+
+
+def _shortened(columns: list[pa.Array]) -> tuple[list[pa.Array], NDArray[np.bool_]]:
+    """Columns of which no row has much more than `ROW_BYTES_MAX` of text, and which rows were cut."""
+    sizes = np.zeros(len(columns[0]) if columns else 0, np.int64)
+    for column in columns:
+        sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+    is_long = sizes > ROW_BYTES_MAX
+    if not is_long.any():
+        return columns, is_long
+    # A character has four bytes at most.
+    each = max(1, ROW_BYTES_MAX // (4 * len(columns)))
+    mask = pa.array(is_long)
+    cut = [pc.if_else(mask, pc.utf8_slice_codeunits(column, 0, each), column) for column in columns]
+    return cut, is_long
+
+
+def _more(rows: int, bytes_max: int, width: int) -> list[str]:
+    why = f"And {rows:,} more rows, which are counted: this file has {bytes_max:,} bytes at most."
+    return ["", "more_rows", why, *[""] * width, ""]
 
 
 def append(folder: Path, rows: Sequence[tuple[int, int, str, str]], column: str) -> None:

@@ -20,12 +20,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rollbook import fields
+from rollbook.errors import BadFile
 from rollbook.fields import Type
 from rollbook.files import Batch, Table, formulas
 from rollbook.imports import own_export, rejects
 from rollbook.imports.found import Found, phones_in
+from rollbook.imports.order import Limits
 from rollbook.imports.rejects import Rejects, Repaired
 from rollbook.phones import column
+
+NO_LIMITS = Limits()
 
 CLASSIFIERS = 2
 """Threads that look at phones: more than that wait for the reader of the file."""
@@ -108,12 +112,14 @@ def build(
     folder: Path,
     *,
     progress: Callable[[int, int], None],
+    limits: Limits = NO_LIMITS,
 ) -> Totals:
     """Read a file and stage its good rows; what was staged before is thrown away.
 
     Args:
         filled: columns whose values are kept.
         folder: of the stage; it exists.
+        limits: of the text in all cells, and of the file of rejects.
         progress: told of the bytes and rows done, now and then; what it raises ends the reading.
 
     Raises:
@@ -124,11 +130,20 @@ def build(
     clear(folder)
     staged = _Staged([], [], [])
     rejected: Counter[str] = Counter()
-    rows = blank = found_phones = 0
-    with Rejects(folder, table.columns, phones.repaired) as left_out, _Values(folder, filled) as values:
+    rows = blank = found_phones = decoded = 0
+    with (
+        Rejects(folder, table.columns, phones.repaired, bytes_max=limits.rejects_bytes_max) as left_out,
+        _Values(folder, filled) as values,
+    ):
         for batch, found in _classified(table.batches(), phones):
             good, values_of_good = _checked(batch, found, phones, filled, left_out, rejected)
             rows += batch.cells.num_rows + len(batch.bad)
+            decoded += batch.cells.nbytes
+            if decoded > limits.decoded_bytes_max:
+                raise BadFile(
+                    f"The cells of the file have more than {limits.decoded_bytes_max:,} bytes of text "
+                    "(--import-decoded-bytes-max). Files of contacts do not; if it is good, split it."
+                )
             found_phones += len(found.rows) + len(batch.bad)
             blank += batch.blank
             staged.phones.append(good.phones)

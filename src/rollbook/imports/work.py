@@ -26,9 +26,10 @@ from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailabl
 from rollbook.fields import Field
 from rollbook.files import Table, open_table
 from rollbook.files.options import reading
-from rollbook.imports import columns, jobs, journal, merge, prune, rejects, stage, undo
+from rollbook.imports import columns, jobs, journal, losses, merge, prune, rejects, stage, undo
 from rollbook.imports.columns import Columns
 from rollbook.imports.jobs import Job, Report
+from rollbook.imports.order import Limits
 from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
 from rollbook.imports.stage import Filled, Stage
@@ -74,6 +75,7 @@ class Worker:
         stopping: set when the work is to stop soon; it goes on another time.
         watch: told of an import whenever it is a step further.
         alive: told now and then that the work goes on.
+        limits: of what it takes.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class Worker:
         stopping: threading.Event | None = None,
         watch: Watch = lambda _: None,
         alive: Callable[[], None] = lambda: None,
+        limits: Limits | None = None,
     ) -> None:
         self._database = database
         self._spool = spool
         self._stopping = stopping or threading.Event()
         self._watch = watch
         self._alive = alive
+        self._limits = limits or Limits()
         self._chunk_rows = CHUNK_ROWS_FIRST
 
     def take(self, found: jobs.Named) -> None:
@@ -163,28 +167,34 @@ class Worker:
                 raise _Cancelled
             return step(job)
         except _Cancelled:
+            if job.state in ("waiting", "reading"):
+                stage.clear(self._spool.folder(job.folder))
             return self._change(job.account_id, job.id, state="cancelled")
         except (Unavailable, NotNow, Stopped):
             raise
         except FileNotFoundError:
-            return self._fail(job, jobs.LOST)
+            return self._fail(job, losses.LOST)
         except OSError as error:
             if error.errno in _FULL or any(os.strerror(number) in str(error) for number in _FULL):
                 return self._fail(job, f"The disk of the spool is full ({self._spool.path}).")
             return self._fail(job, f"A file of the import cannot be used: {error}.")
         except RollbookError as error:
             return self._fail(job, str(error))
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+                return self._fail_unexpectedly(job)
             _log.exception("import %d took too much memory", job.id)
             return self._fail(
                 job,
-                "The import takes more memory than a worker may have (--import-memory-bytes-max). Split "
-                "the file, or "
-                "save it as CSV.",
+                "The import takes more memory than a worker may have (--import-memory-bytes-max). Split the "
+                "file, or save it as CSV.",
             )
         except Exception:
-            _log.exception("import %d failed", job.id)
-            return self._fail(job, "The import failed unexpectedly; the log has the details.")
+            return self._fail_unexpectedly(job)
+
+    def _fail_unexpectedly(self, job: Job) -> Job:
+        _log.exception("import %d failed", job.id)
+        return self._fail(job, "The import failed unexpectedly; the log has the details.")
 
     def _fail(self, job: Job, why: str) -> Job:
         if job.state in ("waiting", "reading"):
@@ -231,6 +241,7 @@ class Worker:
                 filled,
                 folder,
                 progress=self._reading_progress(job),
+                limits=self._limits,
             )
             about, header = _about(table), _header(table)
             hidden_rows, left_out = table.hidden_rows, dict(table.left_out)
@@ -283,12 +294,21 @@ class Worker:
         if self._stopping.is_set():
             raise Stopped
 
+    def _must_have_room(self) -> None:
+        free, least = self._spool.free_bytes(), self._limits.free_bytes_min
+        if free < least:
+            raise BadFile(
+                f"The disk of the spool ({self._spool.path}) has only {free:,} bytes left, and {least:,} "
+                "must stay free (--spool-free-bytes-min). Nothing was imported; make room, and try again."
+            )
+
     def _reading_progress(self, job: Job) -> Callable[[int, int], None]:
         told = time.monotonic()
 
         def progress(bytes_done: int, rows: int) -> None:
             nonlocal told
             self._goes_on()
+            self._must_have_room()
             if time.monotonic() - told >= TOLD_SECONDS:
                 told = time.monotonic()
                 changed = self._change(job.account_id, job.id, bytes_done=bytes_done, rows_read=rows)

@@ -1,0 +1,58 @@
+"""What becomes of an import whose worker died, or whose files are gone."""
+
+from __future__ import annotations
+
+from rollbook import accounts
+from rollbook.db import Transaction
+from rollbook.imports.jobs import UNDERWAY, Job, change, get
+
+LOST = (
+    "The files of this import are not in the spool any more, as after a restore. What is in the book of it "
+    "stays; import the file again."
+)
+
+DEATHS_MAX = 3
+"""Of workers over one import without a step forward between them."""
+
+
+def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once: bool = False) -> Job:
+    """A worker died over an import. It is worked on again, but not for ever: with `DEATHS_MAX` deaths since
+    the last step forward it has failed.
+
+    Args:
+        why: it died, for people.
+        at_once: another one would die as well.
+
+    Raises:
+        NotFound: the account has no import with that id.
+    """
+    accounts.lock(tx, account_id)
+    job = get(tx, account_id, import_id)
+    if job.state not in UNDERWAY:
+        return job
+    if job.cancel_wanted and job.state != "undoing":
+        return change(tx, job, state="cancelled")
+    where = f"{'reading' if job.state == 'waiting' else job.state} {job.reached}"
+    deaths = job.deaths + 1 if job.died_where == where else 1
+    if deaths < DEATHS_MAX and not at_once:
+        return change(tx, job, deaths=deaths, died_where=where)
+    times = f"died {deaths} times at the same place, the last time because " if deaths > 1 else "was ended: "
+    said = f"The process that worked on the import {times}{why}."
+    if job.state == "undoing":
+        return change(tx, job, state="done", deaths=deaths, error=f"It cannot be undone. {said}")
+    return change(tx, job, state="failed", deaths=deaths, error=said)
+
+
+def lost(tx: Transaction, account_id: int, import_id: int) -> Job:
+    """The files of an import are gone: it has failed.
+
+    Raises:
+        NotFound: the account has no import with that id.
+    """
+    accounts.lock(tx, account_id)
+    job = get(tx, account_id, import_id)
+    if job.state not in UNDERWAY:
+        return job
+    if job.state == "undoing":
+        return change(tx, job, state="done", error=f"It cannot be undone. {LOST}")
+    return change(tx, job, state="failed", error=LOST)
