@@ -11,7 +11,7 @@ import pytest
 
 from rollbook import accounts, contacts, numbers, stop_list
 from rollbook.contacts import NewContact
-from rollbook.db import Database
+from rollbook.db import Database, Transaction
 from rollbook.imports.jobs import Job
 from rollbook.search import Page, Search
 from tests.conftest import opened
@@ -44,6 +44,16 @@ def done(desk: Desk, file: str, name: str = "contacts.csv", **spec: object) -> J
 def stops(desk: Desk) -> list[int]:
     found = desk.db.read(stop_list.find, desk.account_id, Search(page=Page(500)))
     return sorted(stop.phone for stop in found.stops)
+
+
+def reachable(desk: Desk) -> int | None:
+    """How many contacts may get an SMS."""
+
+    def count(tx: Transaction, account_id: int) -> int | None:
+        sql = "SELECT count(*) FROM contact WHERE account_id = :account_id AND stop_mask & 1 = 0"
+        return tx.one(int, sql, account_id=account_id)
+
+    return desk.db.read(count, desk.account_id)
 
 
 def messages(desk: Desk, job: Job) -> list[str]:
@@ -155,6 +165,8 @@ def test_an_opt_out_file_stops_every_contact_that_it_names(db: Database, tmp_pat
     job = done(desk, file, stop=("sms",))
     assert job.report.rejected == {"unknown_country_code": 1}
     assert stops(desk) == sorted((*IN_THE_BOOK, gone))
+    assert reachable(desk) == 0
+    assert desk.drift() == []
 
 
 def test_contacts_are_still_to_be_valid_where_nobody_is_stopped(desk: Desk) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import cast
 
 import pyarrow as pa
 import pytest
 
 from rollbook import numbers, phones, search
+from rollbook.api import stop_list
+from rollbook.api.auth import Gate
+from rollbook.api.wire import Call, Options
 from rollbook.phones import one
 from rollbook.phones.column import classify
 from rollbook.search import Column, Criterion
@@ -109,3 +113,11 @@ def test_every_entry_reads_one_number_that_is_spelled_well(read: dict[str, int])
         assert {entry: each(text) for entry, each in ENTRIES.items()} == dict.fromkeys(
             ENTRIES, 380671112233
         ), text
+
+
+def test_a_stop_takes_every_possible_phone_whatever_the_service_asks_of_contacts() -> None:
+    call = Call(cast("Gate", None), Options(phone_check="valid"), 1, 1, 0, {}, False)
+    with pytest.raises(phones.BadPhone, match="in no range"):
+        call.phone(380000000001)
+    write = stop_list.add(call, stop_list.StopsAdd(["+380 00 000 00 01"], ["sms"]))
+    assert write.args[0] == [380000000001]

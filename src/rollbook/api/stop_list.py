@@ -231,7 +231,7 @@ def add(call: Call, body: StopsAdd) -> Write:
     found = []
     for index, value in enumerate(body.phones[: stop_list.PHONES_MAX]):
         try:
-            found.append(call.phone(value))
+            found.append(call.phone_to_stop(value))
         except phones.BadPhone as error:
             problems.append(Problem(f"phones[{index}]", f"The phones[{index}] {error}."))
     if problems:
