@@ -95,12 +95,12 @@ def test_c01_split_numbers_become_contacts_with_the_values_of_their_row(desk: De
 
 
 def test_c01b_an_extension_is_no_second_number_and_a_second_number_no_extension(desk: Desk) -> None:
-    job = done(desk, "c01b_optout_two_in_a_cell.csv", region="US", stop=("sms",), delimiter=";", header=True)
-    assert 14155550109 in stops(desk)
-    job = done(
-        desk, 'phone\n"(415) 555-0105,4155550106"\n(415) 555-0107 x4155550108\n', region="US", stop=("sms",)
-    )
-    assert job.report.rejected == {"two_numbers": 2}
+    job = done(desk, "c01b_optout_two_in_a_cell.csv", region="US", stop=("sms",))
+    assert job.report.rejected == {"two_numbers": 4}
+    assert stops(desk) == us(109)
+    job = done(desk, "c01b_optout_two_in_a_cell.csv", region="US", stop=("sms",), split_phones=True)
+    assert job.report.rejected == {}
+    assert stops(desk) == us(*range(101, 110))
 
 
 def test_c01d(desk: Desk) -> None:
