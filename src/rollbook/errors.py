@@ -111,6 +111,17 @@ class Busy(Unavailable):
     """A queue is full, or another process holds the database."""
 
 
+class DatabaseDamaged(Unavailable):
+    """Parts of the database cannot be read. It does not pass by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database is damaged: parts of it cannot be read. It must be mended, or restored from a "
+            "backup.",
+            retry_after_seconds=30,
+        )
+
+
 class NoDatabase(Unavailable):
     """There is no database where one is named. Nothing was made.
 

@@ -14,8 +14,7 @@ from rollbook.contacts import NewContact
 from rollbook.db import Transaction, open_database
 from rollbook.errors import Unavailable
 from rollbook.lists import NewList
-from tests.cli.test_no_database import NEEDED, USE_ONE
-from tests.cli.test_slips import COMMANDS, arguments
+from tests.cli.test_no_database import USE_ONE, words_of
 from tests.conftest import opened
 from tests.servers import Postgres, Service, run
 
@@ -100,8 +99,8 @@ def test_every_command_says_it_in_a_sentence(path: tuple[str, ...], book: Path, 
     tables = ["account", "api_key", "contact_list", "contact"]
     for table in tables if path != ("work",) else ["import_job"]:
         damaged_path = damaged(book, root_of(book, table), "ones", tmp_path / table)
-        words = [*path, *arguments(COMMANDS[path]), *NEEDED.get(path, [])]
-        done = CliRunner().invoke(rollbook_command, [*words, "--database-url", f"sqlite:///{damaged_path}"])
+        words = [*words_of(path), "--database-url", f"sqlite:///{damaged_path}"]
+        done = CliRunner().invoke(rollbook_command, words)
         assert done.exception is None or isinstance(done.exception, SystemExit)
         if SENTENCE in done.stderr:
             met += 1

@@ -31,6 +31,8 @@ NEEDED = {
     ("export",): ["--all"],
     ("account", "wipe-sandbox"): ["--yes"],
     ("work",): ["--until-idle"],
+    ("stops", "add"): ["--channels", "sms"],
+    ("stops", "release"): ["--channels", "sms"],
 }
 """Flags without which a command does not come as far as the database."""
 
@@ -42,9 +44,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def words_of(path: tuple[str, ...]) -> list[str]:
+    """A command with all that it needs to come as far as the database."""
+    if path[0] == "stops":
+        return [*path, "380000000001", *NEEDED[path]]
+    return [*path, *arguments(COMMANDS[path]), *NEEDED.get(path, [])]
+
+
 def refused(path: tuple[str, ...], url: str) -> str:
     """What a command says on that database; it ends with 1."""
-    words = [*path, *arguments(COMMANDS[path]), *NEEDED.get(path, []), "--database-url", url]
+    words = [*words_of(path), "--database-url", url]
     if path == ("serve",):
         return serve(url)
     done: Result = CliRunner().invoke(rollbook_command, words)
@@ -175,7 +184,7 @@ def test_an_empty_variable_does_not_mean_the_default_path(folder: Path) -> None:
         ("rails.db", "is the database of another program"),
         ("marked.db", "is the database of another program"),
         ("made.db", "The database made.db is empty: no rollbook has set it up"),
-        ("half.db", "cannot be used"),
+        ("half.db", "is damaged"),
         ("new.db?mode=ro", "SQLite takes no parameters after a ?"),
         (":memory:", "the database must be a file"),
     ],

@@ -15,16 +15,13 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from rollbook.db.rows import builder, from_epoch
 from rollbook.db.tables import Cell, Piece
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
-from rollbook.errors import NotSetUp, Unavailable
+from rollbook.errors import DatabaseDamaged, NotSetUp, Unavailable
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
 _log = logging.getLogger("rollbook")
-
-DAMAGED = "The database is damaged: parts of it cannot be read. It must be mended, or restored from a backup."
-"""What everyone is told who meets it."""
 
 STATEMENTS_KNOWN_MAX = 2_000
 """Texts of statements for which something is remembered. Callers' criteria make ever new ones."""
@@ -229,7 +226,7 @@ class Transaction(ABC):
             Unavailable: one did.
         """
         if self._database.damage:
-            raise Unavailable(DAMAGED, retry_after_seconds=30)
+            raise DatabaseDamaged()
 
     @abstractmethod
     def new_ids(self, kind: str, count: int) -> range:
@@ -273,7 +270,7 @@ class Database(ABC):
                 self.damage,
                 " ".join(str(reason).split()),
             )
-        return Unavailable(DAMAGED, retry_after_seconds=30)
+        return DatabaseDamaged()
 
     @abstractmethod
     def look_for_damage(self) -> None:

@@ -17,12 +17,12 @@ import apsw
 import msgspec
 
 from rollbook.db import migrations
-from rollbook.db.base import DAMAGED, BatchRunner, Database, Limits, Observer, Snapshot, Transaction
+from rollbook.db.base import BatchRunner, Database, Limits, Observer, Snapshot, Transaction
 from rollbook.db.file import APPLICATION_ID, DatabaseFile
 from rollbook.db.rows import Integers, Rows
 from rollbook.db.tables import PIECE_ROWS, Cell, Piece
 from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken
-from rollbook.errors import Busy, Unavailable
+from rollbook.errors import Busy, DatabaseDamaged, Unavailable
 
 T = TypeVar("T")
 
@@ -66,6 +66,7 @@ class SqliteDatabase(Database):
         super().__init__(limits, observer)
         self.path, self.name = path, f"The database {path}"
         self.file = DatabaseFile(path)
+        self._recognized = False
         self.file.find(create=create)
         first = self._connect()
         try:
@@ -74,6 +75,7 @@ class SqliteDatabase(Database):
         except BaseException:
             first.close()
             raise
+        self._recognized = True
         self._idle_readers: deque[apsw.Connection] = deque([first])
 
     def claim(self) -> None:
@@ -172,6 +174,8 @@ class SqliteDatabase(Database):
         """What a caller is told of an error that lies in the file or its disk, not in a statement."""
         if isinstance(error, (apsw.BusyError, apsw.LockedError)):
             return Busy("Another process holds the database; try again.")
+        if isinstance(error, apsw.NotADBError) and not self._recognized:
+            return Unavailable(f"{self.name} cannot be used: {error}.", retry_after_seconds=30)
         if isinstance(error, (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)):
             return self.is_damaged(error)
         if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _READING:
@@ -203,12 +207,12 @@ class SqliteDatabase(Database):
         """
         self.file.look(stored=stored)
         if self.damage:
-            raise Unavailable(DAMAGED, retry_after_seconds=30)
+            raise DatabaseDamaged()
 
     def _look_now_and_then(self) -> None:
         self.file.look_now_and_then()
         if self.damage:
-            raise Unavailable(DAMAGED, retry_after_seconds=30)
+            raise DatabaseDamaged()
 
     def _connect(self) -> apsw.Connection:
         """A new connection to the very file that was found at first.

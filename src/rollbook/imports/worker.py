@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from rollbook.db import Database
-from rollbook.errors import NotNow, RollbookError, Unavailable
+from rollbook.errors import DatabaseDamaged, NotNow, RollbookError, Unavailable
 from rollbook.imports import jobs
 from rollbook.imports.minder import IDLE_SECONDS, Minder
 from rollbook.imports.spool import Spool
@@ -55,6 +55,8 @@ def run(
                 if time.monotonic() >= clean_at:
                     clean_at = time.monotonic() + CLEAN_SECONDS
                     forget_old(database, spool, keep_days=keep_days)
+            except DatabaseDamaged:
+                raise
             except Unavailable:
                 idle_since = time.monotonic()  # it is not known whether there is anything to do
             except RollbookError as error:
