@@ -21,6 +21,7 @@ import pytest
 from rollbook import accounts
 from rollbook.accounts import Account
 from rollbook.db import Database, Transaction
+from rollbook.errors import Unavailable
 from rollbook.imports import jobs, losses
 from rollbook.imports.jobs import Job, Named
 from rollbook.imports.minder import Minder
@@ -296,3 +297,21 @@ def test_an_import_that_takes_too_much_memory_fails_with_the_reason(
     until(lambda: now(desk, job).ended, one.look)
     assert (now(desk, job).state, now(desk, job).deaths) == ("failed", 0)
     assert "takes more memory than a worker may have" in str(now(desk, job).error)
+
+
+def test_a_command_waits_for_a_database_that_is_away(
+    desk: Desk, minder: Callable[..., Minder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = desk.ask(csv_of(range(10)), list="Customers")
+    read, times = desk.db.read, iter(range(1_000_000))
+
+    def away(*args: Any) -> Any:
+        if next(times) in (0, 2, 3):
+            raise Unavailable("The database is away.")
+        return read(*args)
+
+    monkeypatch.setattr(desk.db, "read", away)
+    states: list[str] = []
+    found = minder().run(job, threading.Event(), lambda job: states.append(job.state))
+    assert found is not None
+    assert (found.state, found.report.created, states[-1]) == ("done", 10, "done")

@@ -22,7 +22,7 @@ from collections.abc import Callable
 import msgspec
 
 from rollbook.db import Database
-from rollbook.errors import NotFound, NotNow
+from rollbook.errors import NotFound, NotNow, Unavailable
 from rollbook.imports import jobs, losses
 from rollbook.imports.jobs import Job, Named
 from rollbook.imports.order import BEGUN, ENDED, Limits, Order
@@ -181,19 +181,28 @@ class Minder:
         """
         named = jobs.name_of(job)
         while True:
-            self._reap()
-            job = self._database.read(jobs.get, named.account_id, named.id)
-            watch(job)
-            busy = [worker for worker in self._workers if worker.named is not None]
-            if not busy and job.state not in jobs.UNDERWAY:
-                return job
-            for worker in busy:
-                self._watch(worker, named)
-            if not busy and time.monotonic() >= self._not_before and self._is_free(named):
-                self._idle_worker().give(named)
+            try:
+                job = self._database.read(jobs.get, named.account_id, named.id)
+                watch(job)
+                if self._stepped(named, job):
+                    return job
+            except Unavailable:
+                pass  # the worker waits for the database, too, and says so
             if stopping.is_set():
                 return None
             self.pause(WATCH_SECONDS, stopping)
+
+    def _stepped(self, named: Named, job: Job) -> bool:
+        """Look after the work on one import; whether it is over."""
+        self._reap()
+        busy = [worker for worker in self._workers if worker.named is not None]
+        if not busy and job.state not in jobs.UNDERWAY:
+            return True
+        for worker in busy:
+            self._watch(worker, named)
+        if not busy and time.monotonic() >= self._not_before and self._is_free(named):
+            self._idle_worker().give(named)
+        return False
 
     def pause(self, seconds: float, stopping: threading.Event) -> None:
         """Wait so long at most, or until a worker tells something."""
