@@ -146,7 +146,19 @@ class Settings:
         7.0, "How long an import can be undone and its rejects be read.", low=0.000001, high=3650
     )
     exports_max: int = _setting(
-        2, "Exports that one process sends at once; further ones get 503.", low=1, high=64
+        4, "Exports that one process sends at once; further ones get 503.", low=1, high=64
+    )
+    exports_per_account_max: int = _setting(
+        2, "Exports of one account that one process sends at once; further ones get 503.", low=1, high=64
+    )
+    export_bytes_per_second_min: float = _setting(
+        10_000.0, "What a client must take of an export, on average over a minute, or it is ended.", low=0
+    )
+    event_streams_max: int = _setting(
+        200, "Streams of events that one process sends at once; further ones get 503.", low=1
+    )
+    event_streams_per_account_max: int = _setting(
+        20, "Streams of events of one account that one process sends at once; further ones get 503.", low=1
     )
     contact_fields: str = _setting(
         "auto",
@@ -174,6 +186,11 @@ class Settings:
         10.0, "SQLite: how long a write waits for another process that writes.", low=0
     )
     shutdown_seconds: int = _setting(30, "After SIGTERM, how long requests under way may take.", low=1)
+    metrics_token: str = _setting(
+        "",
+        "What /metrics wants as a bearer token; without it everybody may read them. Rather as a variable: "
+        "flags show in the list of processes.",
+    )
     log_level: str = _setting("info", "debug, info, warning or error; requests are logged at info.")
 
     def __post_init__(self) -> None:

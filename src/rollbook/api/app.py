@@ -30,6 +30,7 @@ from rollbook.api.guard import DuplicateGuard
 from rollbook.api.incoming import Request
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, Observed
+from rollbook.api.slots import Slots
 from rollbook.api.streaming import Exporter
 from rollbook.api.uploads import Uploads
 from rollbook.api.wire import ApiError, Options
@@ -234,7 +235,14 @@ def build(
             most=settings.uploads_max,
             free_bytes_min=settings.spool_free_bytes_min,
         ),
-        exporter=Exporter(settings.database_url, settings.exports_max),
+        exporter=Exporter(
+            settings.database_url,
+            Slots("exports", settings.exports_max, settings.exports_per_account_max),
+            settings.export_bytes_per_second_min,
+        ),
+        streams=Slots(
+            "streams of events", settings.event_streams_max, settings.event_streams_per_account_max
+        ),
         refusal=refusal,
     )
     app = falcon.asgi.App(request_type=Request, middleware=[Observed(metrics, log)])
@@ -251,7 +259,7 @@ def build(
                 if route.method == "GET":
                     resource.on_head = responder
         app.add_route(path, resource)
-    operations.add(app, bridge, metrics, routes, refusal)
+    operations.add(app, bridge, metrics, routes, refusal, metrics_token=settings.metrics_token)
     return app
 
 

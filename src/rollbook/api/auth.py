@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -15,6 +16,12 @@ from rollbook.api.wire import ApiError, Call, Read
 
 CACHE_MAX = 10_000
 """Verified tokens kept in memory; the cache starts anew when it is full."""
+
+BEARER_BYTES_MAX = 2048
+"""Of a token or key; ours have a few hundred."""
+
+LEEWAY_SECONDS = 60
+"""How far ahead the clock may be that a token was made by."""
 
 ALGORITHM = "HS256"
 
@@ -70,11 +77,12 @@ class Gate:
         self._life_seconds = life_seconds
         self._cache_seconds = cache_seconds
         self._read = read
-        self._cache: dict[str, Principal] = {}
+        self._cache: dict[bytes, Principal] = {}
 
     def known(self, authorization: str | None) -> Principal | None:
         """The principal of an Authorization header that was verified a moment ago."""
-        principal = self._cache.get(authorization or "")
+        bearer = _bearer(authorization)
+        principal = self._cache.get(_digest(bearer)) if bearer else None
         if principal is not None and time.time() < principal.fresh_until:
             return principal
         return None
@@ -87,10 +95,11 @@ class Gate:
         """
         if not authorization:
             raise _refused("A bearer token is missing: send `Authorization: Bearer <token>`.")
-        scheme, _, bearer = authorization.partition(" ")
-        bearer = bearer.strip()
-        if scheme.lower().rstrip(":") != "bearer" or not bearer:
+        bearer = _bearer(authorization)
+        if not bearer:
             raise _refused("The Authorization header must read `Bearer <token>`.")
+        if len(bearer) > BEARER_BYTES_MAX:
+            raise _refused("The bearer token is not valid.")
         fresh_until = time.time() + self._cache_seconds
         if bearer.startswith(("live_", "test_")):
             grant = await self._read(accounts.grant_of_key, bearer)
@@ -105,7 +114,7 @@ class Gate:
         principal = Principal(grant, fresh_until)
         if len(self._cache) >= CACHE_MAX:
             self._cache.clear()
-        self._cache[authorization] = principal
+        self._cache[_digest(bearer)] = principal
         return principal
 
     def token(self, grant: Grant) -> Token:
@@ -123,11 +132,16 @@ class Gate:
     def _claims(self, bearer: str) -> dict[str, Any]:
         try:
             claims = jwt.decode(
-                bearer, self._secret, [ALGORITHM], options={"require": ["exp", "iat", "id", "key"]}
+                bearer,
+                self._secret,
+                [ALGORITHM],
+                options={"require": ["exp", "iat", "id", "key"], "verify_iat": False},
             )
+            if not float(claims["iat"]) <= time.time() + LEEWAY_SECONDS:
+                raise jwt.ImmatureSignatureError
         except jwt.ExpiredSignatureError:
             raise _refused("The token has expired: log in again.") from None
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, TypeError):
             raise _refused("The bearer token is not valid.") from None
         if not isinstance(claims["id"], int) or not isinstance(claims["key"], int):
             raise _refused("The bearer token is not valid.")
@@ -148,6 +162,18 @@ def _token(call: Call, grant: Grant | None) -> Token:
     if grant is None:
         raise _refused("The API key is unknown or was revoked.")
     return call.gate.token(grant)
+
+
+def _bearer(authorization: str | None) -> str:
+    """The token or key in an Authorization header, without all that may be spelled in several ways; "" if
+    there is none."""
+    scheme, _, bearer = (authorization or "").partition(" ")
+    return bearer.strip() if scheme.lower().rstrip(":") == "bearer" else ""
+
+
+def _digest(bearer: str) -> bytes:
+    """What the cache knows a bearer by: always as short, and nothing to find in a dump of the memory."""
+    return hashlib.sha256(bearer.encode("utf-8", "surrogateescape")).digest()
 
 
 def _refused(message: str) -> ApiError:

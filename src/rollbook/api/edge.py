@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -24,9 +24,10 @@ from rollbook.api.digests import WANTED
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.incoming import CutOff, Request
 from rollbook.api.patience import Patience
+from rollbook.api.slots import Slots
 from rollbook.api.streaming import Download, Exporter
 from rollbook.api.uploads import Uploads
-from rollbook.api.wire import ApiError, Call, Compute, Options, Raw, Read, Write
+from rollbook.api.wire import ApiError, Call, Compute, Lasting, Options, Raw, Read, Write
 from rollbook.db import Database, Snapshot
 from rollbook.errors import Busy, Problem, RollbookError
 from rollbook.options import Option
@@ -200,6 +201,7 @@ class Edge:
         bulk_body_bytes_max: int,
         uploads: Uploads,
         exporter: Exporter,
+        streams: Slots,
         refusal: Callable[[RollbookError], ApiError],
     ) -> None:
         self._bridge = bridge
@@ -211,6 +213,7 @@ class Edge:
         self._bulk_body_bytes_max = bulk_body_bytes_max
         self._uploads = uploads
         self._exporter = exporter
+        self._streams = streams
         self._refusal = refusal
         self._told = slips.Told()
         self._encode = msgspec.json.Encoder().encode
@@ -309,13 +312,20 @@ class Edge:
             await self._exporter.send(req, resp, call.account_id, body)
             return
         if isinstance(body, Raw):
-            body.send(resp, self._bridge.read)
+            body.send(resp, self._bridge.read, self._lasting(route, req, call.account_id))
             return
         if body is None and route.empty_for_php and _PHP.fullmatch(req.get_header("User-Agent") or ""):
             resp.status, body = 200, {}
         if body is not None:
             resp.content_type = JSON
             resp.data = self._encode(body)
+
+    def _lasting(self, route: Route, req: Request, account_id: int) -> Lasting:
+        return Lasting(
+            partial(self._admit, route.right or "", req),
+            partial(self._streams.taken, account_id),
+            partial(self._streams.check, account_id),
+        )
 
     def _fields_as_list(self, req: Request, wanted: Mapping[str, str]) -> bool:
         form = wanted.get("fields")

@@ -14,9 +14,9 @@ from falcon.asgi import Response, SSEvent
 from rollbook.api import ending, wire
 from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.api.uploads import Upload
-from rollbook.api.wire import Call, Raw, Read, Write
+from rollbook.api.wire import ApiError, Call, ErrorBody, Lasting, Raw, Read, Write
 from rollbook.channels import CHANNELS
-from rollbook.errors import Invalid, NotNow, Problem
+from rollbook.errors import Invalid, NotNow, Problem, Unavailable
 from rollbook.files.formulas import BOM, SAFE, csv_pieces
 from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, Outcome, State
@@ -233,7 +233,7 @@ class File(Raw):
         self._name = name
         self._size = None if raw else path.stat().st_size + (len(codecs.BOM_UTF8) if bom else 0)
 
-    def send(self, resp: Response, read: Any) -> None:
+    def send(self, resp: Response, read: Any, lasting: Lasting) -> None:
         resp.content_type = "text/csv; charset=utf-8"
         resp.downloadable_as = self._name
         resp.stream = self._sent()
@@ -254,10 +254,23 @@ class Events(Raw):
         self._call = call
         self._job = job
 
-    def send(self, resp: Response, read: Any) -> None:
-        resp.sse = self._events(read)
+    def send(self, resp: Response, read: Any, lasting: Lasting) -> None:
+        lasting.check()
+        resp.set_header("X-Accel-Buffering", "no")  # nginx sends each event at once
+        resp.sse = self._until_refused(read, lasting)
 
-    async def _events(self, read: Any) -> AsyncIterator[SSEvent | None]:
+    async def _until_refused(self, read: Any, lasting: Lasting) -> AsyncIterator[SSEvent | None]:
+        """The events, and why there are no more."""
+        try:
+            with lasting.place():
+                async for event in self._events(read, lasting):
+                    yield event
+        except ApiError as error:  # the key was revoked, or the token has expired
+            yield SSEvent(data=msgspec.json.encode(error.body), event="error")
+        except Unavailable as error:
+            yield SSEvent(data=msgspec.json.encode(ErrorBody(str(error), [])), event="error")
+
+    async def _events(self, read: Any, lasting: Lasting) -> AsyncIterator[SSEvent | None]:
         job = self._job
         told: bytes = b""
         quiet = 0.0
@@ -273,6 +286,7 @@ class Events(Raw):
                 return
             await asyncio.sleep(EVENT_SECONDS)
             quiet += EVENT_SECONDS
+            await lasting.admitted()
             job = await read(jobs.get, job.account_id, job.id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,17 +68,20 @@ def add(
     metrics: Metrics,
     routes: Sequence[Route],
     refusal: Callable[[RollbookError], ApiError],
+    *,
+    metrics_token: str,
 ) -> None:
     """Add the routes that need no token.
 
     Args:
         refusal: turns an error of the core into an answer.
+        metrics_token: what `/metrics` wants; "" for nothing.
     """
     resources: dict[str, Any] = {
         "/": _Links(),
         "/healthz": _Health(),
         "/readyz": _Ready(bridge, refusal),
-        "/metrics": _Metrics(metrics),
+        "/metrics": _Metrics(metrics, metrics_token),
         "/openapi.json": _OpenApi(routes),
         "/docs": _Docs(),
         "/docs/{name}": _Asset(),
@@ -139,10 +143,16 @@ class _Ready:
 class _Metrics:
     """Metrics in Prometheus' text format."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, token: str) -> None:
         self._metrics = metrics
+        self._expected = f"Bearer {token}".encode() if token else b""
 
     async def on_get(self, req: Request, resp: Response) -> None:
+        given = (req.get_header("Authorization") or "").encode("utf-8", "surrogateescape")
+        if self._expected and not hmac.compare_digest(given, self._expected):
+            headers = {"WWW-Authenticate": 'Bearer realm="rollbook metrics"'}
+            refuse(resp, ApiError(401, "The metrics want their bearer token.", headers=headers))
+            return
         resp.content_type = CONTENT_TYPE_LATEST
         resp.data = generate_latest(self._metrics.registry)
 

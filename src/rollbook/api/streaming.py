@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 import msgspec
 from falcon.asgi import Request, Response
 
-from rollbook.errors import Busy, Unavailable
+from rollbook.api.slots import Slots
+from rollbook.errors import Unavailable
 from rollbook.exports import Export
 from rollbook.exports.order import UNAVAILABLE, Order
 
@@ -26,6 +28,9 @@ CHUNK_BYTES = 1 << 16
 
 STALL_SECONDS = 60.0
 """How long a client may take nothing at all: it holds a snapshot, and with it what was replaced since."""
+
+FIRST_SECONDS = 60.0
+"""How long an export may take to its first bytes, at most: until then the client has no answer at all."""
 
 RETRY_AFTER_SECONDS = 10
 
@@ -51,17 +56,22 @@ class ExportBroke(Exception):
     """An export ended before it was whole. So does the connection, without a proper end: a client notices."""
 
 
+class KilledBeforeItBegan(Exception):
+    """A signal ended an export before its first byte."""
+
+
 class Exporter:
     """Starts exports, a limited number at a time.
 
     Args:
-        most: exports under way at once.
+        slots: for exports under way.
+        bytes_per_second: that a client must take, on average over `STALL_SECONDS`.
     """
 
-    def __init__(self, database_url: str, most: int) -> None:
+    def __init__(self, database_url: str, slots: Slots, bytes_per_second: float) -> None:
         self._database_url = database_url
-        self._most = most
-        self._under_way = 0
+        self._slots = slots
+        self.bytes_per_second = bytes_per_second
 
     async def send(self, req: Request, resp: Response, account_id: int, download: Download) -> None:
         """Make an export the answer.
@@ -77,23 +87,44 @@ class Exporter:
         resp.set_header("Content-Disposition", f'attachment; filename="{name}"')
 
     async def _begun(self, req: Request, order: Order) -> _File:
-        if self._under_way >= self._most:
-            raise Busy(
-                f"{self._most} exports are under way; try again later.",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
-            )
-        self._under_way += 1
-        file = _File(self, req.scope.get(CONNECTION), req.context.request_id)
+        self._slots.take(order.account_id)
         try:
-            await file.begin(order)
+            return await self._file(req, order)
+        except KilledBeforeItBegan:
+            pass  # by a person, or for its memory: once more
         except BaseException:
-            await file.close()
+            self._slots.give_back(order.account_id)
+            raise
+        try:
+            return await self._file(req, order)
+        except KilledBeforeItBegan as error:
+            self._slots.give_back(order.account_id)
+            raise Unavailable(
+                "The export was ended before it began; try again later.",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            ) from error
+        except BaseException:
+            self._slots.give_back(order.account_id)
+            raise
+
+    async def _file(self, req: Request, order: Order) -> _File:
+        file = _File(self, order.account_id, req.scope.get(CONNECTION), req.context.request_id)
+        try:
+            await asyncio.wait_for(file.begin(order), FIRST_SECONDS)
+        except TimeoutError:
+            await file.end()
+            raise Unavailable(
+                f"The database gave nothing of the export within {FIRST_SECONDS:g} seconds.",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            ) from None
+        except BaseException:
+            await file.end()
             raise
         return file
 
-    def ended(self) -> None:
+    def ended(self, account_id: int) -> None:
         """An export is no longer under way."""
-        self._under_way -= 1
+        self._slots.give_back(account_id)
 
 
 class _File:
@@ -103,15 +134,20 @@ class _File:
         connection: the cycle of the request, where the server has one.
     """
 
-    def __init__(self, exporter: Exporter, connection: Any, request_id: str) -> None:
+    def __init__(self, exporter: Exporter, account_id: int, connection: Any, request_id: str) -> None:
         self._exporter = exporter
+        self._account_id = account_id
         self._connection = connection
         self._request_id = request_id
         self._first = b""
+        self._begun = False
         self._process: Process | None = None
         self._told: asyncio.Task[bytes] | None = None
         self._gone: asyncio.Task[None] | None = None
         self._stall: asyncio.TimerHandle | None = None
+        self._taking_since = 0.0
+        self._taking_seconds = 0.0  # of the present window, how long the client took
+        self._taken_bytes = 0
         self._closed = False
 
     async def begin(self, order: Order) -> None:
@@ -128,17 +164,26 @@ class _File:
             process.stdin.write(msgspec.json.encode(order) + b"\n")
             await process.stdin.drain()
         self._first = await self._read()
+        self._begun = True
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        now = time.monotonic()
         if self._stall is not None:
             self._stall.cancel()
+            self._taking_seconds += now - self._taking_since
+            if self._taking_seconds >= STALL_SECONDS:
+                if self._taken_bytes < self._exporter.bytes_per_second * self._taking_seconds:
+                    self._stalled("little")
+                self._taking_seconds, self._taken_bytes = 0.0, 0
         chunk, self._first = self._first, b""
         chunk = chunk or await self._read()
         if not chunk:
             raise StopAsyncIteration
+        self._taken_bytes += len(chunk)
+        self._taking_since = time.monotonic()
         self._stall = asyncio.get_running_loop().call_later(STALL_SECONDS, self._stalled)
         return chunk
 
@@ -156,13 +201,19 @@ class _File:
         told = (await self._told).decode(errors="replace")
         if status == UNAVAILABLE:
             raise Unavailable(told)
+        if status < 0 and not self._begun:
+            raise KilledBeforeItBegan
         raise ExportBroke(f"the export of request {self._request_id} ended with {status}: {told}")
 
     async def close(self) -> None:
-        """End it, wherever it is."""
-        if self._closed:
-            return
-        self._closed = True
+        """End it, wherever it is, and give its place back."""
+        if not self._closed:
+            self._closed = True
+            await self.end()
+            self._exporter.ended(self._account_id)
+
+    async def end(self) -> None:
+        """End its process."""
         if self._stall is not None:
             self._stall.cancel()
         if self._process is not None:
@@ -172,7 +223,6 @@ class _File:
         for task in (self._gone, self._told):
             if task is not None:
                 task.cancel()
-        self._exporter.ended()
 
     async def _watch(self, process: Process) -> None:
         """End the process when the client goes away."""
@@ -180,9 +230,10 @@ class _File:
             pass
         _kill(process)
 
-    def _stalled(self) -> None:
+    def _stalled(self, how_much: str = "nothing") -> None:
         _log.warning(
-            "a client took nothing of an export for %.0f seconds; it is ended",
+            "a client took %s of an export for %.0f seconds; it is ended",
+            how_much,
             STALL_SECONDS,
             extra={"request_id": self._request_id},
         )

@@ -6,6 +6,8 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -193,15 +195,31 @@ class Batch(msgspec.Struct):
     data: Summary
 
 
+@dataclass(frozen=True)
+class Lasting:
+    """What an answer that goes on for a long time must heed.
+
+    Args:
+        admitted: raises `ApiError` once its caller is no longer let in.
+        place: for as long as it goes on; entering raises `Busy` where there is none.
+        check: raises `Busy` where there is no place.
+    """
+
+    admitted: Callable[[], Awaitable[object]]
+    place: Callable[[], AbstractContextManager[None]]
+    check: Callable[[], None]
+
+
 class Raw(ABC):
     """What a handler shows in place of a Struct where the answer is no JSON."""
 
     @abstractmethod
-    def send(self, resp: Response, read: Callable[..., Awaitable[Any]]) -> None:
+    def send(self, resp: Response, read: Callable[..., Awaitable[Any]], lasting: Lasting) -> None:
         """Make it the answer.
 
         Args:
             read: runs a function of the core on a snapshot.
+            lasting: what an answer that goes on for a long time must heed.
         """
 
 
