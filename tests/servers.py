@@ -336,6 +336,11 @@ def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Com
     return subprocess.CompletedProcess(command, process.returncode, out, error)
 
 
+def nginx() -> str | None:
+    """The program nginx, where it is installed; it is often not in the PATH of users."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
+
+
 def free_port() -> int:
     """A port that nothing listens on now."""
     with socket.socket() as probe:
