@@ -140,7 +140,7 @@ def kill_now_and_then(
             service_at = time.monotonic() + chance.uniform(*KILL_SERVICE_SECONDS)
         for child in children(pid()):
             with contextlib.suppress(OSError):
-                if b"work" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                if b"rollbook.imports" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
                     os.kill(child, signal.SIGKILL)
                     done["kills of a worker"] += 1
 
