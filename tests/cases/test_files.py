@@ -480,6 +480,13 @@ def test_c10d_a_photo_that_is_not_folded_is_passed_over(desk: Desk) -> None:
     assert job.report.rows_rejected <= 1
 
 
+@pytest.mark.parametrize("between", ["", "\ufeff", "\r\n\ufeff", " ", "\n\n"], ids=ascii)
+def test_cards_of_files_put_one_behind_the_other_are_all_read(desk: Desk, between: str) -> None:
+    cards = [f"BEGIN:VCARD\nVERSION:3.0\nFN:A\nTEL:+1415555010{n}\nEND:VCARD" for n in (1, 2, 3)]
+    job = done(desk, between.join(cards), "cards.vcf", stop=("sms",))
+    assert (job.report.rejected, sorted(desk.book()["stops"])) == ({}, us(101, 102, 103))
+
+
 def test_c10h_a_card_without_an_end_names_its_phones(desk: Desk) -> None:
     job = done(desk, "c10h_no_end.vcf")
     assert (phones(desk), job.report.rejected) == (us(102), {"no_end": 2})

@@ -13,6 +13,7 @@ from rollbook import accounts, contacts, numbers, stop_list
 from rollbook.contacts import NewContact
 from rollbook.db import Database, Transaction
 from rollbook.imports.jobs import Job
+from rollbook.phones import one
 from rollbook.search import Page, Search
 from tests.conftest import opened
 from tests.imports.desk import Desk
@@ -172,3 +173,72 @@ def test_an_opt_out_file_stops_every_contact_that_it_names(db: Database, tmp_pat
 def test_contacts_are_still_to_be_valid_where_nobody_is_stopped(desk: Desk) -> None:
     job = done(desk, "phone\n+380 00 000 00 01\n")
     assert job.report.rejected == {"not_assigned": 1}
+
+
+# Marks that count numbers, and country codes in a column of their own
+
+
+@pytest.mark.parametrize("mark", [" (2)", " [1]", " 1)", "/2", " / 12", " (12)."])
+@pytest.mark.parametrize(
+    ("number", "region"),
+    [("415-555-0120", "US"), ("067 123 45 67", "UA"), ("+380671234567", None), ("+380671234567", "US")],
+)
+def test_a_mark_behind_a_number_is_no_digit_of_it(
+    desk: Desk, number: str, region: str | None, mark: str
+) -> None:
+    job = done(desk, f"phone\n{number}{mark}\n", region=region, stop=("sms",))
+    assert (job.report.rejected, stops(desk)) == ({"too_long": 1}, [])
+    assert numbers.check([number + mark], region)[0].phone is None
+    assert one.read(number, region).phone
+
+
+@pytest.mark.parametrize("text", ["06/12/34/56/78", "(06) 12 34 56 (78)", "0612345678 ()"])
+def test_brackets_and_slashes_within_a_number_are_no_mark(text: str) -> None:
+    assert one.read(text, "FR").phone == 33612345678
+
+
+@pytest.mark.parametrize(
+    ("header", "codes"),
+    [
+        ("Country Code", ("+1", "+380", "+43")),
+        ("country_code", ("1", "380", "43")),
+        ("Mobile Country Code", ("001", "00380", "0043")),
+        ("Код країни", ("1.0", "380.0", "43.0")),
+        ("Dial code", ("(+1)", "(+380)", "(+43)")),
+        ("Code", ("+1", "+380", "+43")),
+        ("Prefix", ("'+1", "'+380", "'+43")),
+    ],
+)
+@pytest.mark.parametrize("region", [None, "DE"])
+def test_country_codes_of_a_column_belong_to_the_numbers_beside_them(
+    desk: Desk, header: str, codes: tuple[str, str, str], region: str | None
+) -> None:
+    bare = ("415-555-0120", "0671112233", "6641234567")
+    rows = "".join(f"{code},{number}\n" for code, number in zip(codes, bare, strict=True))
+    job = done(desk, f"{header},Mobile\n{rows}", region=region, stop=("sms",))
+    assert job.report.columns == {header: "country code", "Mobile": "phone"}
+    assert (job.report.rejected, stops(desk)) == ({}, [14155550120, 380671112233, 436641234567])
+
+
+def test_a_number_that_has_its_country_code_gets_no_second_one(desk: Desk) -> None:
+    text = (
+        "Country Code,Mobile\n380,380671112233\n380,+14155550120\n380,0043 664 1234567\n,+380671112234\n"
+        "380,067 111 22 35\n1-876,5551234\n49,4921234567\n"
+    )
+    job = done(desk, text, stop=("sms",))
+    assert stops(desk) == [14155550120, 18765551234, *ua(33, 34, 35), 436641234567]
+    assert messages(desk, job) == ["The phone holds two numbers: '+494921234567' and '+4921234567'."]
+
+
+def test_a_column_that_is_called_like_country_codes_and_has_others_is_left_alone(desk: Desk) -> None:
+    job = done(desk, "Country code,Area code,Phone\nUS,415,4155550120\nUS,415,415-555-0121\n", region="US")
+    assert job.report.columns == {"Country code": "", "Area code": "", "Phone": "phone"}
+    assert sorted(desk.book()["contacts"]) == us(120, 121)
+    job = done(desk, "Country code,Phone\n+43,4155550122\n", region="US", columns={"Country code": ""})
+    assert sorted(desk.book()["contacts"]) == us(120, 121, 122)
+
+
+def test_a_column_of_country_codes_may_be_a_field_too(desk: Desk) -> None:
+    job = done(desk, "Country code,Phone\n43,6641234567\n", create_fields=True)
+    assert job.report.columns == {"Country code": "Country code", "Phone": "phone"}
+    assert [value[1:3] for value in desk.book()["values"]] == [(436641234567, "43")]

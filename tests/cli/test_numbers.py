@@ -190,3 +190,16 @@ def test_a_file_without_numbers_is_said_to_have_none(tmp_path: Path) -> None:
     done = run("numbers", "check", str(path))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Error: No column looks like phone numbers; name one with --column: name, city.\n"
+
+
+def test_country_codes_of_a_column_belong_to_the_numbers(tmp_path: Path) -> None:
+    path, output = tmp_path / "codes.csv", tmp_path / "checked.csv"
+    path.write_text("Country code,Phone\n+43,6641234567\n+380,0671112233\n,+14155550120\n")
+    done = run("numbers", "check", str(path), "--output", str(output), "--json")
+    assert json.loads(done.stdout)["regions"] == {"AT": 1, "UA": 1, "US": 1}
+    with output.open(newline="") as file:
+        assert [row["e164"] for row in csv.DictReader(file)] == [
+            "+436641234567",
+            "+380671112233",
+            "+14155550120",
+        ]

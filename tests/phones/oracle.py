@@ -49,6 +49,7 @@ REFUSALS: Mapping[str, Callable[[str], bool]] = {
         len(re.findall(r"\d", text)) >= 13 or bool(re.search(r"\d.*[;,|&].*\d{6}", text))
     ),
     "letters_behind": lambda text: re.search(r"\d.*[^\W\d_]", text) is not None,
+    "too_long": lambda text: re.search(r"[/(\[\s]\s*\d{1,2}\s*[)\]\s.]*$", text) is not None,
     "not_a_number": lambda text: (
         re.search(r"\d.*[^\W\d_]", text) is not None or re.fullmatch(r"[+]?\d{9,}[.]\d+", text) is not None
     ),
@@ -56,6 +57,7 @@ REFUSALS: Mapping[str, Callable[[str], bool]] = {
 """What is refused although `phonenumbers` reads it, and of which texts (in plain spelling) that may be said.
 
 - `two_numbers`: it takes the second one for an extension, or both for one long number.
+- `too_long`: it takes a mark behind a number, such as (2) and /2, for digits of it.
 - `letters_behind`: it takes a name for digits.
 - `not_a_number`: letters that stand for digits elsewhere than in the numbers that are advertised so; a fraction.
 

@@ -115,7 +115,8 @@ class Import(msgspec.Struct):
     columns: Annotated[
         dict[str, str],
         msgspec.Meta(
-            description="For each column of the file `phone`, `stop list`, the field that it fills, or ''."
+            description="For each column of the file `phone`, `stop list`, `country code`, the field that it "
+            "fills, or ''."
         ),
     ]
     fields_created: list[str]

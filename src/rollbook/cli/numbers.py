@@ -30,6 +30,7 @@ from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
 from rollbook.files import Batch, ReadOptions, Table, formulas, open_table, phone_columns
 from rollbook.files.options import READING, reading
+from rollbook.files.phone_columns import code_column
 from rollbook.imports.spec import REGION
 from rollbook.numbers import CHECKED_AT_ONCE_MAX, check
 from rollbook.phones.verdict import REASONS, REGIONS, SENTENCES, TYPES
@@ -149,13 +150,17 @@ def _chosen(table: Table, column: str | None, region: str | None) -> str:
 def _checked(
     table: Table, column: str, region: str | None, output: str | None, *, brief: bool, raw: bool, bom: bool
 ) -> Summary:
+    from rollbook.phones.calling_codes import joined
     from rollbook.phones.column import classify
 
     place = table.columns.index(column)
+    codes = code_column(table.columns, table.sample, set(table.columns) - {column})
     found = Summary(column)
     with _writing(output, detailed=not brief, raw=raw, bom=bom) as rows:
         for batch in table.batches():
             texts = batch.cells.column(place)
+            if codes is not None:
+                texts = joined(texts, batch.cells.column(codes))
             numbers = classify(texts, region)
             _count(found, numbers)
             found.unreadable += len(batch.bad)

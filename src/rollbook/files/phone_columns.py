@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 from rollbook.files.headers import looks_like_phone, says_other, score_of, words_of
@@ -39,6 +39,24 @@ _MARKS = frozenset(
 
 _NEVER = re.compile(r"fax|telefax|факс|pager|пейджер")
 _NAMELESS = re.compile(r"column \d{1,6}")
+
+
+_CODE_NAMES = re.compile(
+    r"(\w{1,20} ){0,2}(country|calling|dial|dial+ing) (calling |dial+ing |phone )?(code|prefix)( \w{1,20})?|"
+    r"countrycode|dialcode|callingcode|phonecode|phone (code|prefix)|cc|isd|isd code|idd|idd code|ddi|"
+    r"landervorwahl|landesvorwahl|vorwahl land|((теле|тел)\w{0,10} )?код (страны|краіни)|"
+    r"indicatif( \w{1,20}){0,2}|(codigo|prefijo|prefisso|prefixo)( \w{1,3})? (pais|internazionale)|"
+    r"(prefijo|prefixo) internacional|"
+    r"kierunkowy kraju|kod kraju|ulke kodu"
+)
+"""Names of a column of country calling codes: the words, without case and accents, a space between them."""
+
+_CODE_WORDS = re.compile(
+    r"code|prefix|country|land|vorwahl|код|pais|prefijo|prefisso|prefixo|kod|kierunkowy|kodu"
+)
+"""Words in the name of a column that is one if each of its cells has a plus."""
+
+_CODE = re.compile(r"'?\(?(\+|00)?[1-9]\d{0,2}([ -]?\d{1,4})?(\.0)?\)?", re.ASCII)
 
 
 class PhoneColumns(NamedTuple):
@@ -130,6 +148,27 @@ def guess_phone_column(
 ) -> str | None:
     """The column that counts; see `phone_columns`."""
     return phone_columns(columns, sample, reads).phone
+
+
+def code_column(
+    columns: Sequence[str], sample: Sequence[Sequence[str | None]], able: Container[str]
+) -> str | None:
+    """The column of country calling codes that stand apart from their numbers: it is called so, and little
+    else is in it. Of several the first; `None` if there is none.
+
+    Args:
+        able: those that it may be.
+    """
+    for place, column in enumerate(columns):
+        words = words_of(column) if column in able else []
+        named = _CODE_NAMES.fullmatch(" ".join(words)) is not None
+        if not named and not any(map(_CODE_WORDS.fullmatch, words)):
+            continue
+        filled = [cell.strip() for row in sample if (cell := row[place]) and cell.strip()]
+        codes = [cell for cell in filled if _CODE.fullmatch(cell) and (named or "+" in cell)]
+        if codes and len(codes) >= len(filled) * FULL:
+            return column
+    return None
 
 
 def _rank(column: str, score: float, seen: _Seen, place: int) -> tuple[float, ...]:

@@ -38,6 +38,9 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN = re.compile(r'\\.|"[^"]*+"|.', re.DOTALL)
 _PIECE_BYTES = 1 << 20
+_MARK = b"\xef\xbb\xbf"
+"""A byte order mark, which stands within files that were put one behind the other."""
+
 _HEAD_BYTES = 1 << 10
 
 
@@ -143,7 +146,7 @@ class VcardTable(Table):
                 yield BadRow(line, cut(text), "outside_of_card")
             elif property_.name == "END":
                 yield from self._rows_of(card)
-                card, stray = None, None
+                card, stray = _begun_behind(property_), None
             else:
                 card.append(property_)
                 if len(card) > CARD_PROPERTIES_MAX:
@@ -172,6 +175,14 @@ class VcardTable(Table):
         phones = [row.cells[0] for row in rows if row.cells[0]]
         text = "\n".join(["BEGIN:VCARD", *(f"TEL:{phone}" for phone in phones)])
         return BadRow(card[0].line, cut(text), "no_end", ("; ".join(phones), *rows[0].cells[1:]))
+
+
+def _begun_behind(end: _Property) -> list[_Property] | None:
+    """The card that begins on the line on which another one ends, as in files that were put one behind the
+    other and have no last line end."""
+    if not end.value.strip().upper().endswith("BEGIN:VCARD"):
+        return None
+    return [end._replace(name="BEGIN", value="VCARD")]
 
 
 class _Row(NamedTuple):
@@ -284,12 +295,19 @@ def _is_used(line: bytes) -> bool:
 
 
 def _plain_name(name: bytes) -> str:
-    return name.upper().split(b";", 1)[0].rsplit(b".", 1)[-1].strip().decode("ascii", "replace")
+    return (
+        name.removeprefix(_MARK)
+        .upper()
+        .split(b";", 1)[0]
+        .rsplit(b".", 1)[-1]
+        .strip()
+        .decode("ascii", "replace")
+    )
 
 
 def _property(line: int, text: str) -> _Property | None:
     """Take a logical line apart; `None` when it is no property."""
-    head, colon, value = _parted(text)
+    head, colon, value = _parted(text.removeprefix(_MARK.decode()))
     if not colon:
         return None
     name, *rest = _split(head, ";")

@@ -12,7 +12,7 @@ from rollbook.errors import BadFile
 from rollbook.fields import NAME_LENGTH_MAX, Field, clean_name
 from rollbook.files import formulas, phone_columns
 from rollbook.files.headers import words_of
-from rollbook.files.phone_columns import Reads
+from rollbook.files.phone_columns import Reads, code_column
 from rollbook.imports.own_export import FIELD, OwnExport, recognised
 from rollbook.imports.rejects import Repaired, repaired
 from rollbook.options import said as option
@@ -22,8 +22,9 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 NAME_CHARACTERS_MAX = 200
 """Of a column's name that are compared: names of fields are much shorter."""
 
-PHONE, STOPS = "phone", "stop list"
-"""What the columns of phones are mapped to; and that of an export which names the channels of stops."""
+PHONE, STOPS, CODE = "phone", "stop list", "country code"
+"""What the columns of phones are mapped to; that of an export which names the channels of stops; and that of
+the country codes of the phones."""
 
 
 PHONES_MAX = 50
@@ -67,6 +68,7 @@ class Columns(NamedTuple):
         others: that are as full of phones as the one that was guessed, and are not taken for it.
         own_export: what the file is if it is an export of rollbook.
         repaired: what it has of rejects of rollbook that were repaired.
+        codes: the column with the country codes of the phones, if there is one.
     """
 
     phones: Sequence[str]
@@ -77,14 +79,18 @@ class Columns(NamedTuple):
     others: Sequence[str]
     own_export: OwnExport | None
     repaired: Repaired
+    codes: str | None = None
 
     def described(self) -> dict[str, str]:
-        """For each column `phone`, `stop list`, the name of its field, or "" for none."""
+        """For each column `phone`, `stop list`, `country code`, the name of its field, or "" for none."""
         named = dict.fromkeys(self.phones, PHONE)
         if self.own_export is not None:
             named[self.own_export.stops] = STOPS
         named |= {column: field.name for column, field in self.fields.items()}
-        return {**named, **self.new, **dict.fromkeys(self.ignored, "")}
+        named |= {**self.new, **dict.fromkeys(self.ignored, "")}
+        if self.codes is not None and not named[self.codes]:
+            named[self.codes] = CODE
+        return named
 
     def warnings(self) -> list[str]:
         """Sentences on columns that are left out, but may say who does not want messages."""
@@ -180,7 +186,9 @@ def choose(
         and column not in no_fields
         and (_may_be_opt_outs(column) or any(_is_opt_out(row[place]) for row in sample))
     ]
-    return Columns(phones, fields, new, ignored, doubtful, others, own, again)
+    able = [column for column in columns if column not in phones and said.get(column) != ""]
+    codes = code_column(columns, sample, able) if own is None else None
+    return Columns(phones, fields, new, ignored, doubtful, others, own, again, codes)
 
 
 def _without(

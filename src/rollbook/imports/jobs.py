@@ -58,7 +58,8 @@ class Report(msgspec.Struct):
         blank: rows of the file with nothing in them, which are no rows.
         hidden_rows: rows of a workbook that are hidden; whether they were imported says the spec.
         left_out: numbers of vCards that are no phones, by what they are for: fax, pager.
-        columns: what each column of the file was taken for: `phone`, a field's name, or "".
+        columns: what each column of the file was taken for: `phone`, `stop list`, `country code`, a field's
+            name, or "".
         other_phone_columns: that are full of phones too, and were left out.
         warnings: sentences on what was left out and may matter. Options in them: `options.said`.
         field_ids: the fields that it fills, in the order of their columns; 0 for one that a dry run would

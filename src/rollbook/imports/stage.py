@@ -11,6 +11,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from rollbook.imports import own_export, rejects
 from rollbook.imports.found import Found, phones_in
 from rollbook.imports.order import Limits
 from rollbook.imports.rejects import Rejects, Repaired
-from rollbook.phones import column
+from rollbook.phones import calling_codes, column
 
 NO_LIMITS = Limits()
 
@@ -91,6 +92,7 @@ class Phones(NamedTuple):
         in_book: tells which of some phones are contacts: those are good whatever the plan says.
         stops: a column that names the channels which the row's phones are stopped on.
         all_stop: every phone is put on the stop list.
+        codes: a column with the country codes of the phones.
         repaired: what the file has of rejects that are read again.
     """
 
@@ -103,6 +105,7 @@ class Phones(NamedTuple):
     stops: str | None = None
     all_stop: bool = False
     repaired: Repaired = Repaired()
+    codes: str | None = None
 
 
 def build(
@@ -178,6 +181,15 @@ def _classified(batches: Iterator[Batch], phones: Phones) -> Iterator[tuple[Batc
     """Batches with what their phones are, in order. Other threads look at the phones of some batches while
     this one reads the next: they work on arrays, without holding the interpreter."""
 
+    def whole(batch: Batch) -> Batch:
+        if phones.codes is None:
+            return batch
+        cells, codes = batch.cells, batch.cells.column(phones.codes)
+        for name in phones.columns:
+            place = cells.schema.get_field_index(name)
+            cells = cells.set_column(place, name, calling_codes.joined(cells.column(place), codes))
+        return replace(batch, cells=cells)
+
     def look(batch: Batch) -> Found:
         columns = [column.classify(batch.cells.column(name), phones.region) for name in phones.columns]
         found = phones_in(columns, only_valid=phones.only_valid, every=phones.every)
@@ -190,7 +202,7 @@ def _classified(batches: Iterator[Batch], phones: Phones) -> Iterator[tuple[Batc
     with ThreadPoolExecutor(CLASSIFIERS, "classify") as pool:
         ahead: deque[tuple[Batch, Future[Found]]] = deque()
         try:
-            for batch in batches:
+            for batch in map(whole, batches):
                 ahead.append((batch, pool.submit(look, batch)))
                 if len(ahead) > CLASSIFIERS:
                     first, found = ahead.popleft()

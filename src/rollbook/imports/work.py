@@ -455,6 +455,7 @@ def _phones(
         stops=stops,
         all_stop=bool(spec.stop),
         repaired=chosen.repaired,
+        codes=chosen.codes,
     )
 
 

@@ -168,6 +168,7 @@ def _block(
     verdict[((verdict & RETRIED) != 0) & ~read.begins] = ASK
     _dial_double_zero(read, known, keys, move, verdict, always_abroad=always_abroad)
     verdict[((verdict & REASON_BITS) != 0) & read.may_be_two] = ASK
+    verdict[((verdict & (REASON_BITS | RETRIED)) != 0) & read.may_be_marked] = ASK
     verdict[~read.plain] = ASK
     verdict[endless.to_numpy(zero_copy_only=False)] = _NOT_A_NUMBER
     is_number = ((verdict & POSSIBLE) != 0) | ((verdict & REASON_BITS) == 0)
@@ -237,6 +238,7 @@ class _Read(NamedTuple):
         plus: there is a `+`.
         begins: it begins with a digit; may be missed behind a lot of space.
         may_be_two: it has as many digits as two numbers, and more than digits.
+        may_be_marked: a mark that counts the number may stand behind it.
     """
 
     plain: NDArray[np.bool_]
@@ -245,6 +247,7 @@ class _Read(NamedTuple):
     plus: NDArray[np.bool_]
     begins: NDArray[np.bool_]
     may_be_two: NDArray[np.bool_]
+    may_be_marked: NDArray[np.bool_]
 
 
 def _read(block: pa.Array) -> _Read:
@@ -264,7 +267,8 @@ def _read(block: pa.Array) -> _Read:
     may_be_two = (count >= several.DIGITS_MIN) & (np.diff(edges) > count + plus)
     _drop_fractions(text, edges, before, plain, plus, value, count)
     count *= plain
-    return _Read(plain, value, count, plus, _begin_with_digit(text, edges, plain, plus), may_be_two)
+    begins, marked = _begin_with_digit(text, edges, plain, plus), _marked(text, edges, before)
+    return _Read(plain, value, count, plus, begins, may_be_two, marked)
 
 
 def _bytes(block: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
@@ -313,6 +317,18 @@ def _look_at_others(
         here, left, right = text[at[high]], text[at[high] - 1], text[np.minimum(at[high] + 1, len(text) - 1)]
         harmless[high] = ((here == 0xC2) & (right == 0xA0)) | ((here == 0xA0) & (left == 0xC2))
     plain[row[~harmless]] = False
+
+
+def _marked(
+    text: NDArray[np.uint8], edges: NDArray[np.integer], before: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Where a slash or a bracket near the end may set a mark apart that counts the number."""
+    at = np.flatnonzero((text == ord("/")) | (text == ord(")")) | (text == ord("]")))
+    row = np.searchsorted(edges, at, side="right") - 1
+    near = before[edges[row + 1]] - before[at] <= several.MARK_DIGITS_MAX
+    found = np.zeros(len(edges) - 1, bool)
+    found[row[near]] = True
+    return found
 
 
 def _look_at_separators(

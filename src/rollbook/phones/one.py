@@ -82,7 +82,15 @@ def read(text: str | None, region: str | None) -> Reading:
             return readings[0] if same and readings[0].phone else Reading(0, Verdict("two_numbers"))
         if (digits := several.without_letters(text)) is not None:
             return _lettered(text, digits, region)
+    if (number := several.without_mark(text)) is not None and _is_counted(text, number, region):
+        return Reading(0, Verdict("too_long"))
     return _alone(text, region)
+
+
+def _is_counted(text: str, number: str, region: str | None) -> bool:
+    """Whether a text is a number with a mark behind it, and not one with the digits of the mark."""
+    whole = _parsed(_with_plus(text) if region is None else text, region)
+    return bool(whole.verdict.reason) and not _alone(number, region).verdict.reason
 
 
 def numbers_in(text: str | None, region: str | None) -> list[str]:

@@ -31,11 +31,20 @@ _LABELLED = re.compile(
 )
 _HARD = re.compile(r"[\n/]")
 _SOFT = (re.compile(r"\s{1,9}-{1,9}\s{1,9}"), re.compile(r"\s{1,9}"))
+_MARK = re.compile(
+    r"[\s.,-]{0,9}(?:[(\[]\s{0,9}\d{1,2}\s{0,9}[)\]]|\s\d{1,2}[)\]]|/\s{0,9}\d{1,2})[\s.]{0,9}$"
+)
 _TEL = re.compile(r"^\s{0,9}tel:", re.IGNORECASE)
 _AROUND = " -./\n["
 _FIRST = re.compile(r"[+\d]")
 _GROUP = re.compile(r"[^\W_]++")
 _LETTER = re.compile(r"[^\W\d_]")
+
+MARK_DIGITS_MAX = 2
+"""Of a mark that counts a number."""
+
+MARK_CHARACTERS_MAX = 40
+"""Of what may count a number, with the spaces around it."""
 
 Reads = Callable[[str], bool]
 """Whether a text alone is a number."""
@@ -61,6 +70,13 @@ def numbers(text: str, reads: Reads) -> list[str]:
                 found.append(part)
         end = match.end()
     return found if len(found) > 1 else []
+
+
+def without_mark(text: str) -> str | None:
+    """A plain text without a mark behind the number that counts it, such as (2), 1) and /2; `None` where
+    there is none."""
+    mark = _MARK.search(text[-MARK_CHARACTERS_MAX:])
+    return (text[: len(text) - len(mark[0])] or None) if mark else None
 
 
 def without_letters(text: str) -> str | None:

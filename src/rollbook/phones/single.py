@@ -68,7 +68,7 @@ def parse(text: str | int, region: str | None = None) -> int:
 
 def _quickly(text: str) -> int | None:
     """A number with its country code in plain digits and punctuation; `None` for any other text."""
-    if not _WRITTEN.fullmatch(text):
+    if not _WRITTEN.fullmatch(text) or several.without_mark(text) is not None:
         return None
     digits = text.translate(_PUNCTUATION)
     if not DIGITS_MIN <= len(digits) <= DIGITS_MAX or (
