@@ -239,6 +239,36 @@ def test_columns_that_may_be_opt_outs_are_never_left_out_without_a_word(desk: De
     assert done(desk, cells, columns={"Status": ""}).report.columns["Status"] == ""
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Newsletter", "is_unsub", "Complained", "Bounced", "Excluded", "Withdrawn", "Can contact", "Allowed",
+        "Widerspruch", "Keine SMS", "Nicht anschreiben", "Werbung erlaubt", "Lista negra", "No contactar",
+        "d\u00e9sinscrit", "N\u00e3o perturbe", "Odhl\u00e1\u0161en", "Rezygnacja", "Можно писать", "Отказ",
+        "Рассылка", "Відмова", "Не турбувати",
+    ],
+)  # fmt: skip
+def test_columns_of_opt_outs_in_other_words_are_warned_of(desk: Desk, name: str) -> None:
+    job = done(desk, f"Phone,{name},Town,Stock,Notes\n+14155550101,x,Oslo,3,y\n+14155550102,,Rome,4,z\n")
+    assert [warning.split("'")[1] for warning in job.report.warnings] == [name]
+
+
+def test_what_a_warning_advises_is_not_what_was_done(desk: Desk) -> None:
+    text = "Phone,opted_out\n+14155550101,TRUE\n+14155550102,FALSE\n"
+    (left_out,) = done(desk, text).report.warnings
+    (all_stopped,) = done(desk, text, stop=("sms",)).report.warnings
+    assert "import them with" in left_out
+    assert "every phone is put on the stop list, whatever stands in it" in all_stopped
+    assert sorted(desk.book()["stops"]) == us(101, 102)
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\ufeff\n", "\u200b,\u00a0\n", "\u200e\n\x1a"], ids=ascii)
+def test_a_row_of_what_nobody_sees_is_blank(desk: Desk, end: str) -> None:
+    job = done(desk, f"Phone,Name\n+14155550101,Ann\n{end}", stop=("sms",))
+    assert (job.rows_read, job.report.rejected) == (1, {})
+    assert job.report.blank == end.count("\n") + end.count("\x1a")
+
+
 # Several phones
 
 
@@ -338,6 +368,15 @@ def test_stops_travel_into_lists_and_are_never_taken_back(
     assert undone.state == "undone"
     assert desk.book()["stops"] == {14155550101: 1, 14155550102: 3, 14155550103: 12}
     assert desk.drift() == []
+
+
+@pytest.mark.parametrize("mark", [",", ";", "|", " ; "])
+def test_stops_travel_with_an_export_that_was_saved_anew(desk: Desk, mark: str) -> None:
+    text = f'phone,id,created_at,stopped\n14155550101,1,x,"sms{mark}viber"\n14155550102,2,x,Viber\n'
+    assert done(desk, text).report.rejected == {}
+    rows = '{"phone":14155550103,"stopped":["sms","rcs"]}\n{"phone":14155550104,"stopped":[]}\n'
+    assert done(desk, rows, "book.jsonl").report.stop_column == "stopped"
+    assert desk.book()["stops"] == {14155550101: 3, 14155550102: 2, 14155550103: 5}
 
 
 def test_stops_travel_with_the_rejects_of_an_export_that_are_repaired(desk: Desk) -> None:

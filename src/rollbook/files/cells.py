@@ -107,6 +107,13 @@ def of_formulas(cells: pa.Array) -> pa.Array:
     return pa.array(texts, cells.type)
 
 
+_UNSEEN = r"^[\s\pZ\p{Cf}\x1a]*$"
+"""Nothing that is seen: spaces, marks of byte order, and the end of a file of DOS."""
+
+_UNSEEN_BYTES_MAX = 6
+"""Of a cell in which such characters are looked for."""
+
+
 def without_blank(batch: Batch) -> Batch:
     """A batch without the rows that have nothing but white space in any cell; they are counted."""
     blank = np.arange(batch.cells.num_rows)
@@ -127,8 +134,17 @@ def without_blank(batch: Batch) -> Batch:
 
 
 def _is_blank(cells: pa.Array) -> Any:
-    has_none = pc.fill_null(pc.equal(pc.binary_length(cells), 0), True)
-    return pc.or_(has_none, pc.fill_null(pc.utf8_is_space(cells), True)).to_numpy(zero_copy_only=False)
+    size = pc.binary_length(cells)
+    has_none = pc.fill_null(pc.equal(size, 0), True)
+    blank = pc.or_(has_none, pc.fill_null(pc.utf8_is_space(cells), True)).to_numpy(zero_copy_only=False)
+    short = np.flatnonzero(
+        pc.fill_null(pc.less_equal(size, _UNSEEN_BYTES_MAX), False).to_numpy(zero_copy_only=False) & ~blank
+    )
+    if len(short):
+        unseen = pc.match_substring_regex(cells.take(pa.array(short)), _UNSEEN)
+        blank = blank.copy()
+        blank[short[unseen.to_numpy(zero_copy_only=False)]] = True
+    return blank
 
 
 def _floats(column: pa.Array) -> pa.Array:

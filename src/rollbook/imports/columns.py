@@ -35,12 +35,20 @@ _OPT_OUT = re.compile(
     r"permissions?|gdpr|"
     r"channels?|suppress(ed|ion)?|blacklist(ed)?|blocklist(ed)?|block(ed)?|dnc|dnd|dns|consent(s|ed)?|"
     r"abgemeldet|abmeldung|einwilligung|werbesperre|gesperrt|widerruf|baja|desabonne|consentement|consentimiento|"
-    r"отпис\w*|стоп\w*|соглас\w*|подписк\w*|відпис\w*|згод\w*|підписк\w*|wypisan\w*|zgod\w*"
+    r"unsubs?|resubscri\w*|newsletters?|complain(ed|ts?)?|bounced?|exclu(de|ded|sion)|muted?|revoked?|withdrawn|removed?|"
+    r"allowed|reachable|contactable|quit|inactive|deactivated|nosms|widersp\w*|werbung|werbeerlaubnis|erlaubt|abbestellt|"
+    r"desinscri\w*|desabonn\w*|desuscri\w*|revogad\w*|cancelad\w*|odhlas\w*|rezygnac\w*|sprzeciw|"
+    r"отказ\w*|рассыл\w*|запрет\w*|відмов\w*|розсил\w*|заборон\w*|отпис\w*|стоп\w*|соглас\w*|подписк\w*|відпис\w*|згод\w*|підписк\w*|wypisan\w*|zgod\w*"
 )
 """A word of a header that may say who does not want messages."""
 
 _OPT_OUT_PHRASES = re.compile(
-    r"do not|don t|dont|not contact|no sms|no messages?|accepts|marketing|keine werbung"
+    r"do not|don t|dont|not contact|(can|may|ok to|allow) (contact|text|message|sms)|no (sms|messages?|text)|"
+    r"accepts|marketing|keine (werbung|sms|nachrichten)|nicht (anschreiben|kontaktieren|anrufen)|"
+    r"lista (negra|nera)|liste noire|no (contactar|molestar|llamar|enviar)|"
+    r"nao (contat\w{1,9}|perturb\w{1,9}|enviar)|"
+    r"ne pas (contacter|deranger)|non (contattare|disturbare)|"
+    r"(можно|не|можна) (писать|писати|беспокоить|турбувати)"
 )
 
 _OPT_OUT_CELLS = frozenset(
@@ -92,8 +100,18 @@ class Columns(NamedTuple):
             named[self.codes] = CODE
         return named
 
-    def warnings(self) -> list[str]:
-        """Sentences on columns that are left out, but may say who does not want messages."""
+    def warnings(self, *, all_stop: bool) -> list[str]:
+        """Sentences on columns that are left out, but may say who does not want messages.
+
+        Args:
+            all_stop: every phone of the file is put on the stop list.
+        """
+        if all_stop:
+            return [
+                f"The column {column!r} was left out: every phone is put on the stop list, whatever stands "
+                "in it. If it says who does want messages, import a file without their rows."
+                for column in self.doubtful[:WARNED_MAX]
+            ]
         return [
             f"The column {column!r} was left out. If it says who does not want messages, put these phones on "
             f"the stop list: import them with {option('stop')}."

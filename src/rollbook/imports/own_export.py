@@ -23,6 +23,9 @@ FIELD = " (field)"
 """What an export adds to the name of a field that is called as one of its own columns."""
 
 
+_BETWEEN = re.compile(r"[,;|]")
+"""What stands between channels; programs that save a file anew may change it."""
+
 _E164 = re.compile(r"[1-9][0-9]{7,14}")
 
 
@@ -91,5 +94,7 @@ def masks(cells: pa.Array) -> tuple[NDArray[np.int64], dict[int, str]]:
 
 
 def _mask(text: str) -> int | None:
-    names = [name.strip().lower() for name in text.split(",")] if text.strip() else []
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1].replace('"', "")  # a list in JSON
+    names = [name.strip().lower() for name in _BETWEEN.split(text)] if text.strip() else []
     return mask_of(names) if all(name in CHANNELS for name in names) else None

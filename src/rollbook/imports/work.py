@@ -271,7 +271,7 @@ class Worker:
             left_out=left_out,
             columns=chosen.described(),
             other_phone_columns=list(chosen.others),
-            warnings=chosen.warnings(),
+            warnings=chosen.warnings(all_stop=bool(spec.stop)),
             file=about,
             header=header,
             seconds={"reading": round(time.perf_counter() - started, 3)},
