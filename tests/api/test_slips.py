@@ -93,6 +93,10 @@ def send(api: httpx.Client, route: Route, ids: dict[str, object], query: str, bo
     return api.request(route.method, path, json=body)
 
 
+def sent(api: httpx.Client, path: str, text: str) -> httpx.Response:
+    return api.post(path, content=text, headers={"Content-Type": "application/json"})
+
+
 def refused(answer: httpx.Response, name: str, where: object) -> str:
     """The message about `name` in a refusal."""
     assert answer.status_code == 422, (where, answer.status_code, answer.text)
@@ -135,6 +139,41 @@ def test_an_item_with_an_unknown_member_is_invalid_and_the_others_are_done(api: 
     assert [each["result"] for each in data["results"]] == ["invalid", "created"]
     told = "There is no member group in the contact; there are phone, groups, fields, reference."
     assert data["results"][0]["reason"] == told
+
+
+def test_a_member_that_is_said_twice_is_refused_and_changes_nothing(live: Live, api: httpx.Client) -> None:
+    """The last one would hold: `reachable` asks for fewer people than a second, wider one."""
+    ids = book_of(api)
+    before = everything(api)
+    for route in OWN:
+        if not route.body:
+            continue
+        fields = msgspec.structs.fields(route.body.kind)
+        needed = {field.encode_name: ["1"] for field in fields if field.required} or {"lists": ["1"]}
+        body = body_of(route, ids) or needed
+        for name, value in body.items():
+            escaped = f'"\\u00{ord(name[0]):02x}{name[1:]}": {json.dumps(value)}'
+            for second in (f"{json.dumps(name)}: {json.dumps(value)}", escaped):
+                twice = f"{json.dumps(body)[:-1]}, {second}}}"
+                told = refused(sent(api, target(route, ids), twice), name, route.path)
+                assert told == f"The {name} is said more than once in the body."
+        assert everything(api) == before, route.path
+
+
+def test_an_item_that_says_a_member_twice_is_invalid_and_the_others_are_done(api: httpx.Client) -> None:
+    body = f"""{{"stops": [
+        {{"phone": {PHONE + 1}, "channels": ["sms", "viber"], "channels": ["sms"]}},
+        {{"phone": {PHONE + 2}, "channels": ["sms"], "reference": "channels"}},
+        {{"phone": {PHONE + 3}, "channels": ["sms"], "reference": "\\u0041 said \\"phone\\""}}
+    ]}}"""
+    results = sent(api, "/api/stops", body).json()["data"]["results"]
+    assert [each["result"] for each in results] == ["invalid", "created", "created"], results
+    assert results[0]["reason"] == "The channels is said more than once in the stop."
+
+
+def test_the_vendors_routes_take_the_last_of_several_members(api: httpx.Client) -> None:
+    answer = sent(api, "/api/groups", '{"name": "first", "name": "second"}')
+    assert answer.json()["data"]["name"] == "second"
 
 
 @pytest.mark.parametrize("name", ["lists", "all_of", "minus", "reachable", "stopped"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,8 +26,8 @@ class Body:
     """How the body of a route is read.
 
     Args:
-        kind: the Struct it becomes; members that it does not have are refused where it forbids them, else
-            ignored.
+        kind: the Struct it becomes; members that it does not have, or that are said twice, are refused where
+            it forbids unknown ones; else unknown ones are ignored, and the last of several holds.
         rules: the core's rules for single fields, so that a value that breaks one is named beside
             a value of the wrong type.
         called: what messages call it.
@@ -46,6 +47,7 @@ class Body:
         self._fields = msgspec.structs.fields(kind)
         self._strict = kind.__struct_config__.forbid_unknown_fields
         self._expected = {field.name: _expected(field.type) for field in self._fields}
+        self._quoted = [f'"{field.encode_name}"'.encode() for field in self._fields]
 
     def read(self, data: bytes) -> msgspec.Struct:
         """Read a body; an empty one is an empty object, where members that are unknown are ignored.
@@ -58,11 +60,28 @@ class Body:
             raise Invalid([Problem(self._called, f"The {self._called} is empty: send a JSON object.")])
         data = data or b"{}"
         try:
-            return self._decode(data)
+            value = self._decode(data)
         except msgspec.ValidationError:
             raise Invalid(self._problems(_plain(data))) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error, data) from None
+        if self._strict and self._may_repeat(data) and (problems := self._repeated(data)):
+            raise Invalid(problems)
+        return value
+
+    def _may_repeat(self, data: bytes) -> bool:
+        """Whether a member may be said twice: quick, and never wrongly no. An ASCII name can be spelt with
+        escapes, too."""
+        return b"\\u00" in data or any(data.count(quoted) > 1 for quoted in self._quoted)
+
+    def _repeated(self, data: bytes) -> list[Problem]:
+        """The last of several would hold, so that a second `reachable` takes back what the first one asks."""
+        names = _member_names(data)
+        return [
+            Problem(name, f"The {name} is said more than once in the {self._called}.")
+            for name in dict.fromkeys(names)
+            if names.count(name) > 1
+        ]
 
     def _problems(self, found: Any) -> list[Problem]:
         if not isinstance(found, dict):
@@ -97,6 +116,22 @@ class Body:
             Problem(name, f"There is no member {name} in the {self._called}; {there_are(known)}.")
             for name in names
         ]
+
+
+def _member_names(data: bytes) -> Sequence[str]:
+    """The names of the members of a JSON object that was decoded already, as often as they are there."""
+    names: list[str] = []
+
+    def seen(pairs: list[tuple[str, Any]]) -> None:
+        """Of inner objects first, so that the outermost one has the last word."""
+        names[:] = [name for name, _ in pairs]
+
+    try:
+        # Numbers as their lengths: Python bounds the digits of those that it reads.
+        json.loads(data, object_pairs_hook=seen, parse_int=len, parse_float=len)
+    except RecursionError as error:
+        raise _malformed(error, data) from None
+    return names
 
 
 def _misfit(name: str, value: Any, kind: Any, expected: str) -> Problem:

@@ -10,6 +10,7 @@ import threading
 from rollbook import config
 from rollbook.config import Settings
 from rollbook.db import Database
+from rollbook.errors import DatabaseDamaged
 from rollbook.imports import worker
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import limits_of
@@ -60,6 +61,8 @@ class ImportWorkers:
                 self._ended,
                 keep_days=self._settings.import_keep_days,
             )
+        except DatabaseDamaged:
+            return  # it was told in the log when it was found, and nothing goes on until a new start
         finally:
             os.close(lock)
 
