@@ -269,6 +269,30 @@ def test_a_row_of_what_nobody_sees_is_blank(desk: Desk, end: str) -> None:
     assert job.report.blank == end.count("\n") + end.count("\x1a")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Sales rep mobile,Phone",
+        "Agent mobile,Name,Phone",
+        "Store phone,Customer phone",
+        "Handy Vertreter,Telefon",
+        "Телефон менеджера,Телефон",
+        "Customer No,Contact No",
+        "ИНН,Контакт",
+        "To,From",
+        "Mobile,Number",
+    ],
+)
+def test_the_phone_of_somebody_else_is_not_chosen(desk: Desk, header: str) -> None:
+    fewer = 2 if header in ("Customer No,Contact No", "ИНН,Контакт") else 1
+    name = "Ann," if "Name" in header else ""
+    rows = [f"415555019{n % fewer},{name}415555{100 + n:04d}" for n in range(6)]
+    job = done(desk, "\n".join([header, *rows]) + "\n", region="US")
+    assert job.report.columns[header.split(",")[-1]] == "phone"
+    assert phones(desk) == us(*range(100, 106))
+    assert job.report.other_phone_columns == [header.split(",")[0]]
+
+
 # Several phones
 
 

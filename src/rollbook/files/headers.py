@@ -71,13 +71,16 @@ _PHONE = re.compile(
 
 _NUMBER = re.compile(
     r"numbers?|num|nr|no|number\d|номер\w*|ном|numero\w*|nummer\w*|numer|numara\w*|recipients?|"
-    r"получател\w*|отримувач\w*|abonent\w*|абонент\w*|destination|号码|番号|번호|رقم"
+    r"contacts?|контакт\w*|получател\w*|отримувач\w*|abonent\w*|абонент\w*|destination|号码|番号|번호|رقم"
 )
 """A word that says number, of whatever."""
 
 _LESS = re.compile(
     r"home|work|office|business|landline|fixed|рабоч\w*|робоч\w*|домашн\w*|fijo|fixe|festnetz\w*|fisso|[2-9]|"
-    r"other|second(ary)?|alt(ernat(iv)?e)?|default|billing|shipping|assistants?|emergency|car|parents?|spouse|company"
+    r"other|second(ary)?|alt(ernat(iv)?e)?|default|billing|shipping|assistants?|emergency|car|parents?|spouse|company|"
+    r"agents?|reps?|sales|salesperson|managers?|sellers?|vendors?|couriers?|drivers?|advisors?|consultants?|referr\w*|"
+    r"employees?|staff|store|shop|branch|support|hotline|vertreter\w*|betreuer\w*|berater\w*|verkaufer\w*|filiale|"
+    r"менеджер\w*|продав\w*|курьер\w*|кур.?єр\w*|водител\w*|водія|сотрудник\w*|магазин\w*|vendedor\w*|agente"
 )
 _MORE = re.compile(
     r"mobiles?|mob|cell|cells|cellular|gsm|msisdn|sms|whats?app|viber|мобильн\w*|мобільн\w*|моб|сотов\w*|mobil\w*|"

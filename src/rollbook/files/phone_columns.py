@@ -18,6 +18,10 @@ FULL = 0.5
 SOME = 0.2
 """Share that is enough where the name says phone: many people have none."""
 
+DIFFERENT = 0.25
+"""Of the different cells that a column of phones has at most: one that has less is of somebody else, such as
+the agent of many customers, or the sender of all messages."""
+
 FILLED = 0.25
 """Of what the fullest column of phones has filled: one that has less is not the one that people fill."""
 
@@ -83,6 +87,7 @@ class _Seen(NamedTuple):
         alike: share of cells that look like phones.
         digits: in these, on average.
         marks: all of them are yes, no and the like.
+        different: how many different ones there are.
     """
 
     filled: int
@@ -90,6 +95,7 @@ class _Seen(NamedTuple):
     alike: float
     digits: float
     marks: bool
+    different: int = 0
 
 
 def phone_columns(
@@ -123,6 +129,8 @@ def phone_columns(
     full = set(by_cells)
     most = max((seen[place].filled for place in by_cells), default=0)
     fullest = [place for place in by_cells if seen[place].filled >= most * FILLED]
+    different = max((seen[place].different for place in fullest), default=0)
+    fullest = [place for place in fullest if seen[place].different >= different * DIFFERENT]
     by_name = [place for place, score in enumerate(scores) if score and not seen[place].marks]
     best = max((scores[place] for place in by_name), default=0)
     among = fullest or [place for place in by_name if scores[place] == best]
@@ -219,4 +227,5 @@ def _seen(filled: Sequence[str], valid: int) -> _Seen:
         len(alike) / len(filled),
         digits,
         marks=all(cell.casefold() in _MARKS for cell in filled),
+        different=len(set(filled)),
     )
