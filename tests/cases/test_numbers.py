@@ -242,3 +242,21 @@ def test_a_column_of_country_codes_may_be_a_field_too(desk: Desk) -> None:
     job = done(desk, "Country code,Phone\n43,6641234567\n", create_fields=True)
     assert job.report.columns == {"Country code": "Country code", "Phone": "phone"}
     assert [value[1:3] for value in desk.book()["values"]] == [(436641234567, "43")]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "664‑123‑45‑67", "\u200e6641234567", "６６４１２３４５６７", "6641234567 ext 12", "tel:6641234567", "Ann 6641234567",
+        "(0664) 1234567", "6641234567.0", "6.641234567E+09", "'6641234567", '"=""6641234567"""',
+    ],
+)  # fmt: skip
+def test_no_spelling_of_a_number_parts_it_from_its_country_code(desk: Desk, number: str) -> None:
+    job = done(desk, f"Country code,Phone\n43,{number}\n380,0671112233\n", stop=("sms",))
+    assert set(stops(desk)) - {436641234567} == set(ua(33)), job.report.rejected
+    assert 436641234567 in stops(desk) or job.report.rejected
+
+
+def test_a_column_of_other_codes_is_none_of_countries(desk: Desk) -> None:
+    job = done(desk, "Code,Phone\n+10,4155550120\n+20,4155550121\n", region="US", stop=("sms",))
+    assert (job.report.columns["Code"], stops(desk)) == ("", us(120, 121))

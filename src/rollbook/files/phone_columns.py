@@ -60,7 +60,7 @@ _CODE_WORDS = re.compile(
 )
 """Words in the name of a column that is one if each of its cells has a plus."""
 
-_CODE = re.compile(r"'?\(?(\+|00)?[1-9]\d{0,2}([ -]?\d{1,4})?(\.0)?\)?", re.ASCII)
+_CODE = re.compile(r"'?\(?(\+|00)?(?P<code>[1-9]\d{0,2}([ -]?\d{1,4})?)(\.0)?\)?", re.ASCII)
 
 
 class PhoneColumns(NamedTuple):
@@ -173,10 +173,18 @@ def code_column(
         if not named and not any(map(_CODE_WORDS.fullmatch, words)):
             continue
         filled = [cell.strip() for row in sample if (cell := row[place]) and cell.strip()]
-        codes = [cell for cell in filled if _CODE.fullmatch(cell) and (named or "+" in cell)]
-        if codes and len(codes) >= len(filled) * FULL:
+        codes = [cell for cell in filled if _is_code(cell) and (named or "+" in cell)]
+        if codes and len(codes) >= len(filled) * (FULL if named else 1):
             return column
     return None
+
+
+def _is_code(cell: str) -> bool:
+    # Not before somebody asks: it takes what reads phones.
+    from rollbook.phones.calling_codes import is_code
+
+    found = _CODE.fullmatch(cell)
+    return found is not None and is_code(found["code"].replace(" ", "").replace("-", ""))
 
 
 def _rank(column: str, score: float, seen: _Seen, place: int) -> tuple[float, ...]:

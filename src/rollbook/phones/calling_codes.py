@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
+from rollbook.phones import spelling
 from rollbook.phones.column import classify
 
 _CODE = r"^\s*'?\(?(?:\+|00)?(?P<code>[1-9][0-9]{0,2}(?:[ -]?[0-9]{1,4})?)(?:\.0)?\)?\s*$"
@@ -15,8 +17,15 @@ _CODE = r"^\s*'?\(?(?:\+|00)?(?P<code>[1-9][0-9]{0,2}(?:[ -]?[0-9]{1,4})?)(?:\.0
 CODE_DIGITS_MAX = 7
 """Of a code, with the area."""
 
-_NATIONAL = r"^\s*'?[(0-9][0-9 ().\-/\x{00a0}]*$"
-_DOUBLE_ZERO = r"^\s*'?00"
+_BARE = r"(?s)^(?P<head>[^+0-9(]*)(?P<number>[0-9(].*)$"
+"""A number without a + in front, with what stands before it."""
+
+_DOUBLE_ZERO = r"^\(?0[ ().\-]*0"
+
+
+def is_code(digits: str) -> bool:
+    """Whether digits are a country calling code, or that of an area in a country that shares one."""
+    return int(digits[:3]) in COUNTRY_CODE_TO_REGION_CODE or len(digits) > 3
 
 
 def joined(numbers: pa.Array, codes: pa.Array) -> pa.Array:
@@ -32,16 +41,18 @@ def joined(numbers: pa.Array, codes: pa.Array) -> pa.Array:
     """
     code = pc.struct_field(pc.extract_regex(codes, _CODE), "code")
     code = pc.replace_substring_regex(code, "[ -]", "")
-    bare = pc.match_substring_regex(numbers, _NATIONAL)
-    bare = pc.and_(bare, pc.invert(pc.match_substring_regex(numbers, _DOUBLE_ZERO)))
-    rows = np.flatnonzero(pc.and_(bare, code.is_valid()).fill_null(False).to_numpy(zero_copy_only=False))
-    if not len(rows):
+    rows = np.flatnonzero(code.is_valid().to_numpy(zero_copy_only=False))
+    plain = [text and spelling.plain(text) for text in numbers.take(pa.array(rows)).to_pylist()]
+    parts = pc.extract_regex(pa.array(plain, pa.string()), _BARE)
+    head, number = pc.struct_field(parts, "head"), pc.struct_field(parts, "number")
+    bare = pc.invert(pc.match_substring_regex(number, _DOUBLE_ZERO)).fill_null(False)
+    kept = pa.array(np.flatnonzero(bare.to_numpy(zero_copy_only=False)))
+    if not len(kept):
         return numbers
-    chosen = pa.array(rows)
-    number = pc.replace_substring_regex(numbers.take(chosen), r"^\s*'|\s+$", "")
-    code = code.take(chosen)
-    behind = pc.binary_join_element_wise("+", code, number, "")
-    whole = pc.binary_join_element_wise("+", number, "")
+    rows = rows[kept.to_numpy()]
+    head, number, code = head.take(kept), number.take(kept), code.take(pa.array(rows))
+    behind = pc.binary_join_element_wise(head, "+", code, number, "")
+    whole = pc.binary_join_element_wise(head, "+", number, "")
     begins = _begin(pc.replace_substring_regex(number, r"[^0-9]", ""), code)
     begins &= classify(whole).valid
     either = begins & classify(behind).valid
