@@ -260,3 +260,10 @@ def test_no_spelling_of_a_number_parts_it_from_its_country_code(desk: Desk, numb
 def test_a_column_of_other_codes_is_none_of_countries(desk: Desk) -> None:
     job = done(desk, "Code,Phone\n+10,4155550120\n+20,4155550121\n", region="US", stop=("sms",))
     assert (job.report.columns["Code"], stops(desk)) == ("", us(120, 121))
+
+
+def test_the_second_number_of_a_cell_is_not_read_without_its_country_code(desk: Desk) -> None:
+    text = "Country code,Phone\n43,0664 1234567 / 6641234568\n380,0671112233\n"
+    job = done(desk, text, stop=("sms",), split_phones=True)
+    assert (job.report.rejected, stops(desk)) == ({"two_numbers": 1}, ua(33))
+    assert messages(desk, job) == ["The phone holds two numbers: '+430664 1234567' and '6641234568'."]

@@ -450,7 +450,8 @@ def _phones(
         spec.region,
         only_valid=spec.phone_check == "valid" and not stopping,
         every=spec.every_phone,
-        split=spec.split_phones,
+        # The code would stand in front of the first number only; the others would be read without it.
+        split=spec.split_phones and chosen.codes is None,
         in_book=stopping,
         stops=stops,
         all_stop=bool(spec.stop),
