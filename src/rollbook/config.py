@@ -3,6 +3,8 @@ documentation. A flag wins over the variable, the variable over the default."""
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -197,7 +199,11 @@ class Settings:
         problems = []
         for setting in fields(self):
             value, low, high = getattr(self, setting.name), setting.metadata["low"], setting.metadata["high"]
-            if (low is not None and value < low) or (high is not None and value > high):
+            if isinstance(value, float) and not math.isfinite(value):
+                problems.append(
+                    Problem(setting.name, f"{flag(setting)} must be a finite number, not {value:g}.")
+                )
+            elif (low is not None and value < low) or (high is not None and value > high):
                 bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
                 problems.append(Problem(setting.name, f"{flag(setting)} must be {bounds}, not {value:g}."))
         if self.workers > 1 and not self.database_url.startswith("postgres"):
@@ -219,7 +225,8 @@ def spool_of(settings: Settings) -> Path:
     if settings.spool_dir:
         return Path(settings.spool_dir)
     if settings.database_url.startswith("sqlite:///"):
-        return Path(settings.database_url.removeprefix("sqlite:///") + ".spool")
+        # Of the file itself: by whatever link a command comes to it, it finds the service's spool.
+        return Path(os.path.realpath(settings.database_url.removeprefix("sqlite:///")) + ".spool")
     return Path("rollbook-spool")
 
 

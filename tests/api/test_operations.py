@@ -157,6 +157,8 @@ def test_records_of_libraries_are_logged_in_the_same_form() -> None:
     ("flags", "env", "message"),
     [
         (["--port", "70000"], {}, "--port must be between 0 and 65535"),
+        (["--header-seconds", "nan"], {}, "--header-seconds must be a finite number, not nan"),
+        ([], {"ROLLBOOK_REQUEST_SECONDS": "inf"}, "--request-seconds must be a finite number, not inf"),
         ([], {"ROLLBOOK_PORT": "eighty"}, "ROLLBOOK_PORT must be a whole number, not 'eighty'"),
         ([], {"ROLLBOOK_PROT": "80"}, "ROLLBOOK_PROT is not a setting"),
         (["--log-level", "loud"], {}, "--log-level must be one of"),

@@ -120,6 +120,32 @@ def test_closed_choices_show_in_the_help(told: CliRunner) -> None:
         )
 
 
+WITH_ID = [path for path, command in COMMANDS.items() if any(p.name == "import_id" for p in command.params)]
+
+
+@pytest.mark.parametrize("path", WITH_ID, ids=" ".join)
+def test_an_id_that_no_database_can_hold_is_the_id_of_nothing(
+    path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path / 'rollbook.db'}")
+    assert CliRunner().invoke(rollbook_command, ["account", "create", "one"]).exit_code == 0
+    for number in (10**15, 2**63, 10**30):
+        answer = CliRunner().invoke(rollbook_command, [*path, str(number), "--account", "one"])
+        assert answer.exit_code == 1, answer.output
+        assert f"There is no import {number}." in answer.stderr
+
+
+def test_a_link_to_the_database_leads_to_the_same_spool(tmp_path: Path) -> None:
+    """Or a command would look in vain for the files of the service's imports, and fail them."""
+    (tmp_path / "rollbook.db").touch()
+    (tmp_path / "link.db").symlink_to(tmp_path / "rollbook.db")
+    spools = {
+        config.spool_of(config.Settings(database_url=f"sqlite:///{tmp_path / name}"))
+        for name in ("rollbook.db", "link.db")
+    }
+    assert spools == {tmp_path / "rollbook.db.spool"}
+
+
 def test_the_help_of_revoking_states_the_delay(told: CliRunner) -> None:
     shown = told.invoke(rollbook_command, ["key", "revoke", "--help"]).output
     seconds = config.Settings().auth_cache_seconds

@@ -41,7 +41,7 @@ from rollbook.cli.interrupts import INTERRUPTED, interruptible, spooled_input
 from rollbook.cli.options import option_flags
 from rollbook.config import Settings
 from rollbook.db import Database
-from rollbook.errors import BadFile, CannotWrite, NotNow
+from rollbook.errors import BadFile, CannotWrite, NotFound, NotNow
 from rollbook.files.formulas import csv_pieces
 from rollbook.imports import jobs
 from rollbook.imports.jobs import Job, Report
@@ -52,6 +52,7 @@ from rollbook.imports.spec import OPTIONS, spec_of
 from rollbook.imports.spool import Spool
 from rollbook.lists import ContactList
 from rollbook.options import as_flags
+from rollbook.search import ID_MAX
 
 if TYPE_CHECKING:
     from rollbook.cli.progress import Progress
@@ -298,7 +299,14 @@ def imports_list(
     print_table(["ID", "FILE", "STATE", "ROWS", "NEW", "REJECTED", "OUTCOME", "CREATED (UTC)"], rows)
 
 
-_import_id = click.argument("import_id", metavar="ID", type=click.INT)
+def _known_size(_: click.Context, __: click.Parameter, import_id: int) -> int:
+    """An id that a database can be asked for."""
+    if import_id > ID_MAX:
+        raise click.ClickException(str(NotFound("import", import_id)))
+    return import_id
+
+
+_import_id = click.argument("import_id", metavar="ID", type=click.INT, callback=_known_size)
 
 
 @imports.command("show")
