@@ -122,6 +122,7 @@ def test_a_spool_that_cannot_be_made_is_no_fault_of_the_service(url: str, tmp_pa
         assert (refused.status_code, refused.json()["errors"]) == (507, [])
         assert refused.json()["message"] == "The disk did not take the file: Not a directory."
     assert service.stop() == 0
+    assert '"error":"The disk did not take the file: Not a directory."' in service.log()
 
 
 class Filling(Spool):

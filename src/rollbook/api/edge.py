@@ -226,7 +226,7 @@ class Edge:
             try:
                 await self._answer(route, req, resp, id)
             except ApiError as error:
-                if isinstance(error, CutOff):
+                if isinstance(error, CutOff) or error.status >= 500:
                     req.context.error = str(error)
                 refuse(resp, error)
             except RollbookError as error:
