@@ -11,7 +11,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata
 
 from rollbook.phones import changes, one, several
-from rollbook.phones.spelling import NoDigits, cleaned
+from rollbook.phones.spelling import WIDE, NoDigits, cleaned, plain
 from rollbook.phones.verdict import SENTENCES
 
 DIGITS_MIN = 9
@@ -22,6 +22,10 @@ clients of the API accept at least."""
 _WRITTEN = re.compile(r"\s{0,99}+\+?[\s(]{0,99}+[1-9][\d\s()\-]*+", re.ASCII)
 _PUNCTUATION = str.maketrans("", "", " \t\r\n\v\f()-+")
 _FRAGMENT = re.compile(r"(?:tel:)?[+\d\s().\-/\[\]]*+", re.IGNORECASE | re.ASCII)
+_CONTRACT = re.compile(
+    r"(?:tel:\+?[\d\s().\-/\[\]]++(?:;[a-z\-]{1,20}=[\w.\-+]{0,40}){0,5}|[\s(]{0,9}+\+?[\d\s().\-/\[\]]*+)",
+    re.IGNORECASE | re.ASCII,
+)
 _NO_DIGITS = re.compile(r"\D++", re.ASCII)
 _DIGITS = re.compile(r"\+?\d++", re.ASCII)
 _UNREADABLE = "must be digits, with an optional +, spaces, dots, dashes and brackets"
@@ -44,7 +48,8 @@ def parse(text: str | int, region: str | None = None) -> int:
 
     Args:
         text: the digits of E.164, as a number or as text with an optional `+` or 00, spaces, dots, dashes and
-            brackets of every kind; an extension is dropped. Letters do not stand for digits here.
+            brackets of every kind. Letters do not stand for digits here, and nothing else may stand beside
+            the number, but for the parameters of a `tel:`.
         region: two letters (ISO 3166-1) of the country whose national format is meant where no country
             code stands. Without it a country code is never guessed: the digits begin with one.
 
@@ -98,11 +103,28 @@ def _accepted(text: str, reading: one.Reading, region: str | None) -> int:
         raise BadPhone(_BOUNDS)
     if reason in ("empty", "not_a_number") or (reading.phone and several.has_letters(cleaned(text))):
         raise BadPhone(_UNREADABLE)
+    if reading.phone and not _is_by_contract(text):
+        raise BadPhone(_UNREADABLE)
     if not reading.verdict.possible or reason == "local_only":
         raise BadPhone(one.sentence(reason, text, region) or _UNREADABLE)
     if not within:
         raise BadPhone(_BOUNDS)
     return reading.phone
+
+
+def _is_by_contract(text: str) -> bool:
+    """Whether a text that was read has only what the contract names, in whatever spelling: where files guess
+    what a mark beside a number means, the API refuses."""
+    return not _is_beside_the_contract(text) and bool(_CONTRACT.fullmatch(cleaned(text)))
+
+
+def _is_beside_the_contract(text: str) -> bool:
+    """Whether there are digits of other scripts, or a comma behind the number."""
+    if text.isascii():
+        return text.rstrip().endswith(",")
+    return plain(text).rstrip().endswith(",") or any(
+        letter.isdecimal() and not letter.isascii() and ord(letter) not in WIDE for letter in text
+    )
 
 
 def fragment(text: str) -> str:
@@ -112,11 +134,13 @@ def fragment(text: str) -> str:
         BadPhone: it is not made of digits.
     """
     try:
-        plain = cleaned(text[: one.CHARACTERS_MAX + 1])
+        spelled = cleaned(text[: one.CHARACTERS_MAX + 1])
     except NoDigits as error:
         raise BadPhone(SENTENCES[str(error)]) from None
-    digits = _NO_DIGITS.sub("", plain)
-    if plain and not (digits and _FRAGMENT.fullmatch(plain)):
+    digits = _NO_DIGITS.sub("", spelled)
+    if _is_beside_the_contract(text):
+        raise BadPhone(_UNREADABLE)
+    if spelled and not (digits and _FRAGMENT.fullmatch(spelled)):
         raise BadPhone(_UNREADABLE)
     if len(digits) >= DIGITS_MIN:
         with suppress(BadPhone):

@@ -28,7 +28,7 @@ _UNSEEN = re.compile(
 )
 """Beside the characters of the category Cf."""
 
-_WIDE = range(0xFF01, 0xFF5F)
+WIDE = range(0xFF01, 0xFF5F)
 """Full-width forms of ASCII."""
 
 _SCIENTIFIC = re.compile(r"(\+?\d{1,250}+)(?:[.,](\d{0,250}+))?[eE]\+?(\d{1,2})", re.ASCII)
@@ -61,7 +61,7 @@ def _plain(letter: str) -> str:
         return _SIGN_OF[code]
     if code < 0x80:
         return letter
-    if code in _WIDE:
+    if code in WIDE:
         return chr(code - 0xFEE0)
     category = unicodedata.category(letter)
     if category == "Cf" or _UNSEEN.match(letter):
