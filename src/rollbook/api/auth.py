@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Annotated, Any
 
 import jwt
@@ -81,8 +82,7 @@ class Gate:
 
     def known(self, authorization: str | None) -> Principal | None:
         """The principal of an Authorization header that was verified a moment ago."""
-        bearer = _bearer(authorization)
-        principal = self._cache.get(_digest(bearer)) if bearer else None
+        principal = self._cache.get(_known_by(authorization or ""))
         if principal is not None and time.time() < principal.fresh_until:
             return principal
         return None
@@ -171,8 +171,21 @@ def _bearer(authorization: str | None) -> str:
     return bearer.strip() if scheme.lower().rstrip(":") == "bearer" else ""
 
 
+@lru_cache(256)
+def _spelled_before(authorization: str) -> bytes:
+    bearer = _bearer(authorization)
+    return _digest(bearer) if bearer else b""
+
+
+def _known_by(authorization: str) -> bytes:
+    """What the cache knows the bearer in a header by; the last few headers are remembered as they are."""
+    if len(authorization) > BEARER_BYTES_MAX:
+        return b""
+    return _spelled_before(authorization)
+
+
 def _digest(bearer: str) -> bytes:
-    """What the cache knows a bearer by: always as short, and nothing to find in a dump of the memory."""
+    """What the cache knows a bearer by: always as short, however it is spelled."""
     return hashlib.sha256(bearer.encode("utf-8", "surrogateescape")).digest()
 
 

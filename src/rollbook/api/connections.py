@@ -289,7 +289,7 @@ class Protocol(HttpToolsProtocol):
         self._since = time.monotonic()
         self._unread = 0  # bytes that came since the parser last gave something out
         self._held = 0  # of them, those that count against HEADS_BYTES_MAX
-        self._header_bytes = 0
+        self._framing: list[tuple[bytes, bytes]] = []
         self._body_bytes = 0
         self._coming = Pace()
         self._going = Pace()
@@ -346,7 +346,7 @@ class Protocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         if self._body_follows:
-            framing = [name + b": " + value for name, value in self.headers if name in FRAMING]
+            framing = [name + b": " + value for name, value in self._framing]
             self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
             self._body_follows = False
 
@@ -381,7 +381,6 @@ class Protocol(HttpToolsProtocol):
             raise Refused(503, "Too many requests wait for the answers before theirs.", "limit")
         super().on_message_begin()
         self.url = cast("bytes", bytearray())  # it grows in place
-        self._header_bytes = 0
         if self._stage != HEAD:
             self._stage, self._since = HEAD, time.monotonic()
 
@@ -392,23 +391,19 @@ class Protocol(HttpToolsProtocol):
             raise Refused(400, "The request target is too long.", "large_head")
         self.url += url
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._body_follows:
-            return
-        self._header_bytes += len(name) + len(value)
-        if len(self.headers) >= self._bounds.headers or self._header_bytes > self._bounds.header_bytes:
-            raise self._too_large()
-        if self._stage == HEAD:  # what follows a body in chunks is no header: nobody has looked at it
-            super().on_header(name, value)
-        else:
-            self._header_bytes += 1
-
     def on_headers_complete(self) -> None:
         if self._body_follows:
             return
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise Refused(400, f"The service speaks HTTP/1.1 and HTTP/1.0, not HTTP/{version}.", "malformed")
+        # Counted here, once: until now they were bounded by what came of the head and was not given out.
+        headers = self.headers
+        if len(headers) > self._bounds.headers or (
+            self._unread > self._bounds.header_bytes
+            and sum(len(name) + len(value) for name, value in headers) > self._bounds.header_bytes
+        ):
+            raise self._too_large()
         path, _, query = bytes(self.url).partition(b"?")
         if len(path) > PATH_BYTES_MAX:
             raise Refused(400, "The request path is too long.", "large_head")
@@ -417,12 +412,14 @@ class Protocol(HttpToolsProtocol):
         self.url = path
         scope = cast("dict[str, Any]", self.scope)
         super().on_headers_complete()
+        self.headers = []  # what follows a body in chunks is no header of the request: nobody sees it
         self._stage, self._unread, self._body_bytes = BODY, 0, 0
         self._coming.rest()
         scope["query_string"] = query.partition(b"#")[0]
         scope[CONNECTION] = self.cycle
         if self.parser.should_upgrade():
-            self._body_follows = any(name in FRAMING for name, _ in self.headers)
+            self._framing = [header for header in headers if header[0] in FRAMING]
+            self._body_follows = bool(self._framing)
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -433,7 +430,8 @@ class Protocol(HttpToolsProtocol):
         if self._body_follows:
             return
         self._stage, self._unread = WHOLE, 0
-        self._hold(0)
+        if self._held:
+            self._hold(0)
         super().on_message_complete()
         self._rest()
 
