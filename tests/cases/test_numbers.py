@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,31 +13,8 @@ from rollbook.db import Database, Transaction
 from rollbook.imports.jobs import Job
 from rollbook.phones import one
 from rollbook.search import Page, Search
-from tests.conftest import opened
+from tests.cases.people import done
 from tests.imports.desk import Desk
-
-CASES = Path(__file__).parent
-_names = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database that the tests share, each with an account of its own: files are read alike on both engines."""
-    with opened(f"sqlite:///{tmp_path_factory.mktemp('numbers')}/rollbook.db") as database:
-        database.migrate()
-        yield database
-
-
-@pytest.fixture
-def desk(book: Database, tmp_path: Path) -> Desk:
-    return Desk(book, book.write(accounts.create, name=f"account {next(_names)}"), tmp_path)
-
-
-def done(desk: Desk, file: str, name: str = "contacts.csv", **spec: object) -> Job:
-    """Import a case by its name, or a text, as the command does it."""
-    path = CASES / file if "\n" not in file else None
-    content = path.read_bytes() if path else file
-    return desk.done(content, path.name if path else name, **{"phone_check": "valid", **spec})
 
 
 def stops(desk: Desk) -> list[int]:

@@ -15,7 +15,7 @@ from rollbook.phones.changes import PLANS
 from rollbook.phones.column import classify
 from rollbook.search import Criterion, Search
 from rollbook.stop_list import Wanted
-from tests.cases.test_numbers import CASES
+from tests.cases.people import CASES
 
 FORMS = [
     ("+52 1 55 1234 5678", "+52 55 1234 5678"),
