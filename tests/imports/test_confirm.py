@@ -57,6 +57,21 @@ def test_replacing_more_than_half_of_a_list_waits(desk: Desk, count: int, kept: 
         assert desk.db.read(lists.get, desk.account_id, list_id).items == count
 
 
+def test_a_list_that_grew_meanwhile_has_to_be_confirmed_again(desk: Desk) -> None:
+    list_id = _list_of(desk, 150)
+    job = desk.imported(csv_of(range(3)), list=list_id, mode="replace")
+    news = [NewContact(PHONE + 1_000 + number, (list_id,), {}) for number in range(20)]
+    desk.db.write(upserts.upsert_many, desk.account_id, news)
+    desk.db.write(jobs.confirm, desk.account_id, job.id)
+    job = desk.work(job)
+    assert (job.state, job.report.leaving, job.report.members) == ("confirm", 167, 170)
+    assert desk.db.read(lists.get, desk.account_id, list_id).items == 170
+    desk.db.write(jobs.confirm, desk.account_id, job.id)
+    job = desk.work(job)
+    assert (job.state, job.report.removed, job.report.rejected) == ("done", 167, {})
+    assert desk.drift() == []
+
+
 def test_what_needs_no_confirmation(desk: Desk) -> None:
     list_id = _list_of(desk, 150)
     assert desk.imported(csv_of(range(3)), list=list_id, mode="replace", dry_run=True).report.removed == 147

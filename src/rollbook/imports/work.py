@@ -320,8 +320,18 @@ class Worker:
 
     # Merging
 
+    def _more_leave(self, job: Job, staged: Stage) -> Job | None:
+        """The import waiting once more, if the list has grown and more leave than were confirmed."""
+        asked = prune.leaving(self._database, job, staged.phones)
+        if asked is None or asked[0] <= job.report.leaving:
+            return None
+        report = msgspec.structs.replace(job.report, leaving=asked[0], members=asked[1])
+        return self._change(job.account_id, job.id, state="confirm", report=report)
+
     def _merge(self, job: Job) -> Job:
         staged = Stage(self._spool.folder(job.folder))
+        if job.report.leaving and not job.reached and (again := self._more_leave(job, staged)):
+            return again
         goal = self._database.read(_goal, job.account_id, job)
         started = time.perf_counter()
         told = time.monotonic()
