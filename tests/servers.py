@@ -341,6 +341,19 @@ def nginx() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
 
 
+def shown_on(terminal: int) -> bytes:
+    """What programs write to a terminal until the last of them has ended; its end on our side is closed."""
+    shown = b""
+    try:
+        while piece := os.read(terminal, 65536):
+            shown += piece
+    except OSError:
+        pass  # so a terminal ends
+    finally:
+        os.close(terminal)
+    return shown
+
+
 def free_port() -> int:
     """A port that nothing listens on now."""
     with socket.socket() as probe:

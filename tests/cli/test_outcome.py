@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.imports.desk import csv_of, phone
-from tests.servers import rollbook, run
+from tests.servers import rollbook, run, shown_on
 
 GOOD = csv_of(range(1, 4))
 SOME = GOOD + "nonsense\n"
@@ -112,14 +112,9 @@ def test_the_line_is_red_on_a_terminal() -> None:
     command = rollbook(*importing(NONE, "--quiet"))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=slave)
     os.close(slave)
-    shown = b""
     try:
-        while piece := os.read(master, 65536):
-            shown += piece
-    except OSError:
-        pass  # the end of a terminal
+        shown = shown_on(master)
     finally:
-        os.close(master)
         process.kill()
         process.wait(30)
     assert b"\x1b[31m" in shown

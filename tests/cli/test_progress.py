@@ -17,7 +17,7 @@ from rich.console import Console
 
 from rollbook.cli.progress import Line
 from tests.imports.desk import csv_of
-from tests.servers import rollbook, run
+from tests.servers import rollbook, run, shown_on
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -93,18 +93,11 @@ def on_a_terminal(path: Path, *flags: str, width: int = 40, **environment: str) 
         env={**known, "TERM": "xterm-256color", **environment},
     )
     os.close(slave)
-    shown = b""
     try:
-        while piece := os.read(master, 65536):
-            shown += piece
-    except OSError:
-        pass  # the end of a terminal
+        shown = shown_on(master)
+        process.wait(60)
     finally:
-        os.close(master)
-        try:
-            process.wait(60)
-        finally:
-            process.kill()
+        process.kill()
     return process.returncode, shown.decode()
 
 

@@ -14,7 +14,7 @@ import pytest
 from rollbook.api.observe import JsonFormatter
 from rollbook.texts import visible, visible_json
 from tests.imports.desk import phone
-from tests.servers import rollbook, run
+from tests.servers import rollbook, run, shown_on
 
 TITLE = "\x1b]0;owned\x1b~"
 """Sets the title of a terminal."""
@@ -44,14 +44,9 @@ def on_a_terminal(*arguments: str) -> str:
     master, slave = pty.openpty()
     process = subprocess.Popen(rollbook(*arguments), stdout=slave, stderr=subprocess.DEVNULL)
     os.close(slave)
-    shown = b""
     try:
-        while piece := os.read(master, 65536):
-            shown += piece
-    except OSError:
-        pass  # the end of a terminal
+        shown = shown_on(master)
     finally:
-        os.close(master)
         process.kill()
         process.wait(30)
     return shown.decode().replace("\r\n", "\n")  # the terminal's own ends of lines

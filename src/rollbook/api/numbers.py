@@ -65,6 +65,7 @@ class CheckedNumber(msgspec.Struct):
             description="Two letters (ISO 3166-1); `001` for numbers of no country.", examples=["UA"]
         ),
     ]
+    # As for the reason.
     type: Annotated[Literal[TYPES], msgspec.Meta(examples=["mobile"])]  # type: ignore[valid-type]
     e164: Annotated[str | None, msgspec.Meta(examples=["+380507654321"])]
     international: Annotated[str | None, msgspec.Meta(examples=["+380 50 765 4321"])]
