@@ -1,3 +1,5 @@
+"""The command `rollbook` as `python -m rollbook`."""
+
 from rollbook.cli import main
 
 main()

@@ -1,10 +1,11 @@
-"""Write the generated parts of docs/reference: `python -m tests.docs.generate`, or `make docs`.
+"""Write the generated parts of docs/reference and CONTRIBUTING.md: `python -m tests.docs.generate`, or `make docs`.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; what is around it is written by hand.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +23,15 @@ from rollbook.cli import rollbook_command
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+SOURCE = ROOT / "src" / "rollbook"
+PAGES = (*sorted(REFERENCE.glob("*.md")), ROOT / "CONTRIBUTING.md")
+"""The pages that have generated parts."""
 WORDS: Mapping[object, str] = {str: "text", int: "whole number", float: "number"}
 
 
 def main() -> None:
     """Rewrite every page whose generated parts are out of date."""
-    for page in sorted(REFERENCE.glob("*.md")):
+    for page in PAGES:
         text = page.read_text("utf-8")
         if (new := filled(text)) != text:
             page.write_text(new, "utf-8")
@@ -133,7 +137,27 @@ def metrics() -> str:
     return _table(["Metric", "Type", "Labels", "Meaning"], rows)
 
 
+def modules() -> str:
+    """Every module, folder by folder, with what it is for."""
+    folders: dict[str, list[Path]] = {}
+    for path in all_modules():
+        folders.setdefault(path.parent.relative_to(SOURCE).as_posix(), []).append(path)
+    return "\n\n".join(_folder(name, paths) for name, paths in sorted(folders.items()))
+
+
+def folders() -> str:
+    """Every folder of modules, with what it is for."""
+    rows = [
+        [_code(f"{path.parent.relative_to(SOURCE).as_posix()}/"), purpose(path)]
+        for path in all_modules()
+        if path.name == "__init__.py" and path.parent != SOURCE
+    ]
+    return _table(["Folder", "What it is for"], rows)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
+    "folders": folders,
+    "modules": modules,
     "settings": settings,
     "commands": commands,
     "routes": routes,
@@ -155,6 +179,18 @@ def all_commands(
             yield f"{prefix} {name}", command
 
 
+def all_modules() -> list[Path]:
+    """Every module of the package."""
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def purpose(module: Path) -> str:
+    """The first sentence of a module's docstring, or nothing where it has none."""
+    text = ast.get_docstring(ast.parse(module.read_text("utf-8"))) or ""
+    first = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z])", first, maxsplit=1)[0]
+
+
 def metric_names() -> list[str]:
     """Every metric, without the suffixes of its samples."""
     return [family.name for family in _families()]
@@ -164,6 +200,16 @@ def _families() -> list[Any]:
     observed = Metrics()
     observed.answered("GET", "/", 200, 0.0)  # labels show only once they have values
     return list(observed.collect())
+
+
+def _folder(name: str, paths: Sequence[Path]) -> str:
+    inside = "" if name == "." else f"{name}/"
+    init = [path for path in paths if path.name == "__init__.py"]
+    about = purpose(init[0]) if init else ""
+    rows = [[_code(path.name), purpose(path)] for path in paths if path not in init]
+    heading = f"## `{inside}`" if inside else "## `rollbook`"
+    table = f"\n\n{_table(['Module', 'What it is for'], rows)}" if rows else ""
+    return f"{heading}\n\n{about}{table}"
 
 
 def _command(name: str, command: click.Command) -> str:

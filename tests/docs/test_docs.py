@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import shlex
@@ -72,16 +73,45 @@ def section(text: str, heading: str) -> str:
     return re.split(rf"^{level} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
-@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", generate.PAGES, ids=lambda page: page.name)
 def test_generated_parts_are_up_to_date(page: Path) -> None:
     text = page.read_text("utf-8")
     assert generate.filled(text) == text, "run `make docs`"
 
 
 def test_every_generated_part_stands_on_a_page() -> None:
-    pages = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
+    pages = "".join(page.read_text("utf-8") for page in generate.PAGES)
     used = re.findall(r"<!-- generated: ([\w ]+) -->", pages)
     assert sorted(used) == sorted(generate.PARTS)
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    modules = generate.all_modules()
+    assert len(modules) > 100
+    assert [path for path in modules if not generate.purpose(path)] == []
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+SHOWN_PATHS = sorted(set(re.findall(r"`((?:[\w.]+/)*[\w.]+\.(?:py|md|toml|in)|(?:[\w.]+/)+)`", CONTRIBUTING)))
+
+
+@pytest.mark.parametrize("name", SHOWN_PATHS)
+def test_every_path_that_contributors_are_shown_exists(name: str) -> None:
+    folders = (ROOT, generate.SOURCE)
+    assert any((folder / name).exists() for folder in folders), "say it from the root, or from src/rollbook"
+
+
+def test_the_diagram_of_the_readme_has_every_module_in_its_layer() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+    [contract] = [part for part in tools["importlinter"]["contracts"] if part["type"] == "layers"]
+    layers = [re.findall(r"rollbook\.(\w+)", layer) for layer in contract["layers"]]
+    [diagram] = re.findall(r"^```\n(.*?)^```", section(README, "## Architecture"), re.MULTILINE | re.DOTALL)
+    lines = {name: row for row, line in enumerate(diagram.splitlines()) for name in re.findall(r"\w+", line)}
+    shown = [[lines[name] for name in layer if name != "__main__"] for layer in layers]
+    for above, below in itertools.pairwise(rows for rows in shown if rows):
+        assert max(above) <= min(below), diagram
+    modules = {path.relative_to(generate.SOURCE).parts[0].removesuffix(".py") for path in generate.all_modules()}
+    assert {name for name in modules if not name.startswith("__")} <= set(lines)
 
 
 def test_every_setting_is_documented() -> None:
