@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollbook import phones
-from rollbook.phones import BadPhone
+from rollbook.phones import BadPhone, changes
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,29 @@ def test_every_country_code_agrees_with_phonenumbers() -> None:
                 text = f"{code}{chosen.randrange(10**length):0{length}}"
                 if 9 <= len(text) <= 16:
                     assert quick(text) == slow(text), text
+
+
+def test_every_beginning_agrees_with_phonenumbers() -> None:
+    """What is known about a number by its first four digits; a few more behind a code whose plan changed."""
+    chosen = random.Random(11)
+    beginnings = [f"{start:04}" for start in range(10_000)]
+    beginnings += [f"{code}{start:03}" for code in changes.PLANS for start in range(1000)]
+    for beginning in beginnings:
+        length = chosen.randrange(9, 16)
+        text = beginning + "".join(chosen.choices("0123456789", k=length - len(beginning)))
+        assert quick(text) == slow(text), text
+
+
+@given(
+    phone=st.sampled_from([380000000001, 12025550123, 447700900123, 88312345678]),
+    plus=st.sampled_from(["", "+"]),
+    marks=st.lists(st.sampled_from(["", "", "", " ", "-", "(", ")", " (", ") "]), min_size=15, max_size=15),
+)
+def test_a_spelling_changes_nothing(phone: int, plus: str, marks: list[str]) -> None:
+    spelled = plus + "".join(digit + mark for digit, mark in zip(str(phone), marks, strict=False))
+    assert quick(spelled) in (phone, None)
+    assert quick(spelled) == slow(spelled.removeprefix("+"))
+    assert phones.parse(phone) == phones.parse(str(phone)) == phones.parse(f"+{phone}") == phone
 
 
 def quick(text: str) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import cache
 from typing import NamedTuple
 
 import phonenumbers
@@ -36,11 +35,30 @@ class BadPhone(ValueError):
     """A text that is no phone number; the message says why."""
 
 
-class _Plan(NamedTuple):
-    """What the numbering plan of a country calling code says about every number in it."""
+class _Beginning(NamedTuple):
+    """What a numbering plan says about all numbers with the same first `BEGINNING_DIGITS` digits of E.164.
+
+    Args:
+        lengths: how many digits such a number has; none where only `one.read` can decide.
+        doubtful: matches the numbers of these lengths that only `one.read` can decide; `None` if there are
+            none.
+    """
 
     lengths: frozenset[int]
-    trunk: re.Pattern[str] | None
+    doubtful: re.Pattern[str] | None
+
+
+class _Beginnings(dict[str, _Beginning]):
+    """By the first digits of numbers, each made when it is first asked for."""
+
+    def __missing__(self, start: str) -> _Beginning:
+        found = self[start] = _beginning(start)
+        return found
+
+
+_BEGINNINGS = _Beginnings()
+BEGINNING_DIGITS = 4
+"""A country calling code of three digits at most, and the one digit that most trunk prefixes have."""
 
 
 def parse(text: str | int, region: str | None = None) -> int:
@@ -73,25 +91,16 @@ def parse(text: str | int, region: str | None = None) -> int:
 
 def _quickly(text: str) -> int | None:
     """A number with its country code in plain digits and punctuation; `None` for any other text."""
-    if not _WRITTEN.fullmatch(text) or several.without_mark(text) is not None:
-        return None
-    digits = text.translate(_PUNCTUATION)
-    if not DIGITS_MIN <= len(digits) <= DIGITS_MAX or (
-        len(digits) >= several.DIGITS_MIN and not _DIGITS.fullmatch(text)
-    ):
-        return None
-    for size in (1, 2, 3):
-        plan = _plan(digits[:size])
-        if plan is not None:
-            national = digits[size:]
-            trunk = plan.trunk and plan.trunk.match(national)
-            if (
-                len(national) in plan.lengths
-                and not trunk
-                and not changes.renewed(int(digits[:size]), national)
-            ):
-                return int(digits)
-            break
+    digits = text.removeprefix("+")
+    if not (digits.isdigit() and digits.isascii()):
+        if not _WRITTEN.fullmatch(text) or several.without_mark(text) is not None:
+            return None
+        digits = text.translate(_PUNCTUATION)
+        if len(digits) >= several.DIGITS_MIN:
+            return None  # it may be two numbers
+    lengths, doubtful = _BEGINNINGS[digits[:BEGINNING_DIGITS]]
+    if len(digits) in lengths and (doubtful is None or not doubtful.match(digits)):
+        return int(digits)
     return None
 
 
@@ -180,23 +189,38 @@ def is_valid(phone: int) -> bool:
         return False
 
 
-@cache
-def _plan(country_code: str) -> _Plan | None:
-    """The lengths of national numbers under a country calling code, and the digits in front of one that
-    `phonenumbers` would take for a trunk prefix and strip; `None` when the code does not exist."""
-    if country_code.startswith("0"):
-        return None
-    code = int(country_code)
-    region = phonenumbers.region_code_for_country_code(code)
+def _beginning(start: str) -> _Beginning:
+    """What is known about the numbers with some first digits."""
+    for size in (1, 2, 3):
+        code = start[:size]
+        if not code.startswith("0") and (known := _metadata(int(code))) is not None:
+            return _of_plan(start, code, known)
+    return _Beginning(frozenset(), None)
+
+
+def _metadata(country_code: int) -> PhoneMetadata | None:
+    """What `phonenumbers` knows about a country calling code; `None` if it does not exist."""
+    region = phonenumbers.region_code_for_country_code(country_code)
     if region == phonenumbers.UNKNOWN_REGION:
         return None
-    if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
-        metadata = PhoneMetadata.metadata_for_nongeo_region(code)
-    else:
-        metadata = PhoneMetadata.metadata_for_region(region)
-    if metadata is None or metadata.general_desc is None:
-        return None
-    prefix = metadata.national_prefix_for_parsing
-    # Only what has to be there: a prefix that may be empty strips nothing where it is empty.
-    trunk = re.compile(f"(?=.)(?:{prefix})(?<!^)") if prefix else None
-    return _Plan(frozenset(metadata.general_desc.possible_length), trunk)
+    return PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
+
+
+def _of_plan(start: str, code: str, known: PhoneMetadata) -> _Beginning:
+    """What a plan says about the numbers with some first digits, `code` among them."""
+    general = known.general_desc
+    lengths = {len(code) + national for national in general.possible_length} if general else set()
+    lengths.intersection_update(range(DIGITS_MIN, DIGITS_MAX + 1))
+    doubts = []
+    if int(code) in changes.PLANS:
+        for old, digits, _ in changes.PLANS[int(code)].changes:
+            doubts.append(rf"{code}{old}\d{{{digits - len(old)}}}\Z")
+    # What `phonenumbers` takes for a trunk prefix, it strips.
+    trunk = known.national_prefix_for_parsing
+    if trunk and trunk.isdigit() and len(code + trunk) <= len(start):
+        if start.startswith(code + trunk):
+            lengths.clear()
+    elif trunk:
+        # Only what has to be there: a prefix that may be empty strips nothing where it is empty.
+        doubts.append(rf"{code}(?=.)(?:{trunk})(?<!^{code})")
+    return _Beginning(frozenset(lengths), re.compile("|".join(doubts)) if doubts else None)
