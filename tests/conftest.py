@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import zlib
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -187,17 +188,36 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return named if named.encode() == whole else f"{named}-{zlib.crc32(whole):08x}"
 
 
-def _without_nginx() -> bool:
-    """Whether the tests of the sample for nginx cannot be run here, and need not."""
-    return nginx() is None and os.environ.get("CI", "") in ("", "0", "false")
+class _Program(NamedTuple):
+    """A program that a file of tests runs, and that not every machine has."""
+
+    name: str
+    path: str | None
+    package: str
+    subject: str
+
+
+PROGRAMS: Mapping[str, _Program] = {
+    "api/test_nginx.py": _Program("nginx", nginx(), "nginx-light", "the sample for nginx"),
+    "cli/test_systemd.py": _Program(
+        "systemd-analyze", shutil.which("systemd-analyze"), "systemd", "the unit"
+    ),
+}
+"""By the file of the tests."""
+
+
+def _not_run() -> Mapping[str, _Program]:
+    """The files of tests whose program is not here, and need not be."""
+    if os.environ.get("CI", "") not in ("", "0", "false"):
+        return {}
+    return {file: program for file, program in PROGRAMS.items() if program.path is None}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if _without_nginx():
-        left_out = [item for item in items if item.path.name == "test_nginx.py"]
-        if left_out:
-            items[:] = [item for item in items if item not in left_out]
-            config.hook.pytest_deselected(items=left_out)
+    paths = {Path(__file__).parent / file for file in _not_run()}
+    if left_out := [item for item in items if item.path in paths]:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -211,10 +231,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts = ", ".join(f"{_ran[engine]} on {engine}" for engine in ENGINES)
     terminalreporter.write_line(f"ran {counts}, {_ran['no engine']} that need no engine")
-    if _without_nginx():
+    for file, program in _not_run().items():
         terminalreporter.write_line(
-            "NOT RUN: the sample for nginx (tests/api/test_nginx.py), since nginx is not installed. To run it: "
-            "apt-get install nginx-light. With CI=true this is a failure.",
+            f"NOT RUN: {program.subject} (tests/{file}), since {program.name} is not installed. To run it: "
+            f"apt-get install {program.package}. With CI=true this is a failure.",
             red=True,
             bold=True,
         )

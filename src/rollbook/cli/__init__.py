@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import rollbook
-from rollbook.cli import accounts, export, imports, numbers, serve, stops, verify
+from rollbook.cli import accounts, export, imports, numbers, serve, stops, systemd, verify
 from rollbook.cli.common import Group
 from rollbook.texts import visible
 
@@ -61,6 +61,7 @@ for _command in (
     stops.stops,
     export.export,
     export.audience,
+    systemd.systemd_unit,
 ):
     rollbook_command.add_command(_command)
 
