@@ -10,7 +10,7 @@ import pytest
 from rollbook.api.import_workers import ImportWorkers
 from rollbook.config import Settings
 from rollbook.errors import DatabaseDamaged
-from rollbook.imports import worker
+from rollbook.imports import process
 from tests.conftest import opened
 
 
@@ -26,7 +26,7 @@ def test_on_a_damaged_database_it_ends_without_a_traceback(
         raise DatabaseDamaged()
 
     monkeypatch.setattr(threading, "excepthook", told.append)
-    monkeypatch.setattr(worker, "run", look)
+    monkeypatch.setattr(process, "run", look)
     (tmp_path / "spool").mkdir()
     url = f"sqlite:///{tmp_path / 'rollbook.db'}"
     with opened(url) as database:

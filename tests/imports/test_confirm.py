@@ -13,7 +13,7 @@ from rollbook import fields, lists, upserts
 from rollbook.contacts import NewContact
 from rollbook.errors import NotNow
 from rollbook.imports import jobs
-from rollbook.imports.worker import forget_old
+from rollbook.imports.process import forget_old
 from rollbook.lists import NewList
 from tests.calls import PHONE, ended, imported, made_list
 from tests.imports.desk import Desk, csv_of

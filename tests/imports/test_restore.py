@@ -19,7 +19,7 @@ import pytest
 
 from rollbook import accounts
 from rollbook.db import Transaction
-from rollbook.imports import jobs, worker
+from rollbook.imports import jobs, process
 from rollbook.imports.jobs import Job
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import Limits
@@ -75,7 +75,7 @@ def test_folders_of_no_import_are_thrown_away_and_others_kept(desk: Desk) -> Non
     forgotten(desk, older)
     for job in (older, kept):
         os.utime(desk.spool.folder(job.folder), (0, 0))
-    worker.forget_old(desk.db, desk.spool, keep_days=30)
+    process.forget_old(desk.db, desk.spool, keep_days=30)
     assert not desk.spool.folder(older.folder).exists()
     assert desk.spool.folder(kept.folder).exists()
 

@@ -10,7 +10,7 @@ from rollbook import contacts, fields, lists, members, stop_list
 from rollbook.contacts import ContactChange
 from rollbook.errors import NotNow
 from rollbook.fields import NewField
-from rollbook.imports import jobs, undo, work, worker
+from rollbook.imports import jobs, process, undo, work
 from rollbook.lists import NewList
 from tests.calls import PHONE
 from tests.imports.desk import Desk, csv_of, phone
@@ -120,9 +120,9 @@ def test_what_cannot_be_undone_is_refused(desk: Desk) -> None:
 
 def test_an_import_that_is_too_old_cannot_be_undone(desk: Desk) -> None:
     job = desk.done(csv_of(range(1, 3)), list="Customers")
-    worker.forget_old(desk.db, desk.spool, keep_days=1)
+    process.forget_old(desk.db, desk.spool, keep_days=1)
     assert desk.spool.folder(job.folder).exists()
-    worker.forget_old(desk.db, desk.spool, keep_days=-1)
+    process.forget_old(desk.db, desk.spool, keep_days=-1)
     assert not desk.spool.folder(job.folder).exists()
     with pytest.raises(NotNow, match="is not kept so long"):
         desk.undone(job)
@@ -135,12 +135,12 @@ def test_files_that_belong_to_no_import_are_thrown_away(desk: Desk) -> None:
     orphan.mkdir()
     path, file = desk.spool.incoming()
     file.close()
-    worker.forget_old(desk.db, desk.spool, keep_days=1)
+    process.forget_old(desk.db, desk.spool, keep_days=1)
     assert orphan.exists()
     assert path.exists()
     os.utime(orphan, (0, 0))
     os.utime(path, (0, 0))
-    worker.forget_old(desk.db, desk.spool, keep_days=1)
+    process.forget_old(desk.db, desk.spool, keep_days=1)
     assert not orphan.exists()
     assert not path.exists()
     assert desk.spool.folder(job.folder).exists()

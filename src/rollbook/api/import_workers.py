@@ -11,7 +11,7 @@ from rollbook import config
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import DatabaseDamaged
-from rollbook.imports import worker
+from rollbook.imports import process
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import limits_of
 from rollbook.imports.spool import Spool
@@ -54,7 +54,7 @@ class ImportWorkers:
                 limits_of(self._settings),
                 workers_max=self._settings.import_workers,
             )
-            worker.run(
+            process.run(
                 self._database,
                 self._spool,
                 minder,

@@ -458,7 +458,7 @@ def work(settings: Settings, until_idle: bool) -> None:
 
     Imports whose files are not in the spool of this machine are left to others.
     """
-    from rollbook.imports import worker
+    from rollbook.imports import process
 
     database = opened(settings)
     try:
@@ -467,7 +467,7 @@ def work(settings: Settings, until_idle: bool) -> None:
         with _stopping() as stopping:
             spool = Spool(config.spool_of(settings))
             minder = Minder(database, settings.database_url, spool, limits_of(settings))
-            worker.run(
+            process.run(
                 database,
                 spool,
                 minder,
