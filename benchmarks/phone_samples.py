@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from phonenumbers import PhoneMetadata
 
-from rollbook.phones import plan
-from rollbook.phones.pieces import POWERS, digits_of
+from rollbook.phones.plans import plan
+from rollbook.phones.plans.pieces import POWERS, digits_of
 from rollbook.phones.verdict import REASON_BITS, TYPES
 from rollbook.phones.verdict import REGIONS as KNOWN_REGIONS
 

@@ -19,13 +19,13 @@ from benchmarks import sample
 from rollbook import config, lists
 from rollbook.api import app as application
 from rollbook.api import lists as api
-from rollbook.api import server
 from rollbook.api.edge import Route
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log
 from rollbook.api.wire import Call, Read
 from rollbook.config import Settings
 from rollbook.db import Database, open_database
+from rollbook.service import server
 
 LIST_ID_EXAMPLE = 1000
 """The constant list has an id of as many digits as those that `bench_read_list` asks for."""

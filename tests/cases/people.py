@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rollbook import exports
 from rollbook.exports import Export
-from rollbook.imports.jobs import Job
+from rollbook.imports import Job
 from tests.imports.desk import Desk
 
 CASES = Path(__file__).parent

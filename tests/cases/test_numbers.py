@@ -10,7 +10,7 @@ import pytest
 from rollbook import accounts, contacts, numbers, stop_list
 from rollbook.contacts import NewContact
 from rollbook.db import Database, Transaction
-from rollbook.imports.jobs import Job
+from rollbook.imports import Job
 from rollbook.phones import one
 from rollbook.search import Page, Search
 from tests.cases.people import done

@@ -13,7 +13,7 @@ import pytest
 from rollbook import accounts, lists, search
 from rollbook.accounts import Account
 from rollbook.db import Database, Job, Limits, Observer, SetBased, Transaction, open_database
-from rollbook.db.work import BatchFailed
+from rollbook.db.lanes import BatchFailed
 from rollbook.errors import AlreadyExists, Busy, NotFound, RollbookError, Unavailable
 from rollbook.lists import ContactList, ListChange, NewList
 from tests.servers import Postgres

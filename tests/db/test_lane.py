@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from rollbook.db.work import Job, Lane
+from rollbook.db.lanes import Job, Lane
 from rollbook.errors import Unavailable
 
 

@@ -110,7 +110,9 @@ def test_the_diagram_of_the_readme_has_every_module_in_its_layer() -> None:
     shown = [[lines[name] for name in layer if name != "__main__"] for layer in layers]
     for above, below in itertools.pairwise(rows for rows in shown if rows):
         assert max(above) <= min(below), diagram
-    modules = {path.relative_to(generate.SOURCE).parts[0].removesuffix(".py") for path in generate.all_modules()}
+    modules = {
+        path.relative_to(generate.SOURCE).parts[0].removesuffix(".py") for path in generate.all_modules()
+    }
     assert {name for name in modules if not name.startswith("__")} <= set(lines)
 
 

@@ -21,9 +21,8 @@ from rollbook.audience import Audience
 from rollbook.contacts import Contact, NewContact
 from rollbook.db import Database
 from rollbook.errors import Invalid
-from rollbook.exports import Export
+from rollbook.exports import Export, writers
 from rollbook.fields import NewField, Type
-from rollbook.files import writers
 from rollbook.lists import NewList
 from rollbook.options import as_flags
 

@@ -9,15 +9,14 @@ from typing import Any
 
 import msgspec
 
-from rollbook import verify
+from rollbook import imports, verify
 from rollbook.accounts import Account
 from rollbook.counts import ACCOUNT_COUNTS, LIST_COUNTS
 from rollbook.db import Database, Transaction
-from rollbook.imports import jobs
-from rollbook.imports.jobs import Job
+from rollbook.imports import Job
 from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
-from rollbook.imports.work import Worker
+from rollbook.imports.worker import Worker
 from tests.calls import PHONE
 
 _numbers = itertools.count(1)
@@ -47,7 +46,7 @@ class Desk:
         path = content if isinstance(content, Path) else self.file(content, name)
         wanted = ImportSpec(**{"phone_check": "possible", **spec})
         return self.db.write(
-            jobs.begin,
+            imports.begin,
             self.account_id,
             spec=wanted,
             source=path.name,
@@ -71,7 +70,7 @@ class Desk:
 
     def undone(self, job: Job) -> Job:
         """Undo an import."""
-        asked = self.db.write(jobs.request_undo, self.account_id, job.id)
+        asked = self.db.write(imports.request_undo, self.account_id, job.id)
         return asked if asked.ended else self.work(asked)
 
     def rejects(self, job: Job) -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rollbook import accounts, stop_list
 from rollbook.channels import CHANNELS
 from rollbook.db import Database
-from rollbook.imports import work
+from rollbook.imports import worker
 from tests.calls import PHONE
 from tests.imports.desk import Desk, phone
 
@@ -76,11 +76,11 @@ def test_a_dry_run_counts_what_a_real_run_does_and_undo_gives_back_what_was(
                 channels=channels,
             )
         book, counts = desk.book(), desk.counts()
-        work.CHUNK_ROWS_FIRST, usual = chunk, work.CHUNK_ROWS_FIRST
+        worker.CHUNK_ROWS_FIRST, usual = chunk, worker.CHUNK_ROWS_FIRST
         try:
             dry = desk.imported(_csv(rows), dry_run=True, **spec)
         finally:
-            work.CHUNK_ROWS_FIRST = usual
+            worker.CHUNK_ROWS_FIRST = usual
         assert (desk.book(), desk.counts()) == (book, counts), "a dry run changed something"
         job = desk.imported(_csv(rows), **spec)
         assert (dry.state, _same(dry.error)) == (job.state, _same(job.error))

@@ -17,7 +17,7 @@ import pyarrow.parquet as parquet
 import pytest
 import xlsxwriter
 
-from rollbook.imports.jobs import Job
+from rollbook.imports import Job
 from rollbook.options import as_flags
 from tests.calls import PHONE
 from tests.imports.desk import Desk, csv_of, phone

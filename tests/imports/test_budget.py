@@ -15,10 +15,9 @@ import pytest
 
 from rollbook.errors import BadFile
 from rollbook.files import open_table, parquet_table, vcard_table
-from rollbook.imports import rejects
-from rollbook.imports.jobs import Job
+from rollbook.imports import Job, rejects
 from rollbook.imports.order import Limits
-from rollbook.imports.work import Worker
+from rollbook.imports.worker import Worker
 from tests.imports.desk import Desk, csv_of
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rollbook import fields, lists, upserts
+from rollbook import fields, imports, lists, upserts
 from rollbook.contacts import NewContact
 from rollbook.errors import NotNow
-from rollbook.imports import jobs
 from rollbook.imports.process import forget_old
 from rollbook.lists import NewList
 from tests.calls import PHONE, ended, imported, made_list
@@ -46,8 +45,8 @@ def test_replacing_more_than_half_of_a_list_waits(desk: Desk, count: int, kept: 
     if waits:
         assert (job.report.leaving, job.report.members) == (count - kept, count)
         assert desk.book() == before
-        assert desk.db.read(jobs.unfinished) == []
-        desk.db.write(jobs.confirm, desk.account_id, job.id)
+        assert desk.db.read(imports.unfinished) == []
+        desk.db.write(imports.confirm, desk.account_id, job.id)
         job = desk.work(job)
     assert (job.state, job.report.removed) == ("done", count - kept)
     assert desk.db.read(lists.get, desk.account_id, list_id).items == kept
@@ -62,11 +61,11 @@ def test_a_list_that_grew_meanwhile_has_to_be_confirmed_again(desk: Desk) -> Non
     job = desk.imported(csv_of(range(3)), list=list_id, mode="replace")
     news = [NewContact(PHONE + 1_000 + number, (list_id,), {}) for number in range(20)]
     desk.db.write(upserts.upsert_many, desk.account_id, news)
-    desk.db.write(jobs.confirm, desk.account_id, job.id)
+    desk.db.write(imports.confirm, desk.account_id, job.id)
     job = desk.work(job)
     assert (job.state, job.report.leaving, job.report.members) == ("confirm", 167, 170)
     assert desk.db.read(lists.get, desk.account_id, list_id).items == 170
-    desk.db.write(jobs.confirm, desk.account_id, job.id)
+    desk.db.write(imports.confirm, desk.account_id, job.id)
     job = desk.work(job)
     assert (job.state, job.report.removed, job.report.rejected) == ("done", 167, {})
     assert desk.drift() == []
@@ -85,10 +84,10 @@ def test_an_import_that_waits_can_be_cancelled_but_not_undone(desk: Desk) -> Non
     before = desk.book()
     job = desk.imported(csv_of(range(3)), list=list_id, mode="replace")
     with pytest.raises(NotNow, match="it waits to be confirmed"):
-        desk.db.write(jobs.request_undo, desk.account_id, job.id)
-    assert desk.db.write(jobs.cancel, desk.account_id, job.id).state == "cancelled"
+        desk.db.write(imports.request_undo, desk.account_id, job.id)
+    assert desk.db.write(imports.cancel, desk.account_id, job.id).state == "cancelled"
     with pytest.raises(NotNow, match="does not wait for a confirmation: it is cancelled"):
-        desk.db.write(jobs.confirm, desk.account_id, job.id)
+        desk.db.write(imports.confirm, desk.account_id, job.id)
     assert desk.book() == before
 
 
@@ -98,7 +97,7 @@ def test_an_import_that_waits_has_made_no_fields(desk: Desk) -> None:
     job = desk.imported(text, list=list_id, mode="replace", create_fields=True)
     assert (job.state, job.report.fields_created) == ("confirm", [])
     assert desk.db.read(fields.all, desk.account_id) == []
-    confirmed = desk.db.write(jobs.confirm, desk.account_id, job.id)
+    confirmed = desk.db.write(imports.confirm, desk.account_id, job.id)
     assert confirmed.report.fields_created == ["Town"]
     job = desk.work(job)
     assert (job.state, job.report.updated, job.report.removed) == ("done", 3, 147)
@@ -109,7 +108,7 @@ def test_an_import_that_waits_has_made_no_fields(desk: Desk) -> None:
 def test_an_import_that_is_never_confirmed_is_cancelled_in_the_end(desk: Desk) -> None:
     job = desk.imported(csv_of(range(3)), list=_list_of(desk, 150), mode="replace")
     forget_old(desk.db, desk.spool, keep_days=1)
-    assert desk.db.read(jobs.get, desk.account_id, job.id).state == "confirm"
+    assert desk.db.read(imports.get, desk.account_id, job.id).state == "confirm"
     old = int((datetime.now(UTC) - timedelta(days=2)).timestamp())
     desk.db.write(
         lambda tx, account_id: tx.run(
@@ -120,7 +119,7 @@ def test_an_import_that_is_never_confirmed_is_cancelled_in_the_end(desk: Desk) -
         desk.account_id,
     )
     forget_old(desk.db, desk.spool, keep_days=1)
-    assert desk.db.read(jobs.get, desk.account_id, job.id).state == "cancelled"
+    assert desk.db.read(imports.get, desk.account_id, job.id).state == "cancelled"
 
 
 @pytest.mark.parametrize("rows", [0, 2, 4])

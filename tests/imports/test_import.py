@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from rollbook import contacts, exports, fields, lists, members, stop_list
+from rollbook import contacts, exports, fields, imports, lists, members, stop_list
 from rollbook.contacts import NewContact
 from rollbook.errors import Invalid, NotFound
 from rollbook.exports import Export
 from rollbook.fields import NewField
-from rollbook.imports import jobs, work
+from rollbook.imports import worker
 from rollbook.imports.spec import ImportSpec
 from rollbook.lists import NewList
 from rollbook.members import LISTS_MAX
@@ -22,7 +22,7 @@ from tests.calls import PHONE
 from tests.imports.desk import Desk, csv_of, phone
 
 
-def numbers(report: jobs.Report) -> dict[str, Any]:
+def numbers(report: imports.Report) -> dict[str, Any]:
     """What a report counts, without what is 0."""
     names = [
         "duplicates",
@@ -234,7 +234,7 @@ def test_a_spec_that_cannot_be_is_refused_and_nothing_is_kept(
 ) -> None:
     with pytest.raises(Invalid, match=message):
         desk.ask(csv_of(range(1, 2)), **spec)
-    assert desk.db.read(jobs.recent, desk.account_id) == []
+    assert desk.db.read(imports.recent, desk.account_id) == []
 
 
 def test_an_unknown_list_is_refused(desk: Desk) -> None:
@@ -257,7 +257,7 @@ def test_a_field_that_is_deleted_meanwhile_is_left_out(desk: Desk) -> None:
     text = f"phone,City\n{phone(1)},Kyiv\n"
     job = desk.ask(text)
 
-    def when_merging(job: jobs.Job) -> None:
+    def when_merging(job: imports.Job) -> None:
         if job.state == "merging" and job.reached == 0:
             desk.db.write(fields.delete, desk.account_id, [city.id])
 
@@ -268,12 +268,12 @@ def test_a_field_that_is_deleted_meanwhile_is_left_out(desk: Desk) -> None:
 def test_imports_are_listed_newest_first_and_belong_to_their_account(desk: Desk, bob: Any) -> None:
     first = desk.done(csv_of(range(1, 2)))
     second = desk.done(csv_of(range(2, 3)))
-    found = desk.db.read(jobs.recent, desk.account_id)
+    found = desk.db.read(imports.recent, desk.account_id)
     assert [job.id for job in found] == [second.id, first.id]
-    assert [job.id for job in desk.db.read(jobs.recent, desk.account_id, before=second.id)] == [first.id]
-    assert desk.db.read(jobs.recent, bob.account_id) == []
+    assert [job.id for job in desk.db.read(imports.recent, desk.account_id, before=second.id)] == [first.id]
+    assert desk.db.read(imports.recent, bob.account_id) == []
     with pytest.raises(NotFound):
-        desk.db.read(jobs.get, bob.account_id, first.id)
+        desk.db.read(imports.get, bob.account_id, first.id)
 
 
 def test_a_spec_says_nothing_of_what_is_usual() -> None:
@@ -284,8 +284,8 @@ def test_a_spec_says_nothing_of_what_is_usual() -> None:
 def test_several_imports_at_once_do_not_get_in_each_others_way(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "CHUNK_ROWS_FIRST", 200)
-    monkeypatch.setattr(work, "CHUNK_ROWS_MAX", 200)
+    monkeypatch.setattr(worker, "CHUNK_ROWS_FIRST", 200)
+    monkeypatch.setattr(worker, "CHUNK_ROWS_MAX", 200)
     asked = [
         desk.ask(csv_of(range(first, first + 2_000)), list="Customers", create_fields=True)
         for first in (1, 1_001, 2_001)

@@ -18,9 +18,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from rollbook import accounts, stop_list, verify
+from rollbook import accounts, imports, stop_list, verify
 from rollbook.db import Database, Transaction
-from rollbook.imports import jobs
 from tests.calls import PHONE, ended, imported
 from tests.conftest import opened
 from tests.imports.desk import _book, _counts
@@ -122,7 +121,7 @@ def test_an_import_that_is_killed_goes_on_and_ends_as_an_undisturbed_one(
                 started = time.monotonic()
                 if undisturbed is not None:
                     time.sleep(random.uniform(0, seconds))
-                    state = database.read(jobs.get, account.account_id, job["id"]).state
+                    state = database.read(imports.get, account.account_id, job["id"]).state
                     if whom == "service":
                         service.kill()
                         service = Service(url, *flags)

@@ -18,12 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from rollbook import accounts
+from rollbook import accounts, imports
 from rollbook.accounts import Account
 from rollbook.db import Database, Transaction
 from rollbook.errors import Unavailable
-from rollbook.imports import jobs, losses
-from rollbook.imports.jobs import Job, Named
+from rollbook.imports import Job, Named, losses
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import Limits
 from rollbook.imports.spec import ImportSpec
@@ -91,15 +90,15 @@ def held(
 
 
 def named(job: Job) -> Named:
-    return jobs.name_of(job)
+    return imports.name_of(job)
 
 
 def now(desk: Desk, job: Job) -> Job:
-    return desk.db.read(jobs.get, job.account_id, job.id)
+    return desk.db.read(imports.get, job.account_id, job.id)
 
 
 def changed(desk: Desk, job: Job, **values: Any) -> Job:
-    return desk.db.write(lambda tx, account_id: jobs.change(tx, now(desk, job), **values), job.account_id)
+    return desk.db.write(lambda tx, account_id: imports.change(tx, now(desk, job), **values), job.account_id)
 
 
 def working(desk: Desk, minder: Minder, job: Job) -> int:
@@ -171,8 +170,8 @@ def test_an_import_whose_worker_hangs_can_be_cancelled(
         one = minder()
 
         def cancel(tx: Transaction, job: Job = job, state: str = state) -> None:
-            jobs.change(tx, jobs.get(tx, job.account_id, job.id), state=state)
-            jobs.cancel(tx, job.account_id, job.id)
+            imports.change(tx, imports.get(tx, job.account_id, job.id), state=state)
+            imports.cancel(tx, job.account_id, job.id)
 
         pid = hang(desk, one, job, cancel)
         until(partial(is_gone, pid), one.look)
@@ -230,7 +229,7 @@ def test_an_end_in_order_is_no_death(desk: Desk, minder: Callable[..., Minder]) 
             closing.start()
         closing.join()
     assert now(desk, job).deaths == 0
-    assert now(desk, job).state in (*jobs.UNDERWAY, "done")
+    assert now(desk, job).state in (*imports.UNDERWAY, "done")
 
 
 def test_while_others_wait_an_account_has_one_worker(
@@ -260,11 +259,11 @@ def test_an_account_with_many_imports_does_not_hide_those_of_others(
 ) -> None:
     def ask(tx: Transaction, account_id: int) -> list[Job]:
         spec = ImportSpec(list="Customers")
-        return [jobs.create(tx, account_id, spec=spec, source="x", size_bytes=0) for _ in range(1_200)]
+        return [imports.create(tx, account_id, spec=spec, source="x", size_bytes=0) for _ in range(1_200)]
 
     first = db.write(ask, desk.account_id)[0]
-    late = db.write(jobs.create, bob.account_id, spec=ImportSpec(list="Few"), source="x", size_bytes=0)
-    assert db.read(jobs.unfinished)[:2] == [named(first), named(late)]
+    late = db.write(imports.create, bob.account_id, spec=ImportSpec(list="Few"), source="x", size_bytes=0)
+    assert db.read(imports.unfinished)[:2] == [named(first), named(late)]
 
 
 def test_a_command_whose_worker_hangs_can_be_cancelled(tmp_path: Path) -> None:
@@ -276,11 +275,11 @@ def test_a_command_whose_worker_hangs_can_be_cancelled(tmp_path: Path) -> None:
         begun(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
         opened(url) as db,
     ):
-        found = until(lambda: db.read(jobs.unfinished))[0]
+        found = until(lambda: db.read(imports.unfinished))[0]
         with held(db, found.account_id):
             pid = int(until(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()))
             os.kill(pid, signal.SIGSTOP)
-        db.write(jobs.cancel, found.account_id, found.id)
+        db.write(imports.cancel, found.account_id, found.id)
         out, _ = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 1
     assert "cancelled" in out

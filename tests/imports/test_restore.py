@@ -17,10 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from rollbook import accounts
+from rollbook import accounts, imports
 from rollbook.db import Transaction
-from rollbook.imports import jobs, process
-from rollbook.imports.jobs import Job
+from rollbook.imports import Job, process
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import Limits
 from rollbook.imports.spool import Spool
@@ -54,7 +53,7 @@ def given_again(desk: Desk, job: Job, id: int) -> Job:
             id=job.id,
             new=id,
         )
-        return jobs.get(tx, account_id, id)
+        return imports.get(tx, account_id, id)
 
     return desk.db.write(change, desk.account_id)
 
@@ -84,19 +83,19 @@ def test_an_import_from_before_folders_had_names_goes_on(desk: Desk) -> None:
     job = desk.ask(csv_of(range(3)), list="Customers")
     name = f"{desk.account_id}-{job.id}"
     desk.spool.folder(job.folder).rename(desk.spool.folder(name))
-    job = desk.db.write(lambda tx, _: jobs.change(tx, job, folder=name, spool=None), desk.account_id)
+    job = desk.db.write(lambda tx, _: imports.change(tx, job, folder=name, spool=None), desk.account_id)
     assert desk.work(job).state == "done"
 
 
 def _in_state(tx: Transaction, account_id: int, *, job: Job, state: str) -> Job:
-    return jobs.change(tx, job, state=state)
+    return imports.change(tx, job, state=state)
 
 
 def looked(desk: Desk, url: str, job: Job, spool: Spool | None = None) -> Job:
     minder = Minder(desk.db, url, spool or desk.spool, Limits())
     minder.look()
     minder.close()
-    return desk.db.read(jobs.get, desk.account_id, job.id)
+    return desk.db.read(imports.get, desk.account_id, job.id)
 
 
 def test_an_import_whose_folder_is_gone_fails_with_a_sentence(desk: Desk, url: str) -> None:
@@ -121,7 +120,7 @@ def test_an_import_in_a_spool_elsewhere_is_left_to_whoever_has_it(
 
 def test_a_stage_that_is_gone_is_no_riddle(desk: Desk) -> None:
     job = desk.ask(csv_of(range(3)), list="Customers")
-    desk.db.write(lambda tx, _: jobs.change(tx, job, state="merging", rows_staged=3), desk.account_id)
+    desk.db.write(lambda tx, _: imports.change(tx, job, state="merging", rows_staged=3), desk.account_id)
     assert "not in the spool any more" in str(desk.work(job).error)
 
 

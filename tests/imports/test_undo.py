@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from rollbook import contacts, fields, lists, members, stop_list
+from rollbook import contacts, fields, imports, lists, members, stop_list
 from rollbook.contacts import ContactChange
 from rollbook.errors import NotNow
 from rollbook.fields import NewField
-from rollbook.imports import jobs, process, undo, work
+from rollbook.imports import process, undo, worker
 from rollbook.lists import NewList
 from tests.calls import PHONE
 from tests.imports.desk import Desk, csv_of, phone
@@ -91,12 +91,12 @@ def test_stops_stay_and_are_counted(desk: Desk) -> None:
 
 def test_undo_goes_on_in_pieces(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undo, "CONTACTS_AT_ONCE", 2)
-    monkeypatch.setattr(work, "CHUNK_ROWS_FIRST", 5)
-    monkeypatch.setattr(work, "CHUNK_ROWS_MAX", 5)
+    monkeypatch.setattr(worker, "CHUNK_ROWS_FIRST", 5)
+    monkeypatch.setattr(worker, "CHUNK_ROWS_MAX", 5)
     desk.done(csv_of(range(1, 8)), list="Others")
     book, counts = desk.book(), desk.counts()
     job = desk.done(csv_of(range(3, 20)), list="Customers")
-    asked = desk.db.write(jobs.request_undo, desk.account_id, job.id)
+    asked = desk.db.write(imports.request_undo, desk.account_id, job.id)
     seen = []
     done = desk.work(asked, lambda job: seen.append(len(desk.drift())))
     assert done.state == "undone"
@@ -159,26 +159,26 @@ def test_without_its_stage_an_import_stays_as_it_is(desk: Desk) -> None:
 def test_cancel_keeps_what_is_in_the_book_and_can_be_undone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "CHUNK_ROWS_FIRST", 5)
-    monkeypatch.setattr(work, "CHUNK_ROWS_MAX", 5)
+    monkeypatch.setattr(worker, "CHUNK_ROWS_FIRST", 5)
+    monkeypatch.setattr(worker, "CHUNK_ROWS_MAX", 5)
     job = desk.ask(csv_of(range(1, 50)), list="Customers")
 
-    def cancel(job: jobs.Job) -> None:
+    def cancel(job: imports.Job) -> None:
         if job.reached == 10:
-            desk.db.write(jobs.cancel, desk.account_id, job.id)
+            desk.db.write(imports.cancel, desk.account_id, job.id)
 
     job = desk.work(job, cancel)
     assert job.state == "cancelled"
     assert 10 <= desk.counts()["Customers"].items < 49
     assert not desk.drift()
     with pytest.raises(NotNow, match="it is cancelled"):
-        desk.db.write(jobs.cancel, desk.account_id, job.id)
+        desk.db.write(imports.cancel, desk.account_id, job.id)
     assert desk.undone(job).state == "undone"
     assert not desk.book()["contacts"]
 
 
 def test_an_import_that_waits_is_cancelled_at_once(desk: Desk) -> None:
     job = desk.ask(csv_of(range(1, 5)))
-    assert desk.db.write(jobs.cancel, desk.account_id, job.id).state == "cancelled"
+    assert desk.db.write(imports.cancel, desk.account_id, job.id).state == "cancelled"
     assert desk.work(job).state == "cancelled"
     assert not desk.book()["contacts"]

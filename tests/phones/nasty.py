@@ -9,7 +9,7 @@ from functools import cache
 import phonenumbers
 from phonenumbers import PhoneMetadata
 
-from rollbook.phones.patterns import Choice, Digit, End, Group, Node, Repeat, Series, parse
+from rollbook.phones.plans.patterns import Choice, Digit, End, Group, Node, Repeat, Series, parse
 
 TYPES = [
     "general_desc",

@@ -17,7 +17,7 @@ import phonenumbers
 import pytest
 from phonenumbers import SUPPORTED_REGIONS
 
-from rollbook.phones.table import BEHIND_PLUS, table
+from rollbook.phones.plans import BEHIND_PLUS, table
 from tests.phones.nasty import Nasty
 from tests.phones.oracle import differences
 

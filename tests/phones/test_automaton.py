@@ -11,8 +11,8 @@ import phonenumbers
 import pytest
 from phonenumbers import PhoneMetadata
 
-from rollbook.phones.automaton import Match, PrefixReader, Recognizer, Run
-from rollbook.phones.patterns import UnknownPattern, groups_of, parse
+from rollbook.phones.plans.automaton import Match, PrefixReader, Recognizer, Run
+from rollbook.phones.plans.patterns import UnknownPattern, groups_of, parse
 
 Value = TypeVar("Value", bound=Hashable)
 

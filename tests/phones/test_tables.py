@@ -11,10 +11,9 @@ import pyarrow as pa
 import pytest
 from phonenumbers import PhoneMetadata
 
-from rollbook.phones import national, plan, stored
 from rollbook.phones.column import classify
-from rollbook.phones.pieces import Pieces, Steps, together
-from rollbook.phones.table import table
+from rollbook.phones.plans import national, plan, stored, table
+from rollbook.phones.plans.pieces import Pieces, Steps, together
 from tests.phones.oracle import differences
 
 PIECES = Pieces(np.array([100, 1000]), np.array([200, 2000]), {"move": np.array([1, 2])})

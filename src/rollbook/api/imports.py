@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from falcon.asgi import Response, SSEvent
 
+from rollbook import imports
 from rollbook.api import ending, wire
 from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.api.uploads import Upload
@@ -18,8 +19,7 @@ from rollbook.api.wire import ApiError, Call, ErrorBody, Lasting, Raw, Read, Wri
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem, Unavailable
 from rollbook.files.formulas import BOM, SAFE, csv_pieces
-from rollbook.imports import jobs
-from rollbook.imports.jobs import Job, Outcome, State
+from rollbook.imports import Job, Outcome, State
 from rollbook.imports.spec import ImportSpec, spec_of
 from rollbook.options import Option, as_parameters, values
 
@@ -158,7 +158,7 @@ def start(call: Call, upload: Upload) -> Write:
     spool = call.options.spool
 
     def begin(tx: Any, account_id: int) -> Job:
-        return jobs.begin(
+        return imports.begin(
             tx,
             account_id,
             spec=spec,
@@ -180,32 +180,32 @@ def index(call: Call) -> Read:
         return ImportIndex([_shown(call, job) for job in shown], shown[-1].id if more else None)
 
     def some(tx: Any, account_id: int) -> list[Job]:
-        return jobs.recent(tx, account_id, before=before, limit=limit + 1)
+        return imports.recent(tx, account_id, before=before, limit=limit + 1)
 
     return Read(some, show=show)
 
 
 def get(call: Call) -> Read:
     """Show an import: its phase, how many rows are done, the rate, the seconds left, and its report."""
-    return Read(jobs.get, call.id, show=lambda job: OneImport(_shown(call, job)))
+    return Read(imports.get, call.id, show=lambda job: OneImport(_shown(call, job)))
 
 
 def cancel(call: Call) -> Write:
     """End an import after the chunk that is under way. What is in the book by then stays; see undo."""
-    return Write(jobs.cancel, call.id, show=lambda job: OneImport(_shown(call, job)))
+    return Write(imports.cancel, call.id, show=lambda job: OneImport(_shown(call, job)))
 
 
 def confirm(call: Call) -> Write:
     """Let an import go on that waits in the state `confirm`, since it would take more than half of the
     members out of a list with more than a hundred. `confirm=true` at its start says so at once; `cancel` ends
     it."""
-    return Write(jobs.confirm, call.id, show=lambda job: OneImport(_shown(call, job)))
+    return Write(imports.confirm, call.id, show=lambda job: OneImport(_shown(call, job)))
 
 
 def undo(call: Call) -> Write:
     """Take back the contacts and members that an import created, unless somebody touched them since. Stops
     stay."""
-    return Write(jobs.request_undo, call.id, show=lambda job: OneImport(_shown(call, job)))
+    return Write(imports.request_undo, call.id, show=lambda job: OneImport(_shown(call, job)))
 
 
 def rejects(call: Call) -> Read:
@@ -217,12 +217,12 @@ def rejects(call: Call) -> Read:
             raise NotNow(f"There are no rejects of import {job.id} (any more); {job.standing}.")
         return File(path, f"rejects-{job.id}.csv", raw=call.said[SAFE.name] is False, bom=call.said[BOM.name])
 
-    return Read(jobs.get, call.id, show=show)
+    return Read(imports.get, call.id, show=show)
 
 
 def events(call: Call) -> Read:
     """Send an import, again and again while it goes on, as server-sent events named by its state."""
-    return Read(jobs.get, call.id, show=lambda job: Events(call, job))
+    return Read(imports.get, call.id, show=lambda job: Events(call, job))
 
 
 class File(Raw):
@@ -288,7 +288,7 @@ class Events(Raw):
             await asyncio.sleep(EVENT_SECONDS)
             quiet += EVENT_SECONDS
             await lasting.admitted()
-            job = await read(jobs.get, job.account_id, job.id)
+            job = await read(imports.get, job.account_id, job.id)
 
 
 def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:

@@ -55,7 +55,7 @@ for _command in (
     accounts.account,
     accounts.key,
     imports.import_file,
-    imports.imports,
+    imports.imports_group,
     imports.work,
     numbers.numbers,
     stops.stops,

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from rollbook.imports.jobs import Job
+from rollbook.imports import Job
 from rollbook.texts import visible
 
 REJECTED = 3

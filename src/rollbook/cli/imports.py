@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import msgspec
 
-from rollbook import config, lists, texts
+from rollbook import config, imports, lists, texts
 from rollbook.cli.common import (
     KEPT_BY_THE_SERVICE,
     Command,
@@ -43,8 +43,7 @@ from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import BadFile, CannotWrite, NotFound, NotNow
 from rollbook.files.formulas import csv_pieces
-from rollbook.imports import jobs
-from rollbook.imports.jobs import Job, Report
+from rollbook.imports import Job, Report
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import FLAGS as LIMITS
 from rollbook.imports.order import limits_of
@@ -122,7 +121,7 @@ def import_file(
             _must_be_readable(file)
             put = spool.point
         job = database.write(
-            jobs.begin,
+            imports.begin,
             account_id,
             spec=spec,
             source=source,
@@ -133,7 +132,7 @@ def import_file(
             file.unlink()
         job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
         if job.state == "confirm" and _confirmed(job, stopping):
-            job = database.write(jobs.confirm, account_id, job.id)
+            job = database.write(imports.confirm, account_id, job.id)
             job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
         if rejects_file is not None and (found := spool.rejects(job.folder)):
             _fill(rejects_file, str(rejects_path), found, raw=raw, bom=bom)
@@ -261,14 +260,18 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         yield progress
 
 
-@click.group(cls=Group)
-def imports() -> None:
+@click.group("imports", cls=Group)
+def imports_group() -> None:
     """Imports: what became of them; cancel, undo, resume."""
 
 
-@imports.command("list")
+@imports_group.command("list")
 @click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(1, jobs.SHOWN_MAX), help="How many to show."
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, imports.SHOWN_MAX),
+    help="How many to show.",
 )
 @account_flags
 @flags("database_url")
@@ -279,7 +282,7 @@ def imports_list(
     """Show the newest imports."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        found = database.read(jobs.recent, account_id, limit=limit)
+        found = database.read(imports.recent, account_id, limit=limit)
     if as_json:
         print_json([_told(job) for job in found])
         return
@@ -309,7 +312,7 @@ def _known_size(_: click.Context, __: click.Parameter, import_id: int) -> int:
 _import_id = click.argument("import_id", metavar="ID", type=click.INT, callback=_known_size)
 
 
-@imports.command("show")
+@imports_group.command("show")
 @_import_id
 @account_flags
 @flags("database_url")
@@ -320,11 +323,11 @@ def imports_show(
     """Show import ID: how far it is, and its report."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.read(jobs.get, account_id, import_id)
+        job = database.read(imports.get, account_id, import_id)
     _print_job(job, as_json=as_json)
 
 
-@imports.command("rejects")
+@imports_group.command("rejects")
 @_import_id
 @csv_flags
 @account_flags
@@ -335,7 +338,7 @@ def imports_rejects(
     """Print the rejected rows of import ID as CSV: line, reason, message, and the row as it was."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.read(jobs.get, account_id, import_id)
+        job = database.read(imports.get, account_id, import_id)
     path = Spool(config.spool_of(settings)).rejects(job.folder)
     if path is None:
         raise NotNow(f"The rejects of import {import_id} are not in the spool (any more).")
@@ -344,7 +347,7 @@ def imports_rejects(
     out.flush()
 
 
-@imports.command("cancel")
+@imports_group.command("cancel")
 @_import_id
 @account_flags
 @flags("database_url")
@@ -355,7 +358,7 @@ def imports_cancel(
     """End import ID; what is in the book by then stays."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.write(jobs.cancel, account_id, import_id)
+        job = database.write(imports.cancel, account_id, import_id)
     if as_json:
         print_json(_told(job))
     elif job.ended:
@@ -364,7 +367,7 @@ def imports_cancel(
         say(f"Import {import_id} ends after the chunk that is under way.")
 
 
-@imports.command("confirm")
+@imports_group.command("confirm")
 @_import_id
 @allow_rejects_flag
 @click.option("--quiet", is_flag=True, help="Show no progress.")
@@ -384,8 +387,8 @@ def imports_confirm(
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        _must_be_here(spool, database.read(jobs.get, account_id, import_id))
-        job = database.write(jobs.confirm, account_id, import_id)
+        _must_be_here(spool, database.read(imports.get, account_id, import_id))
+        job = database.write(imports.confirm, account_id, import_id)
         job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
     end(job, allow_rejects=allow_rejects)
@@ -396,7 +399,7 @@ def _must_be_here(spool: Spool, job: Job) -> None:
         raise NotNow(f"The files of import {job.id} are not in the spool {spool.path}.")
 
 
-@imports.command("undo")
+@imports_group.command("undo")
 @_import_id
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
@@ -414,7 +417,7 @@ def imports_undo(
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.write(jobs.request_undo, account_id, import_id)
+        job = database.write(imports.request_undo, account_id, import_id)
         if not job.ended:
             job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
     _print_job(job, as_json=as_json)
@@ -422,7 +425,7 @@ def imports_undo(
         sys.exit(1)
 
 
-@imports.command("resume")
+@imports_group.command("resume")
 @_import_id
 @allow_rejects_flag
 @click.option("--quiet", is_flag=True, help="Show no progress.")
@@ -442,7 +445,7 @@ def imports_resume(
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.read(jobs.get, account_id, import_id)
+        job = database.read(imports.get, account_id, import_id)
         if not job.ended:
             _must_be_here(spool, job)
             job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)

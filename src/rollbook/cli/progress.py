@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
-from rollbook.imports.jobs import Job
+from rollbook.imports import Job
 
 WIDE, NARROW = 90, 60
 """Columns of a terminal for all that there is to tell, and for a bar at all."""

@@ -32,7 +32,7 @@ def serve(settings: Settings, create: bool) -> None:
     one; never where files of an earlier one lie, and never a folder. On PostgreSQL it sets an empty
     database up.
     """
-    from rollbook.api import server
+    from rollbook.service import server
 
     first: list[accounts.NewKey] = []
     empty: list[bool] = []

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from rollbook.db.base import Database, Limits, Observer, Snapshot, Transaction
+from rollbook.db.csv import Cell, Piece
+from rollbook.db.lanes import Job, SetBased, Taken
 from rollbook.db.rows import Integers, Rows
-from rollbook.db.tables import Cell, Piece
-from rollbook.db.work import Job, SetBased, Taken
 from rollbook.errors import BadDatabaseUrl
 
 __all__ = [

@@ -12,9 +12,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from rollbook.db.csv import Cell, Piece
+from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
 from rollbook.db.rows import builder, from_epoch
-from rollbook.db.tables import Cell, Piece
-from rollbook.db.work import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
 from rollbook.errors import DatabaseDamaged, NotSetUp, Unavailable
 
 T = TypeVar("T")

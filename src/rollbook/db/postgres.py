@@ -32,9 +32,9 @@ from rollbook.db.base import (
     Observer,
     Transaction,
 )
+from rollbook.db.csv import PIECE_ROWS, Cell, Piece
+from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased, Taken, calls, run_many, run_one
 from rollbook.db.rows import Integers, Rows
-from rollbook.db.tables import PIECE_ROWS, Cell, Piece
-from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken, calls, run_many, run_one
 from rollbook.errors import Busy, StrangeDatabase, Unavailable
 
 T = TypeVar("T")

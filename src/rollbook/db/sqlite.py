@@ -18,10 +18,10 @@ import msgspec
 
 from rollbook.db import migrations
 from rollbook.db.base import BatchRunner, Database, Limits, Observer, Snapshot, Transaction
+from rollbook.db.csv import PIECE_ROWS, Cell, Piece
 from rollbook.db.file import APPLICATION_ID, DatabaseFile
+from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased, Taken
 from rollbook.db.rows import Integers, Rows
-from rollbook.db.tables import PIECE_ROWS, Cell, Piece
-from rollbook.db.work import BatchFailed, Job, Lane, SetBased, Taken
 from rollbook.errors import Busy, DatabaseDamaged, Unavailable
 
 T = TypeVar("T")

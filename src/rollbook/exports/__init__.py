@@ -144,7 +144,7 @@ def write(
         Invalid: as `check`.
         Unavailable: the database went away; what was written is no whole file.
     """
-    from rollbook.files import writers
+    from rollbook.exports import writers
 
     rows = 0
     with database.long_read() as tx:

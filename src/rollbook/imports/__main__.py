@@ -22,10 +22,10 @@ import msgspec
 
 from rollbook.db import open_database
 from rollbook.errors import RollbookError, Unavailable
-from rollbook.imports.jobs import Named
+from rollbook.imports import Named
 from rollbook.imports.order import ALIVE, BEGUN, ENDED, Limits, Order
 from rollbook.imports.spool import Spool
-from rollbook.imports.work import Stopped, Worker
+from rollbook.imports.worker import Stopped, Worker
 
 TELL_SECONDS = 0.25
 """How often the parent is told that the work goes on, at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollbook import accounts
 from rollbook.db import Transaction
-from rollbook.imports.jobs import UNDERWAY, Job, change, get
+from rollbook.imports import UNDERWAY, Job, change, get
 
 LOST = (
     "The files of this import are not in the spool any more, as after a restore. What is in the book of it "

@@ -20,8 +20,7 @@ from rollbook.channels import CHANNELS, mask_of
 from rollbook.counts import Mask
 from rollbook.db import Integers, Rows, Transaction
 from rollbook.fields import Type
-from rollbook.imports import journal
-from rollbook.imports.jobs import Report
+from rollbook.imports import Report, journal
 from rollbook.imports.journal import Chunk
 from rollbook.imports.spec import ImportSpec
 from rollbook.members import LISTS_MAX

@@ -21,10 +21,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from rollbook import imports
 from rollbook.db import Database
 from rollbook.errors import NotFound, NotNow, Unavailable
-from rollbook.imports import jobs, losses
-from rollbook.imports.jobs import Job, Named
+from rollbook.imports import Job, Named, losses
 from rollbook.imports.order import BEGUN, ENDED, Limits, Order
 from rollbook.imports.spool import Spool
 
@@ -179,10 +179,10 @@ class Minder:
         Returns:
             The import; `None` when the work was to stop.
         """
-        named = jobs.name_of(job)
+        named = imports.name_of(job)
         while True:
             try:
-                job = self._database.read(jobs.get, named.account_id, named.id)
+                job = self._database.read(imports.get, named.account_id, named.id)
                 watch(job)
                 if self._stepped(named, job):
                     return job
@@ -196,7 +196,7 @@ class Minder:
         """Look after the work on one import; whether it is over."""
         self._reap()
         busy = [worker for worker in self._workers if worker.named is not None]
-        if not busy and job.state not in jobs.UNDERWAY:
+        if not busy and job.state not in imports.UNDERWAY:
             return True
         for worker in busy:
             self._watch(worker, named)
@@ -274,13 +274,13 @@ class Minder:
                 worker.process.kill()
             return
         try:
-            job = self._database.read(jobs.get, named.account_id, named.id)
+            job = self._database.read(imports.get, named.account_id, named.id)
         except NotFound:
             return
         patience = self._limits.stall_seconds
         if patience and not worker.is_ready:
             patience = max(patience, START_SECONDS)
-        if job.state not in jobs.UNDERWAY or (job.cancel_wanted and job.state != "undoing"):
+        if job.state not in imports.UNDERWAY or (job.cancel_wanted and job.state != "undoing"):
             worker.cancel_since = worker.cancel_since or now
             if now - worker.cancel_since > CANCEL_SECONDS:
                 worker.kill("its import was cancelled")
@@ -291,7 +291,7 @@ class Minder:
         """Imports that nobody works on, in the order in which their turn comes."""
         mine = {worker.named for worker in self._workers}
         waiting, busy = [], Counter(named.account_id for named in mine if named is not None)
-        for named in self._database.read(jobs.unfinished):
+        for named in self._database.read(imports.unfinished):
             if named in mine:
                 continue
             if not self._spool.has(named.folder):
@@ -310,7 +310,7 @@ class Minder:
     def _look_for_files(self, named: Named) -> None:
         """The files of an import are not here. They may be with somebody else, who works on it; where they
         can be nowhere, as after a restore, it has failed."""
-        job, now = self._database.read(jobs.get, named.account_id, named.id), time.monotonic()
+        job, now = self._database.read(imports.get, named.account_id, named.id), time.monotonic()
         how_far = (job.state, job.bytes_done, job.rows_read, job.reached)
         if named not in self._missing or self._missing[named][0] != how_far:
             self._missing[named] = (how_far, now)

@@ -8,9 +8,9 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+from rollbook import imports
 from rollbook.db import Database
 from rollbook.errors import DatabaseDamaged, NotNow, RollbookError, Unavailable
-from rollbook.imports import jobs
 from rollbook.imports.minder import IDLE_SECONDS, Minder
 from rollbook.imports.spool import Spool
 
@@ -74,14 +74,14 @@ def forget_old(database: Database, spool: Spool, *, keep_days: float) -> None:
     """Throw away what ended imports left for an undo, once they are older than that; and files of imports
     that are not there. Those that have waited for a confirmation as long are cancelled."""
     before = datetime.now(UTC) - timedelta(days=keep_days)
-    for found in database.read(jobs.ended_before, before):
-        database.write(jobs.forget_chunks, found.account_id, found.id)
-    for found in database.read(jobs.waiting_for_confirmation, before):
+    for found in database.read(imports.ended_before, before):
+        database.write(imports.forget_chunks, found.account_id, found.id)
+    for found in database.read(imports.waiting_for_confirmation, before):
         with contextlib.suppress(NotNow):  # somebody confirmed it just now
-            database.write(jobs.cancel, found.account_id, found.id)
+            database.write(imports.cancel, found.account_id, found.id)
     old, orphans = spool.old(before.timestamp()), spool.old(time.time() - ORPHAN_SECONDS)
     for folder in {*old, *orphans}:
-        job = database.read(jobs.of_folder, folder)
+        job = database.read(imports.of_folder, folder)
         if job is None:
             is_over = folder in orphans
         else:

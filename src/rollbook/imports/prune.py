@@ -6,10 +6,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rollbook import accounts, lists, members
+from rollbook import accounts, imports, lists, members
 from rollbook.db import Database, Transaction
-from rollbook.imports import jobs, journal
-from rollbook.imports.jobs import Job, Report
+from rollbook.imports import Job, Report, journal
 from rollbook.imports.journal import Chunk
 
 MEMBERS_AT_ONCE = 5_000
@@ -86,7 +85,7 @@ def some(tx: Transaction, account_id: int, job: Job, phones: NDArray[np.int64]) 
         for row, there in zip(rows, (phones[places] == found).tolist(), strict=True)
         if not there
     }
-    report = jobs.added(job.report, Report(removed=len(masks)))
+    report = imports.added(job.report, Report(removed=len(masks)))
     if job.spec.dry_run:
         return msgspec.structs.replace(job, reached=rows[-1].id, report=report)
     assert job.list_id is not None
@@ -98,4 +97,4 @@ def some(tx: Transaction, account_id: int, job: Job, phones: NDArray[np.int64]) 
             job.id,
             Chunk(job.rows_staged + rows[-1].id, 0, removed=journal.pack(sorted(masks))),
         )
-    return jobs.change(tx, job, reached=rows[-1].id, report=report)
+    return imports.change(tx, job, reached=rows[-1].id, report=report)

@@ -39,7 +39,7 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
             done: no contact is created.
         dry_run: only say what would happen.
         rows: how many the file must have; with another number it is not merged.
-        confirm: replace although more than half of the list's members leave it (see `jobs.confirm`).
+        confirm: replace although more than half of the list's members leave it (see `imports.confirm`).
         format, encoding, delimiter, header, sheet: of the file, where they should not be detected.
         skip_rows: lines on top of it that are no part of the table.
         skip_hidden: leave out rows of a workbook that are hidden.

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from rollbook import accounts, contacts, fields, lists, members
+from rollbook import accounts, contacts, fields, imports, lists, members
 from rollbook.db import Transaction
 from rollbook.errors import NotFound
-from rollbook.imports import jobs, journal
-from rollbook.imports.jobs import Job, Report
+from rollbook.imports import Job, Report, journal
 from rollbook.imports.journal import Chunk
 from rollbook.imports.stage import Stage
 from rollbook.members import LISTS_MAX, Membership
@@ -62,8 +61,8 @@ def some(tx: Transaction, account_id: int, job: Job, staged: Stage) -> Job | Non
         done.update(_delete(tx, account_id, job, staged, chunk, first, size, has_list=has_list))
         rest = msgspec.structs.replace(chunk, contacts=chunk.contacts - size)
     journal.rewrite(tx, account_id, job.id, rest)
-    report = jobs.added(job.report, Report(undone=dict(done)))
-    return jobs.change(tx, job, report=report)
+    report = imports.added(job.report, Report(undone=dict(done)))
+    return imports.change(tx, job, report=report)
 
 
 def finish(tx: Transaction, account_id: int, job: Job, report: Report) -> Job:
@@ -80,7 +79,7 @@ def finish(tx: Transaction, account_id: int, job: Job, report: Report) -> Job:
             undone["lists_left"] = 1
     if report.fields_created:
         undone["fields_left"] = len(report.fields_created)
-    return jobs.change(tx, job, state="undone", report=msgspec.structs.replace(report, undone=undone))
+    return imports.change(tx, job, state="undone", report=msgspec.structs.replace(report, undone=undone))
 
 
 def _exists(tx: Transaction, account_id: int, list_id: int) -> bool:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from rollbook.errors import Invalid, Problem
 from rollbook.phones import one, several, spelling
-from rollbook.phones.pieces import DIGITS_MAX, POWERS
-from rollbook.phones.table import BEHIND_PLUS, Table, table
+from rollbook.phones.plans import BEHIND_PLUS, Table, table
+from rollbook.phones.plans.pieces import DIGITS_MAX, POWERS
 from rollbook.phones.verdict import (
     AGAIN,
     ASK,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import phonenumbers
 
-from rollbook.phones.pieces import Pieces
+from rollbook.phones.plans.pieces import Pieces
 
 FORMAT = 2
 """To be counted up whenever the same metadata gives other tables."""

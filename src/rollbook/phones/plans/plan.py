@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from phonenumbers import PhoneMetadata, PhoneNumberDesc, region_codes_for_country_code
 
-from rollbook.phones.automaton import Recognizer, Run
-from rollbook.phones.patterns import UnknownPattern
-from rollbook.phones.pieces import DIGITS_MAX, Steps
+from rollbook.phones.plans.automaton import Recognizer, Run
+from rollbook.phones.plans.patterns import UnknownPattern
+from rollbook.phones.plans.pieces import DIGITS_MAX, Steps
 from rollbook.phones.verdict import ASK, E164_DIGITS_MAX, Verdict
 
 NATIONAL_DIGITS_MIN = 2

@@ -20,15 +20,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rollbook import accounts, fields, lists
+from rollbook import accounts, fields, imports, lists
 from rollbook.db import Database, Integers, Transaction
 from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailable
 from rollbook.fields import Field
 from rollbook.files import Table, open_table
 from rollbook.files.options import reading
-from rollbook.imports import columns, jobs, journal, losses, merge, prune, rejects, stage, undo
+from rollbook.imports import Job, Report, columns, journal, losses, merge, prune, rejects, stage, undo
 from rollbook.imports.columns import Columns
-from rollbook.imports.jobs import Job, Report
 from rollbook.imports.order import Limits
 from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
@@ -96,7 +95,7 @@ class Worker:
         self._limits = limits or Limits()
         self._chunk_rows = CHUNK_ROWS_FIRST
 
-    def take(self, found: jobs.Named) -> None:
+    def take(self, found: imports.Named) -> None:
         """Work on an import to its end, unless somebody else does or it is not under way.
 
         Raises:
@@ -106,8 +105,8 @@ class Worker:
             if held and self._under_way(found):
                 self._finish(found.account_id, found.id)
 
-    def _under_way(self, found: jobs.Named) -> bool:
-        return self._database.read(jobs.get, found.account_id, found.id).state in jobs.UNDERWAY
+    def _under_way(self, found: imports.Named) -> bool:
+        return self._database.read(imports.get, found.account_id, found.id).state in imports.UNDERWAY
 
     def run(self, account_id: int, import_id: int) -> Job:
         """Work on one import to its end or until it waits for a confirmation, or watch whoever does.
@@ -116,12 +115,12 @@ class Worker:
             Stopped: before the end.
             NotFound: there is no such import.
         """
-        folder = self._database.read(jobs.get, account_id, import_id).folder
+        folder = self._database.read(imports.get, account_id, import_id).folder
         while True:
             with self._spool.held(folder) as held:
                 if held:
                     return self._finish(account_id, import_id)
-            job = self._database.read(jobs.get, account_id, import_id)
+            job = self._database.read(imports.get, account_id, import_id)
             self._watch(job)
             if job.ended or job.state == "confirm":
                 return job
@@ -132,7 +131,7 @@ class Worker:
         told = ""
         while True:
             try:
-                job = self._database.read(jobs.get, account_id, import_id)
+                job = self._database.read(imports.get, account_id, import_id)
                 while not job.ended and job.state != "confirm":
                     self._watch(job)
                     job = self._step(job)
@@ -205,7 +204,7 @@ class Worker:
     def _change(self, account_id: int, import_id: int, **values: Any) -> Job:
         def change(tx: Transaction, account_id: int) -> Job:
             accounts.lock(tx, account_id)
-            return jobs.change(tx, jobs.get(tx, account_id, import_id), **values)
+            return imports.change(tx, imports.get(tx, account_id, import_id), **values)
 
         return self._database.write(change, account_id)
 
@@ -349,7 +348,7 @@ class Worker:
             took = _Took()
             if job.spec.dry_run:
                 counted = self._database.read(took.measured(merge.plan), job.account_id, goal, piece).counted
-                report = jobs.added(job.report, counted)
+                report = imports.added(job.report, counted)
                 job = msgspec.structs.replace(job, reached=job.reached + rows, report=report)
                 if time.monotonic() - told > TOLD_SECONDS or job.reached == len(staged):
                     told = time.monotonic()
@@ -506,15 +505,15 @@ def _staged(
 ) -> Job:
     """A file was read: make the fields that it needs and go on to the merge, or wait to be confirmed."""
     accounts.lock(tx, account_id)
-    job = jobs.get(tx, account_id, import_id)
+    job = imports.get(tx, account_id, import_id)
     if job.cancel_wanted:
         raise _Cancelled
     if report.leaving:
         report.fields_wanted = names
     else:
-        report = jobs.with_fields(tx, msgspec.structs.replace(job, report=report), names)
-    list_id, report.list_created = jobs.with_list(tx, job)
-    return jobs.change(
+        report = imports.with_fields(tx, msgspec.structs.replace(job, report=report), names)
+    list_id, report.list_created = imports.with_list(tx, job)
+    return imports.change(
         tx,
         job,
         list_id=list_id,
@@ -551,11 +550,11 @@ def _merged(tx: Transaction, account_id: int, job: Job, goal: merge.Goal, piece:
     planned = merge.plan(tx, account_id, goal, piece)
     chunk = merge.apply(tx, account_id, goal, piece, planned)
     journal.write(tx, account_id, job.id, chunk)
-    return jobs.change(
+    return imports.change(
         tx,
         job,
         reached=job.reached + len(piece.phones),
-        report=jobs.added(job.report, planned.counted),
+        report=imports.added(job.report, planned.counted),
     )
 
 

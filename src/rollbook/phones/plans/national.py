@@ -15,10 +15,11 @@ import numpy as np
 from phonenumbers import PhoneMetadata
 from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE
 
-from rollbook.phones import changes, plan, stored
-from rollbook.phones.automaton import Match, PrefixReader, Recognizer, Run
-from rollbook.phones.patterns import UnknownPattern
-from rollbook.phones.pieces import DIGITS_MAX, POWERS, Pieces, Steps, together
+from rollbook.phones import changes
+from rollbook.phones.plans import plan, stored
+from rollbook.phones.plans.automaton import Match, PrefixReader, Recognizer, Run
+from rollbook.phones.plans.patterns import UnknownPattern
+from rollbook.phones.plans.pieces import DIGITS_MAX, POWERS, Pieces, Steps, together
 from rollbook.phones.verdict import AGAIN, ASK, POSSIBLE, REASON_BITS, RETRIED, Verdict
 
 LENGTHS = range(DIGITS_MAX + 1)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rollbook.api.import_workers import ImportWorkers
 from rollbook.config import Settings
 from rollbook.errors import DatabaseDamaged
 from rollbook.imports import process
+from rollbook.imports.starter import ImportWorkers
 from tests.conftest import opened
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from rollbook.phones.patterns import (
+from rollbook.phones.plans.patterns import (
     ANY_DIGIT,
     Choice,
     Digit,

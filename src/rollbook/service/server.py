@@ -19,17 +19,18 @@ from typing import Any, cast
 import uvicorn
 
 from rollbook.api import app as application
-from rollbook.api import ending, workers
-from rollbook.api.accepting import Acceptor, raise_descriptor_limit
-from rollbook.api.connections import Bounds, Connections, Protocol
-from rollbook.api.housekeeping import Housekeeper
-from rollbook.api.import_workers import ImportWorkers
+from rollbook.api import ending
 from rollbook.api.last_resort import OneForm
 from rollbook.api.metrics import Metrics
 from rollbook.api.observe import Log, set_up_logging
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import CannotListen
+from rollbook.imports.starter import ImportWorkers
+from rollbook.service import workers
+from rollbook.service.accepting import Acceptor, raise_descriptor_limit
+from rollbook.service.connections import Bounds, Connections, Protocol
+from rollbook.service.housekeeping import Housekeeper
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: more than a reverse proxy in front keeps its own (60 s)."""

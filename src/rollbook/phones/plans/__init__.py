@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rollbook.phones import national
+from rollbook.phones.plans import national
 from rollbook.phones.verdict import AGAIN
 
 BEHIND_PLUS = 1 << 62
