@@ -1,8 +1,10 @@
 """`make soak`: some minutes of mixed load and trouble on each engine, then everything acknowledged is looked for.
 
 Two thirds of the time: clerks, kills, cut connections, slow clients. The last third: nothing is killed, and a quiet
-account is measured alone and beside one that floods, with the memory of the service. Exit status 1 when anything was
-lost, doubled or counted wrong.
+account is measured alone, while somebody floods another service on this machine, and beside an account that floods its
+own. What the flood costs by keeping the machine busy is the difference of the first two; what rollbook is answerable
+for is the ratio of the last two. The memory of the service is watched meanwhile. Exit status 1 when anything was lost,
+doubled or counted wrong.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +35,10 @@ ENGINES = ("sqlite", "postgresql")
 CLERKS = 4
 MEMBERS = 200
 """Of the list that cut requests would replace."""
+
+TURNS = 4
+ALONE, ELSEWHERE, BESIDE = "alone", "while another service is flooded", "beside a flood"
+"""How the quiet account is measured, in each turn one after another."""
 
 
 class Soak:
@@ -93,7 +99,7 @@ def soak(engine: str, minutes: float, folder: Path, url: str) -> bool:
     steady.wait(minutes * 60 * 2 / 3)
     steady.set()
     killer.join()
-    alone, beside, memory = _measured(it, minutes * 60 / 3)
+    waits, memory = _measured(engine, it, minutes * 60 / 3)
     over.set()
     trouble.stop()
     for clerk in clerks:
@@ -115,14 +121,11 @@ def soak(engine: str, minutes: float, folder: Path, url: str) -> bool:
     print(f"\n{engine}: {(time.monotonic() - started) / 60:.1f} minutes")
     for name, count in sorted((done + trouble.done).items()):
         print(f"  {count:7} {name}")
-    p99 = [quiet.percentile(each, 0.99) * 1000 for each in (alone, beside)]
-    p50 = [quiet.percentile(each, 0.5) * 1000 for each in (alone, beside)]
-    print(
-        f"  quiet account, {len(alone)} and {len(beside)} requests: p50 {p50[0]:.1f} ms alone, {p50[1]:.1f} ms beside"
-    )
-    print(
-        f"  a flood; p99 {p99[0]:.1f} ms alone, {p99[1]:.1f} ms beside it ({p99[1] / max(p99[0], 0.001):.2f} times)"
-    )
+    for name, found in waits.items():
+        p50, p99 = (quiet.percentile(found, part) * 1000 for part in (0.5, 0.99))
+        print(f"  quiet account {name}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(found)} requests")
+    elsewhere, beside = (quiet.percentile(waits[name], 0.99) for name in (ELSEWHERE, BESIDE))
+    print(f"  p99 beside the flood of its service / of another service: {beside / max(elsewhere, 1e-6):.2f}")
     print(
         f"  longest reading of a book by two exports: {max(clerk.slowest_export for clerk in clerks):.1f} s"
     )
@@ -135,11 +138,10 @@ def soak(engine: str, minutes: float, folder: Path, url: str) -> bool:
     return not faults
 
 
-def _measured(it: Soak, seconds: float) -> tuple[list[float], list[float], list[int]]:
-    """Waits of a quiet account alone and beside a flood, by turns; memory of the service meanwhile, in KiB."""
+def _measured(engine: str, it: Soak, seconds: float) -> tuple[dict[str, list[float]], list[int]]:
+    """Waits of a quiet account, by turns alone and with a flood; memory of the service meanwhile, in KiB."""
     calm, flood = it.key("quiet"), it.key("flood")
-    alone: list[float] = []
-    beside: list[float] = []
+    waits: dict[str, list[float]] = {ALONE: [], ELSEWHERE: [], BESIDE: []}
     memory: list[int] = []
     over = threading.Event()
 
@@ -149,14 +151,22 @@ def _measured(it: Soak, seconds: float) -> tuple[list[float], list[float], list[
 
     looking = threading.Thread(target=look, daemon=True)
     looking.start()
-    turn = max(2.0, seconds / 8)
-    for _ in range(4):
-        alone += quiet.waits(it.base_url, calm, turn)
-        with quiet.flooding(it.base_url, flood):
-            beside += quiet.waits(it.base_url, calm, turn)
+    turn = max(2.0, seconds / (TURNS * len(waits)))
+    with tempfile.TemporaryDirectory(prefix="rollbook-soak-") as name, _database(engine, Path(name)) as url:
+        other = Soak(url, Path(name))
+        floods: dict[str, Callable[[], AbstractContextManager[None]]] = {
+            ALONE: nullcontext,
+            ELSEWHERE: partial(quiet.flooding, other.base_url, other.key("flood")),
+            BESIDE: partial(quiet.flooding, it.base_url, flood),
+        }
+        for _ in range(TURNS):
+            for which, begin in floods.items():
+                with begin():
+                    waits[which] += quiet.waits(it.base_url, calm, turn)
+        other.service.stop()
     over.set()
     looking.join()
-    return alone, beside, memory
+    return waits, memory
 
 
 def _ends(memory: list[int]) -> tuple[list[int], list[int]]:
