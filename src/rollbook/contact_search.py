@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from rollbook import contacts, fields, leftovers, members, search
+from rollbook import contacts, fields, leftovers, lists, search
 from rollbook.contacts import Contact
 from rollbook.db import Transaction
 from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
@@ -150,12 +150,12 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
     Args:
         list_ids: `LISTS_MAX` at most; unknown ones have no contacts.
     """
-    known = sorted(members.known_lists(tx, account_id, list_ids))
-    if not known:
+    existing = sorted(lists.existing(tx, account_id, list_ids))
+    if not existing:
         return Found([], 0, False)
-    if len(known) == 1:
-        return find(tx, account_id, Search((Criterion("group_id", "=", str(known[0])),), page=page))
-    lists = {f"list_{number}": list_id for number, list_id in enumerate(known)}
+    if len(existing) == 1:
+        return find(tx, account_id, Search((Criterion("group_id", "=", str(existing[0])),), page=page))
+    parameters = {f"list_{number}": list_id for number, list_id in enumerate(existing)}
     of_list = "SELECT contact_id FROM membership WHERE account_id = :account_id AND list_id = :{}"
     # The newest of each list, then of all: no more is read of any list than a page may need of it.
     behind = "AND contact_id < :after" if page.after is not None else ""
@@ -165,7 +165,7 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
             {of_list.format(name)} {behind} ORDER BY contact_id DESC LIMIT :most
         ) AS newest_{name}
         """
-        for name in lists
+        for name in parameters
     )
     place = {"after": page.after} if page.after is not None else {}
     ids = tx.all(
@@ -175,13 +175,13 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
         most=page.offset + page.limit + 1,
         limit=page.limit + 1,
         offset=page.offset,
-        **lists,
+        **parameters,
         **place,
     )
     # One look at each list; `list_id IN (...)` makes SQLite read every membership of the account.
-    everyone = " UNION ".join(of_list.format(name) for name in lists)
+    everyone = " UNION ".join(of_list.format(name) for name in parameters)
     sql = f"SELECT count(*) FROM ({everyone}) AS everyone"
-    total = tx.one(int, sql, account_id=account_id, **lists)
+    total = tx.one(int, sql, account_id=account_id, **parameters)
     found = contacts.get_many(tx, account_id, ids[: page.limit])
     return Found(found, total or 0, len(ids) > page.limit)
 

@@ -73,14 +73,14 @@ class Row(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-class Known:
+class References:
     """The lists and fields of an account, as far as some contacts name them."""
 
     def __init__(
         self, tx: Transaction, account_id: int, wanted: Iterable[NewContact | ContactChange]
     ) -> None:
         list_ids = {id for each in wanted for id in each.list_ids}
-        self.lists = members.known_lists(tx, account_id, list_ids) if list_ids else set()
+        self.lists = lists.existing(tx, account_id, list_ids) if list_ids else set()
         self.fields: dict[int, Field] = {}
         if any(each.values for each in wanted):
             self.fields = {field.id: field for field in fields.all(tx, account_id)}
@@ -123,13 +123,13 @@ def create_many(
         book, also by an earlier one; `UnknownIds` for lists or fields; `Invalid` for values.
     """
     accounts.lock(tx, account_id)
-    known = Known(tx, account_id, news)
+    references = References(tx, account_id, news)
     outcomes: list[Contact | RollbookError | None] = [None] * len(news)
     values: dict[int, dict[int, Canonical | None]] = {}
     first: dict[int, int] = {}
     for number, new in enumerate(news):
         try:
-            values[number] = known.checked(new)
+            values[number] = references.checked(new)
         except RollbookError as error:
             outcomes[number] = error
             continue
@@ -189,16 +189,16 @@ def update(tx: Transaction, account_id: int, contact_id: int, change: ContactCha
     if not rows:
         raise NotFound("contact", contact_id)
     row = rows[0]
-    known = Known(tx, account_id, [change])
-    values = known.checked(change)
+    references = References(tx, account_id, [change])
+    values = references.checked(change)
     if change.phone is not msgspec.UNSET and change.phone != row.phone:
         _change_phone(tx, account_id, row, change.phone)
     pairs: list[Membership] = []
     if change.list_ids:
-        there = {pair.list_id for pair in members.of_contacts(tx, account_id, [contact_id])}
-        if len(there | set(change.list_ids)) > LISTS_MAX:
+        present = {pair.list_id for pair in members.of_contacts(tx, account_id, [contact_id])}
+        if len(present | set(change.list_ids)) > LISTS_MAX:
             raise LimitExceeded(f"Contact {contact_id} would be in more than {LISTS_MAX} lists.")
-        pairs = [Membership(id, contact_id) for id in dict.fromkeys(change.list_ids) if id not in there]
+        pairs = [Membership(id, contact_id) for id in dict.fromkeys(change.list_ids) if id not in present]
     extend(tx, account_id, pairs, {(contact_id, field_id): value for field_id, value in values.items()})
     return get(tx, account_id, contact_id)
 
@@ -228,7 +228,6 @@ def delete_many(
     accounts.lock(tx, account_id)
     wanted = set(contact_ids)
     if list_ids:
-        known = members.known_lists(tx, account_id, list_ids)
         wanted |= set(
             tx.all(
                 int,
@@ -238,7 +237,7 @@ def delete_many(
                 WHERE membership.account_id = :account_id AND membership.list_id = wanted.id LIMIT :most
                 """,
                 account_id=account_id,
-                wanted=Rows(id=sorted(known)),
+                wanted=Rows(id=sorted(lists.existing(tx, account_id, list_ids))),
                 most=DELETED_AT_ONCE_MAX + 1,
             )
         )
@@ -358,10 +357,10 @@ def remove(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> int:
     Returns:
         How many there were.
     """
-    there = [row.id for row in rows_of(tx, account_id, contact_ids)]
-    if there:
-        members.remove_contacts(tx, account_id, there)
-        fields.forget(tx, account_id, there)
+    ids = [row.id for row in rows_of(tx, account_id, contact_ids)]
+    if ids:
+        members.remove_contacts(tx, account_id, ids)
+        fields.forget(tx, account_id, ids)
         tx.run(
             f"""
             DELETE FROM contact WHERE account_id = :account_id AND id IN (
@@ -369,10 +368,10 @@ def remove(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> int:
             )
             """,
             account_id=account_id,
-            gone=Rows(id=there),
+            gone=Rows(id=ids),
         )
-        counts.change_account(tx, account_id, contacts=-len(there))
-    return len(there)
+        counts.change_account(tx, account_id, contacts=-len(ids))
+    return len(ids)
 
 
 def _change_phone(tx: Transaction, account_id: int, row: Row, phone: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -238,14 +238,29 @@ def _get(tx: Transaction, account_id: int, list_id: int) -> ContactList:
 get = SetBased(_get, get_many, one_statement=lambda _: True)
 
 
+def existing(tx: Transaction, account_id: int, list_ids: Iterable[int]) -> set[int]:
+    """Those of `list_ids` that are lists of the account."""
+    return set(
+        tx.all(
+            int,
+            f"""
+            SELECT contact_list.id FROM {tx.rows("wanted", id="bigint")} CROSS JOIN contact_list
+            WHERE contact_list.account_id = :account_id AND contact_list.id = wanted.id
+            """,
+            account_id=account_id,
+            wanted=Rows(id=sorted(set(list_ids))),
+        )
+    )
+
+
 MEANING = "LIST is its name, or its id as #12; 12 alone is the id where no list has that name."
-"""How people name a list, wherever they do; see `meant`."""
+"""How people name a list, wherever they do; see `resolve`."""
 
 ID = re.compile("#?([0-9]+)")
 """What may be the id of a list."""
 
 
-def meant(tx: Transaction, account_id: int, words: Sequence[str]) -> list[int]:
+def resolve(tx: Transaction, account_id: int, words: Sequence[str]) -> list[int]:
     """The ids of the lists that people mean.
 
     Args:
@@ -254,13 +269,13 @@ def meant(tx: Transaction, account_id: int, words: Sequence[str]) -> list[int]:
     Raises:
         Invalid: naming every word that means no list.
     """
-    found = _meant(tx, account_id, words)
+    found = _ids_of(tx, account_id, words)
     if unknown := [word for word, id in found.items() if id is None]:
         raise Invalid([Problem("list", f"There is no contact list {word!r}.") for word in unknown])
     return [id for word in words if (id := found[word]) is not None]
 
 
-def meant_or_new(tx: Transaction, account_id: int, word: str) -> int | str:
+def resolve_or_new(tx: Transaction, account_id: int, word: str) -> int | str:
     """The id of the list that people mean, or the name of one that there is not yet.
 
     Args:
@@ -269,7 +284,7 @@ def meant_or_new(tx: Transaction, account_id: int, word: str) -> int | str:
     Raises:
         Invalid: it is an id, `#12`, that no list has, or `12`, which cannot be a name.
     """
-    id = _meant(tx, account_id, [word])[word]
+    id = _ids_of(tx, account_id, [word])[word]
     if id is not None:
         return id
     if ID.fullmatch(word.strip()) and ("#" in word or len(word.strip()) < NAME_LENGTH_MIN):
@@ -277,7 +292,7 @@ def meant_or_new(tx: Transaction, account_id: int, word: str) -> int | str:
     return word
 
 
-def _meant(tx: Transaction, account_id: int, words: Sequence[str]) -> dict[str, int | None]:
+def _ids_of(tx: Transaction, account_id: int, words: Sequence[str]) -> dict[str, int | None]:
     names = {word: texts.normal(word.strip()) for word in words}
     ids = {word: int(digits[1]) for word in words if (digits := ID.fullmatch(word.strip()))}
     found = tx.all(
@@ -290,9 +305,10 @@ def _meant(tx: Transaction, account_id: int, words: Sequence[str]) -> dict[str, 
         names=list(names.values()),
         ids=[id for id in ids.values() if id <= search.ID_MAX],
     )
-    of_name, known = {each.name: each.id for each in found}, {each.id for each in found}
-    meaning = {word: of_name.get(names[word]) or ids.get(word) for word in words}
-    return {word: id if id in known else None for word, id in meaning.items()}
+    by_name = {each.name: each.id for each in found}
+    existing_ids = set(by_name.values())
+    wanted = {word: by_name.get(names[word]) or ids.get(word) for word in words}
+    return {word: id if id in existing_ids else None for word, id in wanted.items()}
 
 
 def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -> ContactList:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from rollbook import accounts, counts, leftovers
+from rollbook import accounts, counts, leftovers, lists
 from rollbook.counts import Mask
 from rollbook.db import Integers, Rows, Transaction
 from rollbook.errors import LimitExceeded, UnknownIds
@@ -49,18 +49,18 @@ def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
         LimitExceeded: a contact would be in more than `LISTS_MAX` lists; nothing was changed.
     """
     accounts.lock(tx, account_id)
-    masks = _known(tx, account_id, contact_ids, list_ids)
+    masks = _masks_of(tx, account_id, contact_ids, list_ids)
     chosen = sorted(set(list_ids))
     if len(chosen) > LISTS_MAX:
         raise LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
     before = of_contacts(tx, account_id, list(masks))
     lists_of = Counter(row.contact_id for row in before)
-    there = {(row.list_id, row.contact_id) for row in before if row.list_id in set(list_ids)}
-    already = Counter(contact_id for _, contact_id in there)
+    present = {(row.list_id, row.contact_id) for row in before if row.list_id in set(list_ids)}
+    already = Counter(contact_id for _, contact_id in present)
     for contact_id, count in lists_of.items():
         if count - already[contact_id] + len(chosen) > LISTS_MAX:
             raise LimitExceeded(f"Contact {contact_id} would be in more than {LISTS_MAX} lists.")
-    if len(there) == len(chosen) * len(masks):
+    if len(present) == len(chosen) * len(masks):
         return
     tx.run(
         f"""
@@ -75,7 +75,7 @@ def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
     )
     of_mask = Counter(masks.values())
     joined = Counter({Mask(list_id, mask): n for list_id in chosen for mask, n in of_mask.items()})
-    joined.subtract(Mask(list_id, masks[contact_id]) for list_id, contact_id in there)
+    joined.subtract(Mask(list_id, masks[contact_id]) for list_id, contact_id in present)
     counts.joined(tx, account_id, +joined)
 
 
@@ -90,12 +90,12 @@ def detach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
         UnknownIds: naming all that the account does not have; nothing was changed.
     """
     accounts.lock(tx, account_id)
-    masks = _known(tx, account_id, contact_ids, list_ids)
+    masks = _masks_of(tx, account_id, contact_ids, list_ids)
     chosen = set(list_ids)
-    there = [row for row in of_contacts(tx, account_id, list(masks)) if row.list_id in chosen]
-    if not there:
+    leaving = [row for row in of_contacts(tx, account_id, list(masks)) if row.list_id in chosen]
+    if not leaving:
         return
-    counts.left(tx, account_id, Counter(Mask(row.list_id, masks[row.contact_id]) for row in there))
+    counts.left(tx, account_id, Counter(Mask(row.list_id, masks[row.contact_id]) for row in leaving))
     tx.run(
         f"""
         DELETE FROM membership WHERE account_id = :account_id AND (list_id, contact_id) IN (
@@ -104,7 +104,7 @@ def detach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
         )
         """,
         account_id=account_id,
-        gone=Rows(list_id=[row.list_id for row in there], contact_id=[row.contact_id for row in there]),
+        gone=Rows(list_id=[row.list_id for row in leaving], contact_id=[row.contact_id for row in leaving]),
     )
 
 
@@ -210,8 +210,8 @@ def of_contacts(tx: Transaction, account_id: int, contact_ids: Sequence[int]) ->
     )
 
 
-def there(tx: Transaction, account_id: int, pairs: Sequence[Membership]) -> set[Membership]:
-    """Those of `pairs` that are so already."""
+def existing(tx: Transaction, account_id: int, pairs: Sequence[Membership]) -> set[Membership]:
+    """Those of `pairs` where the contact is in the list already."""
     return set(
         tx.all(
             Membership,
@@ -246,7 +246,7 @@ def how_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> di
     return {row.id: row.lists for row in rows}
 
 
-def _known(
+def _masks_of(
     tx: Transaction, account_id: int, contact_ids: Sequence[int], list_ids: Sequence[int]
 ) -> dict[int, int]:
     """The stop mask of each contact, once contacts and lists were found."""
@@ -261,23 +261,8 @@ def _known(
     )
     masks = {row.id: row.stop_mask for row in contacts}
     unknown = UnknownIds.among(
-        contact=(contact_ids, masks), list=(list_ids, known_lists(tx, account_id, list_ids))
+        contact=(contact_ids, masks), list=(list_ids, lists.existing(tx, account_id, list_ids))
     )
     if unknown is not None:
         raise unknown
     return masks
-
-
-def known_lists(tx: Transaction, account_id: int, list_ids: Iterable[int]) -> set[int]:
-    """Those of `list_ids` that are lists of the account."""
-    return set(
-        tx.all(
-            int,
-            f"""
-            SELECT contact_list.id FROM {tx.rows("wanted", id="bigint")} CROSS JOIN contact_list
-            WHERE contact_list.account_id = :account_id AND contact_list.id = wanted.id
-            """,
-            account_id=account_id,
-            wanted=Rows(id=sorted(set(list_ids))),
-        )
-    )

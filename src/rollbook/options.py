@@ -1,5 +1,6 @@
 """What callers can say, each option in one place: the flags of commands, the parameters of HTTP, the OpenAPI
-document and the check are made of it. Errors name an option by `said`; the edge that shows them spells it."""
+document and the check are made of it. Errors name an option with `mention`; the edge that shows them
+spells it."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ NUMBER_MAX = 2**53 - 1
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 """Around an option in a text. These are no characters, and meant for such use inside of a program."""
 _WHOLE = re.compile("[0-9]{1,16}")
-_SAID = re.compile(f"{_BEGIN}([a-z_]+)(?:=([^{_BEGIN}{_END}]*))?{_END}")
+_MENTION = re.compile(f"{_BEGIN}([a-z_]+)(?:=([^{_BEGIN}{_END}]*))?{_END}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Option:
 
     Args:
         name: over HTTP; the flag is the same with dashes.
-        about: what it says, in a sentence for people. Other options in it: `said`.
+        about: what it says, in a sentence for people. Other options in it: `mention`.
         kind: a text; one of `choices`; a switch that is off; true, false or not said; a whole number.
         takes: what its value is, where the kind does not say it: "the name of a sheet".
         read: the value of a text that was sent.
@@ -61,8 +62,8 @@ class Option:
         return f"--{self.name.replace('_', '-')}"
 
     @property
-    def unsaid(self) -> Any:
-        """Its value where it is not said."""
+    def absent(self) -> Any:
+        """Its value where it is not given."""
         return () if self.many else False if self.kind == "switch" else self.default
 
     @property
@@ -136,13 +137,13 @@ def values(
     Returns:
         For every option its value, the default where nothing was said; and everything that is wrong.
     """
-    known = {option.name: option for option in options if "http" in option.edges}
-    found = {name: option.unsaid for name, option in known.items()}
+    by_name = {option.name: option for option in options if "http" in option.edges}
+    found = {name: option.absent for name, option in by_name.items()}
     problems = []
     for name, texts in given.items():
-        option = known.get(name)
+        option = by_name.get(name)
         if option is None:
-            problems.append(Problem(name, f"There is no option {name}; {there_are(known)}."))
+            problems.append(Problem(name, f"There is no option {name}; {there_are(by_name)}."))
             continue
         try:
             found[name] = option.value_of(texts)
@@ -155,7 +156,7 @@ def values(
 
 def there_are(names: Iterable[str]) -> str:
     """What there is in place of what is not: `there are a, b`."""
-    return f"there are {told}" if (told := ", ".join(names)) else "there are none here"
+    return f"there are {listing}" if (listing := ", ".join(names)) else "there are none here"
 
 
 def any_of(words: Sequence[str]) -> str:
@@ -163,7 +164,7 @@ def any_of(words: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def said(name: str, value: str | None = None) -> str:
+def mention(name: str, value: str | None = None) -> str:
     """An option in a text, spelled by the edge that shows it: `--sheet Berlin`, or `sheet=Berlin` over HTTP.
 
     Args:
@@ -177,12 +178,12 @@ def said(name: str, value: str | None = None) -> str:
 
 def as_flags(text: str) -> str:
     """A text with its options as a shell takes them."""
-    return _SAID.sub(lambda found: _flag(found[1], found[2]), text)
+    return _MENTION.sub(lambda found: _flag(found[1], found[2]), text)
 
 
 def as_parameters(text: str) -> str:
     """A text with its options as parameters of HTTP."""
-    return _SAID.sub(lambda found: found[1] if found[2] is None else f"{found[1]}={found[2]}", text)
+    return _MENTION.sub(lambda found: found[1] if found[2] is None else f"{found[1]}={found[2]}", text)
 
 
 def _flag(name: str, value: str | None) -> str:

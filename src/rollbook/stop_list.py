@@ -122,8 +122,8 @@ def _also_in_old_form(tx: Transaction, account_id: int, phones: Sequence[int]) -
         account_id=account_id,
         old=Rows(phone=sorted(forms)),
     )
-    there = set(phones)
-    return {old: forms[old] for old in stored if old not in there and renewed(old) == forms[old]}
+    asked = set(phones)
+    return {old: forms[old] for old in stored if old not in asked and renewed(old) == forms[old]}
 
 
 def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step]:

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from rollbook import accounts, contacts, fields, lists, members
-from rollbook.contacts import Known, NewContact
+from rollbook.contacts import NewContact, References
 from rollbook.db import Rows, Transaction
 from rollbook.errors import Invalid, LimitExceeded, Problem, RollbookError
 from rollbook.fields import Canonical
@@ -65,8 +65,8 @@ def upsert_many(
     _leave_out_the_full(tx, account_id, items, outcomes)
     items = [item for item in items if outcomes[item.number] is None]
     wanted = [Membership(list_id, item.id) for item in items for list_id in dict.fromkeys(item.new.list_ids)]
-    there = members.there(tx, account_id, wanted) if wanted else set()
-    pairs = [pair for pair in wanted if pair not in there]
+    present = members.existing(tx, account_id, wanted) if wanted else set()
+    pairs = [pair for pair in wanted if pair not in present]
     values = _changed(tx, account_id, items)
     contacts.extend(tx, account_id, pairs, values)
     touched = {pair.contact_id for pair in pairs} | {contact_id for contact_id, _ in values}
@@ -104,12 +104,12 @@ def _checked(
     outcomes: list[Outcome | RollbookError | None],
 ) -> list[_Item]:
     """Those that may go in; `outcomes` of the others say why not."""
-    known = Known(tx, account_id, news)
+    references = References(tx, account_id, news)
     items = []
     first: dict[int, int] = {}
     for number, new in enumerate(news):
         try:
-            values = known.checked(new)
+            values = references.checked(new)
         except RollbookError as error:
             outcomes[number] = error
             continue
@@ -157,9 +157,9 @@ def _leave_out_the_full(
     if not tight:
         return
     wanted = [Membership(list_id, item.id) for item in tight for list_id in set(item.new.list_ids)]
-    there = members.there(tx, account_id, wanted)
+    present = members.existing(tx, account_id, wanted)
     for item in tight:
-        new = sum(Membership(list_id, item.id) not in there for list_id in set(item.new.list_ids))
+        new = sum(Membership(list_id, item.id) not in present for list_id in set(item.new.list_ids))
         if lists_of.get(item.id, 0) + new > LISTS_MAX:
             outcomes[item.number] = LimitExceeded(
                 f"Contact {item.id} would be in more than {LISTS_MAX} lists."

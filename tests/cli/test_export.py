@@ -52,7 +52,7 @@ def phones(text: str) -> list[int]:
 
 
 def test_an_audience_is_counted_and_exported_in_the_same_words(url: str, db: Database, account: int) -> None:
-    few = db.read(lists.meant, account, ["Few, VIP"])[0]
+    few = db.read(lists.resolve, account, ["Few, VIP"])[0]
     cases: list[tuple[list[str], list[int]]] = [
         (["--list", "Everyone"], [1, 2, 3, 4, 5, 6]),
         (["--list", "Everyone", "--reachable", "sms, viber"], [1, 3, 4, 5, 6]),
@@ -73,9 +73,9 @@ def test_an_audience_is_counted_and_exported_in_the_same_words(url: str, db: Dat
 
 
 def test_a_list_whose_name_is_a_number_is_meant_before_an_id(db: Database, account: int) -> None:
-    [by_name] = db.read(lists.meant, account, ["777"])
+    [by_name] = db.read(lists.resolve, account, ["777"])
     assert db.read(lists.get, account, by_name).name == "777"
-    assert db.read(lists.meant, account, [f"#{by_name}", str(by_name), " 777 "]) == [by_name] * 3
+    assert db.read(lists.resolve, account, [f"#{by_name}", str(by_name), " 777 "]) == [by_name] * 3
 
 
 def test_lists_that_there_are_not_are_named(url: str, account: int) -> None:

@@ -18,17 +18,17 @@ from rollbook.cli import rollbook_command
 from rollbook.files import ReadOptions
 from rollbook.files.options import GOES_WITH, READING
 from rollbook.imports.spec import OPTIONS, ImportSpec, spec_of
-from rollbook.options import Option, as_flags, as_parameters, said, values
+from rollbook.options import Option, as_flags, as_parameters, mention, values
 from rollbook.texts import visible
 
 SPELLED: Sequence[tuple[str, str, str]] = [
-    (said("sheet"), "--sheet", "sheet"),
-    (said("sheet", "Q1 'new'"), "--sheet 'Q1 '\"'\"'new'\"'\"''", "sheet=Q1 'new'"),
-    (said("header", "false"), "--no-header", "header=false"),
-    (said("create_fields", "true"), "--create-fields", "create_fields=true"),
-    (f"Say {said('map', 'A=phone')} or {said('skip_rows', '3')}.",
+    (mention("sheet"), "--sheet", "sheet"),
+    (mention("sheet", "Q1 'new'"), "--sheet 'Q1 '\"'\"'new'\"'\"''", "sheet=Q1 'new'"),
+    (mention("header", "false"), "--no-header", "header=false"),
+    (mention("create_fields", "true"), "--create-fields", "create_fields=true"),
+    (f"Say {mention('map', 'A=phone')} or {mention('skip_rows', '3')}.",
      "Say --map A=phone or --skip-rows 3.", "Say map=A=phone or skip_rows=3."),
-    (said("sheet", said("x")), "--sheet x", "sheet=x"),
+    (mention("sheet", mention("x")), "--sheet x", "sheet=x"),
 ]  # fmt: skip
 
 

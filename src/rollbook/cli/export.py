@@ -261,11 +261,11 @@ def _audience(
     stopped: tuple[str, ...] | None,
 ) -> Audience:
     words = [*any_of, *all_of, *minus]
-    meant = dict(zip(words, database.read(lists.meant, account_id, words), strict=True)) if words else {}
+    ids = dict(zip(words, database.read(lists.resolve, account_id, words), strict=True)) if words else {}
     return Audience(
-        lists=tuple(meant[word] for word in any_of),
-        all_of=tuple(meant[word] for word in all_of),
-        minus=tuple(meant[word] for word in minus),
+        lists=tuple(ids[word] for word in any_of),
+        all_of=tuple(ids[word] for word in all_of),
+        minus=tuple(ids[word] for word in minus),
         reachable=reachable or (),
         stopped=stopped or (),
     )

@@ -109,10 +109,10 @@ def import_file(
         database_of(settings) as database,
     ):
         account_id = account_of(database, account_name, sandbox=sandbox)
-        meant = database.read(lists.meant_or_new, account_id, name) if name is not None else None
-        if isinstance(meant, int) and not (quiet or as_json):
-            _tell_list(database.read(lists.get, account_id, meant), str(name))
-        spec = spec_of(options, list=meant)
+        named_list = database.read(lists.resolve_or_new, account_id, name) if name is not None else None
+        if isinstance(named_list, int) and not (quiet or as_json):
+            _tell_list(database.read(lists.get, account_id, named_list), str(name))
+        spec = spec_of(options, list=named_list)
         if path == "-":
             source, file = "standard input", spooled_input(spool, stopping)
             put: Callable[[str, Path], str] = spool.put

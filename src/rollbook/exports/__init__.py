@@ -17,7 +17,7 @@ from rollbook.db import Cell, Database, Piece, Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import columns
 from rollbook.exports.columns import Column
-from rollbook.options import said
+from rollbook.options import mention
 
 MEDIA = {
     "csv": "text/csv",
@@ -74,14 +74,16 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         elif self.compress and self.format in ("xlsx", "parquet"):
             problems.append(Problem("compress", f"A file in {self.format} is compressed already."))
         if self.safe_for_spreadsheets and self.format not in SPREADSHEETS:
-            what = f"{said('safe_for_spreadsheets', 'true')} goes with {' and '.join(SPREADSHEETS)} only."
+            what = f"{mention('safe_for_spreadsheets', 'true')} goes with {' and '.join(SPREADSHEETS)} only."
             problems.append(Problem("safe_for_spreadsheets", what))
         if self.bom and self.format != "csv":
-            problems.append(Problem("bom", f"{said('bom', 'true')} goes with csv only."))
+            problems.append(Problem("bom", f"{mention('bom', 'true')} goes with csv only."))
         if any(channel not in CHANNELS for channel in self.channels):
             problems.append(Problem("type", f"The type must be some of {', '.join(CHANNELS)}."))
         if self.with_lists and self.what == "stop list":
-            problems.append(Problem("with_lists", f"{said('with_lists', 'true')} goes with contacts only."))
+            problems.append(
+                Problem("with_lists", f"{mention('with_lists', 'true')} goes with contacts only.")
+            )
         if problems:
             raise Invalid(problems)
 

@@ -13,7 +13,7 @@ from rollbook.files import ReadOptions, options, padded
 from rollbook.files.cells import of_formula
 from rollbook.files.headers import header_place, looks_like_phone, unique_names
 from rollbook.files.rows import Lexer
-from rollbook.options import said as option
+from rollbook.options import mention
 
 DELIMITERS = (",", ";", "\t", "|")
 COLUMNS_MAX = 16_384
@@ -92,7 +92,7 @@ def tell(text: bytes, wanted: ReadOptions, *, last: bool) -> Dialect | None:
     if width > COLUMNS_MAX:
         raise BadFile(
             f"The file has {width:,} columns; up to {COLUMNS_MAX:,} are read. Is {lexer.delimiter!r} really "
-            f"its delimiter? If not, name another with {option('delimiter')}."
+            f"its delimiter? If not, name another with {mention('delimiter')}."
         )
     columns = unique_names(named, width)
     sample = padded([row.cells for row in below if row.is_clear and any(map(str.strip, row.cells))], width)

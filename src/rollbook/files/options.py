@@ -8,7 +8,7 @@ from typing import Any
 
 from rollbook.errors import Invalid, Problem
 from rollbook.files import FORMATS, ReadOptions
-from rollbook.options import Option, any_of, said
+from rollbook.options import Option, any_of, mention
 
 ENCODING_LENGTH_MAX = 40
 
@@ -109,7 +109,9 @@ def contradictions(values: Any) -> list[Problem]:
         values: has an attribute for each of `READING`.
     """
     return [
-        Problem(name, f"{said(name)} goes with {any_of(formats)}, not with {said('format', values.format)}.")
+        Problem(
+            name, f"{mention(name)} goes with {any_of(formats)}, not with {mention('format', values.format)}."
+        )
         for name, formats in GOES_WITH.items()
         if values.format is not None and values.format not in formats
         # 0 and False are said by nobody; the header may be said to be none.

@@ -18,7 +18,7 @@ from rollbook.files import SAMPLE_ROWS, Batch, ReadOptions, Table, hidden_rows, 
 from rollbook.files.cells import iso
 from rollbook.files.headers import header_place, unique_names
 from rollbook.files.source import size_of
-from rollbook.options import said as option
+from rollbook.options import mention
 
 
 class SheetTable(Table):
@@ -116,7 +116,7 @@ def _chosen(book: Any, name: str | None) -> tuple[str, pa.RecordBatch]:
     if len(filled) > 1:
         raise BadFile(
             f"The spreadsheet has {len(filled)} sheets: {', '.join(filled)}. Choose one, for example "
-            f"{option('sheet', next(iter(filled)))}."
+            f"{mention('sheet', next(iter(filled)))}."
         )
     return next(iter(filled.items()))
 

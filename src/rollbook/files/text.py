@@ -13,7 +13,7 @@ from rollbook.errors import BadFile
 from rollbook.files import ReadOptions
 from rollbook.files.options import encoding
 from rollbook.files.source import Source
-from rollbook.options import said as option
+from rollbook.options import mention
 
 SAMPLE_BYTES = 256 << 10
 """What the encoding is guessed from."""
@@ -160,7 +160,7 @@ class Text:
         other = "windows-1251" if self.encoding == "utf-8" else "utf-8"
         return BadFile(
             f"The file is not {self.encoding}{said}: byte {offset} (counted from 0), on line {line}, cannot "
-            f"be read. Name the encoding that it is in, for example {option('encoding', other)}."
+            f"be read. Name the encoding that it is in, for example {mention('encoding', other)}."
         )
 
 
@@ -201,7 +201,7 @@ def detect(head: bytes, *, at_start: bool = True) -> tuple[str, bool]:
     if best is None:
         raise BadFile(
             "The encoding of the file cannot be told: it is neither UTF-8 nor UTF-16 nor Windows-1251 nor "
-            f"1252. Name it, for example {option('encoding', 'koi8-r')}, or save the file as UTF-8."
+            f"1252. Name it, for example {mention('encoding', 'koi8-r')}, or save the file as UTF-8."
         )
     return str(best.encoding), True
 

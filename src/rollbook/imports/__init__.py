@@ -61,7 +61,7 @@ class Report(msgspec.Struct):
         columns: what each column of the file was taken for: `phone`, `stop list`, `country code`, a field's
             name, or "".
         other_phone_columns: that are full of phones too, and were left out.
-        warnings: sentences on what was left out and may matter. Options in them: `options.said`.
+        warnings: sentences on what was left out and may matter. Options in them: `options.mention`.
         field_ids: the fields that it fills, in the order of their columns; 0 for one that a dry run would
             make.
         fields_created: their names.

@@ -15,7 +15,7 @@ from rollbook.files.headers import words_of
 from rollbook.files.phone_columns import Reads, code_column
 from rollbook.imports.own_export import FIELD, OwnExport, recognised
 from rollbook.imports.rejects import Repaired, repaired
-from rollbook.options import said as option
+from rollbook.options import mention
 
 _PUNCTUATION = re.compile(r"[\W_]+")
 
@@ -114,7 +114,7 @@ class Columns(NamedTuple):
             ]
         return [
             f"The column {column!r} was left out. If it says who does not want messages, put these phones on "
-            f"the stop list: import them with {option('stop')}."
+            f"the stop list: import them with {mention('stop')}."
             for column in self.doubtful[:WARNED_MAX]
         ]
 
@@ -156,12 +156,12 @@ def choose(
     if not phones:
         raise BadFile(
             f"No column looks like phone numbers; the file has {_listed(columns)}. Say which one it is: "
-            f"{option('map', 'COLUMN=phone')}."
+            f"{mention('map', 'COLUMN=phone')}."
         )
     if len(phones) > PHONES_MAX:
         raise BadFile(
             f"{len(phones):,} columns are phones; up to {PHONES_MAX} are read. Say which they are: "
-            f"{option('map', 'COLUMN=phone')}."
+            f"{mention('map', 'COLUMN=phone')}."
         )
     by_name = {_plain(field.name): field for field in known}
     fields: dict[str, Field] = {}
@@ -185,14 +185,14 @@ def choose(
         elif column in said and meaning:
             raise BadFile(
                 f"The column {column!r} is mapped to {meaning!r}, but there is no such field; "
-                f"{option('create_fields', 'true')} makes it."
+                f"{mention('create_fields', 'true')} makes it."
             )
         else:
             ignored.append(column)
     names = [field.name for field in fields.values()] + list(new.values())
     if twice := [name for name, number in Counter(names).items() if number > 1]:
         raise BadFile(
-            f"Several columns are for the field {min(twice)!r}: leave one out, {option('map', 'COLUMN=')}."
+            f"Several columns are for the field {min(twice)!r}: leave one out, {mention('map', 'COLUMN=')}."
         )
     left_out = set(ignored)
     others = [column for column in others if column in left_out]
@@ -240,7 +240,7 @@ def _new_name(column: str, name: str) -> str:
     except ValueError as error:
         raise BadFile(
             f"A field cannot be named as the column {column[:60]!r} is: it {error} (at most "
-            f"{NAME_LENGTH_MAX}). Give it another name: {option('map', 'COLUMN=NAME')}."
+            f"{NAME_LENGTH_MAX}). Give it another name: {mention('map', 'COLUMN=NAME')}."
         ) from None
 
 

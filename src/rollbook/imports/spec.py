@@ -11,7 +11,7 @@ from rollbook import channels, lists
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, Problem
 from rollbook.files.options import READING, contradictions
-from rollbook.options import Option, said
+from rollbook.options import Option, mention
 
 Mode = Literal["add", "update", "replace"]
 PhoneCheck = Literal["valid", "possible"]
@@ -94,7 +94,8 @@ def checked(spec: ImportSpec) -> ImportSpec:
     if spec.mode == "replace" and spec.list is None:
         problems.append(
             Problem(
-                "mode", f"{said('mode', 'replace')} needs a list whose members to replace: {said('list')}."
+                "mode",
+                f"{mention('mode', 'replace')} needs a list whose members to replace: {mention('list')}.",
             )
         )
     if problems:
@@ -193,7 +194,7 @@ OPTIONS = (
     Option(
         "phone_check",
         "Take valid phones (in a range of the numbering plan), or all of a possible length, as always with "
-        f"{said('stop')}.",
+        f"{mention('stop')}.",
         "choice",
         choices=get_args(PhoneCheck),
         default="valid",
@@ -211,7 +212,7 @@ OPTIONS = (
     Option(
         "all_phones",
         "Whether every phone of a row counts, from all columns of phones; it does where "
-        f"{said('stop')} is given.",
+        f"{mention('stop')} is given.",
         "either",
     ),
     Option(
@@ -238,8 +239,8 @@ OPTIONS = (
     ),
     Option(
         "confirm",
-        f"Do not wait for a confirmation when {said('mode', 'replace')} takes more than half of the members "
-        "out of a list.",
+        f"Do not wait for a confirmation when {mention('mode', 'replace')} takes more than half of the "
+        "members out of a list.",
         "switch",
         edges=("http",),
     ),

@@ -93,7 +93,7 @@ def _exists(tx: Transaction, account_id: int, list_id: int) -> bool:
 def _return(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) -> int:
     """Put contacts back into the list that they were taken out of, those that still can be."""
     masks = {row.id: row.stop_mask for row in contacts.rows_of(tx, account_id, ids)}
-    there = members.there(tx, account_id, [Membership(list_id, contact_id) for contact_id in masks])
+    there = members.existing(tx, account_id, [Membership(list_id, contact_id) for contact_id in masks])
     full = {
         contact_id
         for contact_id, lists_of in members.how_many(tx, account_id, list(masks)).items()
@@ -110,7 +110,7 @@ def _return(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) 
 
 def _take_out(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) -> int:
     """Take contacts that joined the list out of it, those that are still in."""
-    pairs = members.there(tx, account_id, [Membership(list_id, contact_id) for contact_id in ids])
+    pairs = members.existing(tx, account_id, [Membership(list_id, contact_id) for contact_id in ids])
     inside = {pair.contact_id for pair in pairs}
     masks = {
         row.id: row.stop_mask for row in contacts.rows_of(tx, account_id, ids) if row.id in inside

@@ -33,7 +33,7 @@ from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
 from rollbook.imports.stage import Filled, Stage
 from rollbook.members import LISTS_MAX
-from rollbook.options import said
+from rollbook.options import mention
 
 CHUNK_ROWS_FIRST = 5_000
 CHUNK_ROWS_MAX = 50_000
@@ -250,8 +250,8 @@ class Worker:
             )
         if spec.rows is not None and totals.rows != spec.rows:
             raise BadFile(
-                f"{job.source} has {totals.rows:,} rows, not {spec.rows:,} as {said('rows')} says: nothing "
-                "was imported."
+                f"{job.source} has {totals.rows:,} rows, not {spec.rows:,} as {mention('rows')} says: "
+                "nothing was imported."
             )
         if spec.mode == "replace" and not totals.staged:
             raise BadFile(
