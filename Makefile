@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help start test check format bench soak docs lock clean
+.PHONY: help start test check format bench soak docs lock release clean
 PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
@@ -42,6 +42,11 @@ lock: .venv/dev  ## Resolve the dependencies anew into requirements/*.txt
 	  --no-header --upgrade --group dev --output-file requirements/dev.txt pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --constraint requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml requirements/build.in
+
+release: .venv/dev  ## Check that this commit can be released, build it into dist/, and print what is left to do
+	@$(BIN)/python -m tools.release check
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m tools.release build
 
 clean:  ## Remove the virtual environment and what tools left behind
 	rm -rf .venv .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,3 +1,3 @@
 """rollbook: contact lists and stop lists for messaging, exactly counted."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
