@@ -20,11 +20,11 @@ from rollbook import config, lists
 from rollbook.api import app as application
 from rollbook.api import lists as api
 from rollbook.api.edge import Route
-from rollbook.api.metrics import Metrics
-from rollbook.api.observe import Log
 from rollbook.api.wire import Call, Read
 from rollbook.config import Settings
 from rollbook.db import Database, open_database
+from rollbook.logs import Log
+from rollbook.metrics import Metrics
 from rollbook.service import server
 
 LIST_ID_EXAMPLE = 1000

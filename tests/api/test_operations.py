@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rollbook.api.observe import JsonFormatter
+from rollbook.logs import JsonFormatter
 from tests.conftest import Live
 from tests.servers import Service, free_port
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rollbook.api.observe import JsonFormatter
+from rollbook.logs import JsonFormatter
 from rollbook.texts import visible, visible_json
 from tests.imports.desk import phone
 from tests.servers import rollbook, run, shown_on

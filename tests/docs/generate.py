@@ -18,8 +18,8 @@ from rollbook import config, search
 from rollbook.api import openapi
 from rollbook.api.app import ROUTES
 from rollbook.api.edge import Route
-from rollbook.api.metrics import Metrics
 from rollbook.cli import rollbook_command
+from rollbook.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"

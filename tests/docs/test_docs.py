@@ -18,10 +18,10 @@ import pytest
 
 from rollbook import config
 from rollbook.api.app import ROUTES, build
-from rollbook.api.metrics import Metrics
-from rollbook.api.observe import Log
 from rollbook.api.openapi import REFUSALS
 from rollbook.config import Settings
+from rollbook.logs import Log
+from rollbook.metrics import Metrics
 from tests.conftest import Live, opened
 from tests.docs import generate
 from tests.docs.generate import ROOT

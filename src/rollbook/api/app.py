@@ -28,8 +28,6 @@ from rollbook.api.body import Body
 from rollbook.api.edge import Bridge, Edge, Route, refuse
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.incoming import Request
-from rollbook.api.metrics import Metrics
-from rollbook.api.observe import Log, Observed
 from rollbook.api.slots import Slots
 from rollbook.api.streaming import Exporter
 from rollbook.api.uploads import Uploads
@@ -53,6 +51,8 @@ from rollbook.files.formulas import BOM, SAFE
 from rollbook.imports.spool import Spool
 from rollbook.lists import COLUMNS as LIST_COLUMNS
 from rollbook.lists import RULES as LIST_RULES
+from rollbook.logs import Log, Observed
+from rollbook.metrics import Metrics
 from rollbook.stop_list import COLUMNS as STOP_COLUMNS
 
 NO_LIST = "Contact group is not found"

@@ -18,10 +18,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from rollbook.api import openapi
 from rollbook.api.edge import JSON, Bridge, Route, refuse
 from rollbook.api.incoming import Request
-from rollbook.api.metrics import Metrics
 from rollbook.api.wire import ApiError
 from rollbook.db import Transaction
 from rollbook.errors import RollbookError, Unavailable
+from rollbook.metrics import Metrics
 
 ASSETS = {
     "swagger-ui.css": "text/css",

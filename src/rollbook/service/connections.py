@@ -17,10 +17,10 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from rollbook.api.metrics import Metrics
 from rollbook.api.streaming import CONNECTION
 from rollbook.api.wire import ErrorBody
 from rollbook.config import Settings
+from rollbook.metrics import Metrics
 
 TARGET_BYTES_MAX = 512 * 1024
 """Of a request target; bulk calls put thousands of ids in the query."""

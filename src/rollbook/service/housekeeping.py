@@ -7,9 +7,9 @@ import threading
 import time
 
 from rollbook import leftovers, verify
-from rollbook.api.metrics import Metrics
 from rollbook.db import Database
 from rollbook.errors import RollbookError
+from rollbook.metrics import Metrics
 
 LOOK_SECONDS = 1.0
 """How often it looks for something to do."""

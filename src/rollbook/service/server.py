@@ -21,12 +21,12 @@ import uvicorn
 from rollbook.api import app as application
 from rollbook.api import ending
 from rollbook.api.last_resort import OneForm
-from rollbook.api.metrics import Metrics
-from rollbook.api.observe import Log, set_up_logging
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import CannotListen
 from rollbook.imports.starter import ImportWorkers
+from rollbook.logs import Log, set_up_logging
+from rollbook.metrics import Metrics
 from rollbook.service import workers
 from rollbook.service.accepting import Acceptor, raise_descriptor_limit
 from rollbook.service.connections import Bounds, Connections, Protocol

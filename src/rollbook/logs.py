@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 from falcon.asgi import Request, Response
 
-from rollbook.api.metrics import Metrics
+from rollbook.metrics import Metrics
 from rollbook.texts import visible_json
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
