@@ -49,7 +49,7 @@ METRICS = {
 """Every metric and what it says."""
 
 
-class Counts(msgspec.Struct):
+class Histogram(msgspec.Struct):
     """How often a value fell into each bucket, the last one being beyond all bounds, and the sum."""
 
     buckets: list[int]
@@ -60,30 +60,30 @@ class Counts(msgspec.Struct):
         self.buckets[bisect_left(bounds, value)] += 1
         self.total += value
 
-    def merge(self, other: Counts) -> None:
+    def merge(self, other: Histogram) -> None:
         """Count what another one counted too."""
         self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
         self.total += other.total
 
 
-class Totals(msgspec.Struct):
+class WorkerMetrics(msgspec.Struct):
     """All that one worker counted. Keys are labels, joined by a space."""
 
     requests: dict[str, int]
-    latency: dict[str, Counts]
-    batch: Counts
-    commit: Counts
+    latency: dict[str, Histogram]
+    batch: Histogram
+    commit: Histogram
     queues: dict[str, int]
     connections: int
     ended: dict[str, int]
     accept_failures: int
 
-    def merge(self, other: Totals, *, alive: bool) -> None:
+    def merge(self, other: WorkerMetrics, *, alive: bool) -> None:
         """Add another worker's totals; the queues of one that is gone are gone."""
         for labels, count in other.requests.items():
             self.requests[labels] = self.requests.get(labels, 0) + count
         for labels, counts in other.latency.items():
-            self.latency.setdefault(labels, _nothing(LATENCY_SECONDS)).merge(counts)
+            self.latency.setdefault(labels, _empty(LATENCY_SECONDS)).merge(counts)
         self.batch.merge(other.batch)
         self.commit.merge(other.commit)
         for reason, count in other.ended.items():
@@ -108,9 +108,9 @@ class Metrics(Observer, Collector):
         self._folder = folder
         self._database: Database | None = None
         self._lock = threading.Lock()
-        self._requests: dict[tuple[str, str, int], tuple[list[int], Counts]] = {}
-        self._batch = _nothing(BATCH_SIZES)
-        self._commit = _nothing(COMMIT_SECONDS)
+        self._requests: dict[tuple[str, str, int], tuple[list[int], Histogram]] = {}
+        self._batch = _empty(BATCH_SIZES)
+        self._commit = _empty(COMMIT_SECONDS)
         self._verified = Verified(0, None)
         self._ended: dict[str, int] = {}
         self._accept_failures = 0
@@ -134,7 +134,7 @@ class Metrics(Observer, Collector):
         """Count one answer. Called in the event loop only."""
         found = self._requests.get((method, route, status))
         if found is None:
-            found = self._requests[method, route, status] = ([0], _nothing(LATENCY_SECONDS))
+            found = self._requests[method, route, status] = ([0], _empty(LATENCY_SECONDS))
         count, latency = found
         count[0] += 1
         latency.add(seconds, LATENCY_SECONDS)
@@ -159,7 +159,7 @@ class Metrics(Observer, Collector):
         totals = self._totals()
         for file in self._folder.glob("*.json") if self._folder else ():
             if file.stem != str(os.getpid()):
-                other = msgspec.json.decode(file.read_bytes(), type=Totals)
+                other = msgspec.json.decode(file.read_bytes(), type=WorkerMetrics)
                 totals.merge(other, alive=_is_alive(int(file.stem)))
         yield from _families(totals)
         at = self._verified.verified_at
@@ -169,19 +169,19 @@ class Metrics(Observer, Collector):
         ):
             yield GaugeMetricFamily(name, METRICS[name], value=value)
 
-    def _totals(self) -> Totals:
+    def _totals(self) -> WorkerMetrics:
         requests = {
             f"{m} {route} {status}": found[0][0] for (m, route, status), found in self._requests.items()
         }
-        latency: dict[str, Counts] = {}
+        latency: dict[str, Histogram] = {}
         for (method, route, _), (_, counts) in self._requests.items():
-            latency.setdefault(f"{method} {route}", _nothing(LATENCY_SECONDS)).merge(counts)
+            latency.setdefault(f"{method} {route}", _empty(LATENCY_SECONDS)).merge(counts)
         queues = {"write": 0, "read": 0}
         if self._database is not None:
             queues = {"write": self._database.writes_waiting, "read": self._database.reads_waiting}
         with self._lock:
             batch, commit = _copy(self._batch), _copy(self._commit)
-        return Totals(
+        return WorkerMetrics(
             requests,
             latency,
             batch,
@@ -193,7 +193,7 @@ class Metrics(Observer, Collector):
         )
 
 
-def _families(totals: Totals) -> Iterator[Metric]:
+def _families(totals: WorkerMetrics) -> Iterator[Metric]:
     name = "rollbook_requests_total"
     requests = CounterMetricFamily(name, METRICS[name], labels=["method", "route", "status"])
     for labels, count in totals.requests.items():
@@ -235,7 +235,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _cumulative(counts: Counts, bounds: Sequence[float]) -> list[tuple[str, float]]:
+def _cumulative(counts: Histogram, bounds: Sequence[float]) -> list[tuple[str, float]]:
     """As Prometheus has them: how many values were at most each bound."""
     below = 0
     found: list[tuple[str, float]] = []
@@ -245,9 +245,9 @@ def _cumulative(counts: Counts, bounds: Sequence[float]) -> list[tuple[str, floa
     return found
 
 
-def _nothing(bounds: Sequence[float]) -> Counts:
-    return Counts([0] * (len(bounds) + 1))
+def _empty(bounds: Sequence[float]) -> Histogram:
+    return Histogram([0] * (len(bounds) + 1))
 
 
-def _copy(counts: Counts) -> Counts:
-    return Counts(list(counts.buckets), counts.total)
+def _copy(counts: Histogram) -> Histogram:
+    return Histogram(list(counts.buckets), counts.total)

@@ -28,6 +28,7 @@ from rollbook.api.body import Body
 from rollbook.api.edge import Bridge, Edge, Route, refuse
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.incoming import Request
+from rollbook.api.observe import Observed
 from rollbook.api.slots import Slots
 from rollbook.api.streaming import Exporter
 from rollbook.api.uploads import Uploads
@@ -51,7 +52,7 @@ from rollbook.files.formulas import BOM, SAFE
 from rollbook.imports.spool import Spool
 from rollbook.lists import COLUMNS as LIST_COLUMNS
 from rollbook.lists import RULES as LIST_RULES
-from rollbook.logs import Log, Observed
+from rollbook.logs import Log
 from rollbook.metrics import Metrics
 from rollbook.stop_list import COLUMNS as STOP_COLUMNS
 
