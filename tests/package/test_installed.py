@@ -206,6 +206,10 @@ def test_the_first_session_works(place: Place, api: httpx.Client) -> None:
     assert (lists["First customers"]["items"], lists["First customers"]["stop_list_count"]) == (2, 1)
 
 
+def test_the_page_names_the_wheel_of_this_version() -> None:
+    assert set(re.findall(r"rollbook-([\d.]+)-py3", PAGE)) == {__version__}
+
+
 def test_the_unit_starts_the_installed_program(place: Place) -> None:
     unit = values(place.output("rollbook", "systemd-unit"))
     assert unit["ExecStart"] == f"{place.folder}/rollbook/bin/rollbook serve"
