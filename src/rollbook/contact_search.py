@@ -10,7 +10,7 @@ import msgspec
 from rollbook import contacts, fields, leftovers, lists, search
 from rollbook.contacts import Contact
 from rollbook.db import Transaction
-from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
+from rollbook.search import COMPARISONS, Column, Condition, Criterion, Page, PageRequest, Search
 
 LISTS_MAX = 100
 """Lists whose contacts one call shows."""
@@ -36,14 +36,6 @@ COLUMNS: Mapping[str, Column] = {
 """What contacts can be searched and sorted by, besides the account's fields; see `fields.columns`."""
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A page of contacts, and how many there are on all pages."""
-
-    contacts: list[Contact]
-    total: int
-    more: bool
-
-
 class _Counted(msgspec.Struct, frozen=True):
     """A list's items beside the contacts of its account."""
 
@@ -51,7 +43,7 @@ class _Counted(msgspec.Struct, frozen=True):
     contacts: int
 
 
-def find(tx: Transaction, account_id: int, wanted: Search) -> Found:
+def find(tx: Transaction, account_id: int, wanted: Search) -> Page[Contact]:
     """One page of the contacts that meet all criteria.
 
     Raises:
@@ -63,10 +55,10 @@ def find(tx: Transaction, account_id: int, wanted: Search) -> Found:
     if any(search.canonical(columns, criterion.field) is None for criterion in wanted.criteria):
         of_fields = fields.columns(fields.all(tx, account_id))
     columns |= of_fields
-    search.where(tx, columns, wanted.criteria)  # all are looked at before one decides where to read
-    source = _source(tx, account_id, of_fields, wanted)
+    conditions = search.conditions(columns, wanted.criteria)
+    source = _source(tx, account_id, of_fields, wanted, conditions)
     columns |= source.columns
-    matching, values = search.where(tx, columns, source.criteria)
+    matching, values = search.where(tx, columns, source.conditions)
     params = {"account_id": account_id, **source.params, **values}
     return _page(tx, account_id, columns, wanted, f"{source.sql} {matching}", params, source.total)
 
@@ -77,13 +69,13 @@ class _Source:
 
     Args:
         sql: what stands behind FROM, with its WHERE.
-        criteria: those that it does not see to by itself.
+        conditions: those that it does not see to by itself.
         columns: which it has elsewhere than `COLUMNS`.
         total: how many rows there are, where that is known.
     """
 
     sql: str
-    criteria: Sequence[Criterion]
+    conditions: Sequence[Condition]
     columns: Mapping[str, Column] = field(default_factory=dict)
     params: Mapping[str, object] = field(default_factory=dict)
     total: int | None = None
@@ -92,16 +84,21 @@ class _Source:
 _BOOK = "contact WHERE contact.account_id = :account_id"
 
 
-def _source(tx: Transaction, account_id: int, of_fields: Mapping[str, Column], wanted: Search) -> _Source:
+def _source(
+    tx: Transaction,
+    account_id: int,
+    of_fields: Mapping[str, Column],
+    wanted: Search,
+    conditions: Sequence[Condition],
+) -> _Source:
     """Where there is least to read."""
-    criteria = wanted.criteria
-    if not criteria:
+    if not conditions:
         sql = "SELECT contacts FROM account WHERE account_id = :account_id"
-        return _Source(_BOOK, criteria, total=tx.one(int, sql, account_id=account_id))
-    in_list = next((criterion for criterion in criteria if criterion.field == "group_id"), None)
+        return _Source(_BOOK, conditions, total=tx.one(int, sql, account_id=account_id))
+    in_list = next((condition for condition in conditions if condition.field == "group_id"), None)
     if in_list is not None:
-        return _in_list(tx, account_id, in_list, wanted)
-    named = {criterion.field for criterion in criteria}
+        return _in_list(tx, account_id, in_list, wanted, conditions)
+    named = {condition.field for condition in conditions}
     if wanted.sort == "id" and len(named) == 1 and (name := named.pop()) in of_fields:
         # Values go with their contact, so they say all that is needed (docs/decisions/0013). `+` keeps the
         # engines from walking through all values in the order of the ids.
@@ -110,14 +107,16 @@ def _source(tx: Transaction, account_id: int, of_fields: Mapping[str, Column], w
             "id": replace(COLUMNS["id"], sql="+field_value.contact_id"),
             name: fields.alone(of_fields[name]),
         }
-        return _Source(sql, criteria, columns, {"field_id": int(name)})
-    return _Source(_BOOK, criteria)
+        return _Source(sql, conditions, columns, {"field_id": int(name)})
+    return _Source(_BOOK, conditions)
 
 
-def _in_list(tx: Transaction, account_id: int, in_list: Criterion, wanted: Search) -> _Source:
+def _in_list(
+    tx: Transaction, account_id: int, in_list: Condition, wanted: Search, conditions: Sequence[Condition]
+) -> _Source:
     """Where the contacts of a list are read: in the list, or, by phone, on the way through a book of which
     the list holds so much that its contacts are met soon enough."""
-    list_id = search.whole(in_list.value.strip())
+    list_id = in_list.operand
     counted = tx.one(
         _Counted,
         """
@@ -128,12 +127,12 @@ def _in_list(tx: Transaction, account_id: int, in_list: Criterion, wanted: Searc
         account_id=account_id,
         list_id=list_id,
     )
-    rest = tuple(criterion for criterion in wanted.criteria if criterion is not in_list)
+    rest = tuple(condition for condition in conditions if condition is not in_list)
     if counted is None:  # what a deleted list left does not show
         return _Source(f"{_BOOK} AND FALSE", rest, total=0)
     total = counted.items if not rest else None
     if wanted.sort != "id" and counted.items**2 >= wanted.page.limit * counted.contacts:
-        return _Source(_BOOK, wanted.criteria, total=total)
+        return _Source(_BOOK, conditions, total=total)
     sql = """
         membership CROSS JOIN contact
         WHERE membership.account_id = :account_id AND membership.list_id = :in_list
@@ -144,7 +143,7 @@ def _in_list(tx: Transaction, account_id: int, in_list: Criterion, wanted: Searc
     return _Source(sql, rest, by_id, {"in_list": list_id}, total)
 
 
-def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Page) -> Found:
+def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: PageRequest) -> Page[Contact]:
     """One page of the contacts that are in any of some lists, newest first.
 
     Args:
@@ -152,7 +151,7 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
     """
     existing = sorted(lists.existing(tx, account_id, list_ids))
     if not existing:
-        return Found([], 0, False)
+        return Page([], 0, None)
     if len(existing) == 1:
         return find(tx, account_id, Search((Criterion("group_id", "=", str(existing[0])),), page=page))
     parameters = {f"list_{number}": list_id for number, list_id in enumerate(existing)}
@@ -172,8 +171,8 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
         int,
         f"{newest} ORDER BY contact_id DESC LIMIT :limit OFFSET :offset",
         account_id=account_id,
-        most=page.offset + page.limit + 1,
-        limit=page.limit + 1,
+        most=page.offset + page.rows_to_read,
+        limit=page.rows_to_read,
         offset=page.offset,
         **parameters,
         **place,
@@ -182,8 +181,7 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
     everyone = " UNION ".join(of_list.format(name) for name in parameters)
     sql = f"SELECT count(*) FROM ({everyone}) AS everyone"
     total = tx.one(int, sql, account_id=account_id, **parameters)
-    found = contacts.get_many(tx, account_id, ids[: page.limit])
-    return Found(found, total or 0, len(ids) > page.limit)
+    return _with_contacts(tx, account_id, Page.of(ids, total, page, id_of=int))
 
 
 def _page(
@@ -194,7 +192,7 @@ def _page(
     source: str,
     params: Mapping[str, object],
     kept: int | None,
-) -> Found:
+) -> Page[Contact]:
     """A page of what `source` gives.
 
     Args:
@@ -209,7 +207,7 @@ def _page(
         SELECT {columns["id"].sql} FROM {source} {behind}
         ORDER BY {ordered} LIMIT :limit OFFSET :offset
         """,
-        limit=wanted.page.limit + 1,
+        limit=wanted.page.rows_to_read,
         offset=wanted.page.offset,
         **params,
         **place,
@@ -222,5 +220,9 @@ def _page(
     ):
         raise search.unknown_place()
     total = kept if kept is not None else tx.one(int, f"SELECT count(*) FROM {source}", **params)
-    found = contacts.get_many(tx, account_id, ids[: wanted.page.limit])
-    return Found(found, total or 0, len(ids) > wanted.page.limit)
+    return _with_contacts(tx, account_id, Page.of(ids, total, wanted.page, id_of=int))
+
+
+def _with_contacts(tx: Transaction, account_id: int, page: Page[int]) -> Page[Contact]:
+    """A page of ids as one of contacts."""
+    return Page(contacts.get_many(tx, account_id, page.rows), page.total, page.next)

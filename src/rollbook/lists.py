@@ -11,7 +11,7 @@ import msgspec
 from rollbook import accounts, counts, leftovers, search, texts
 from rollbook.db import Rows, SetBased, Taken, Transaction
 from rollbook.errors import AlreadyExists, Invalid, NotFound, Problem, RollbookError
-from rollbook.search import COMPARISONS, TEXTUAL, Column
+from rollbook.search import COMPARISONS, TEXTUAL, Column, Page
 
 NAME_LENGTH_MIN = 3
 NAME_LENGTH_MAX = 50
@@ -104,14 +104,6 @@ class _Named(msgspec.Struct, frozen=True):
 class _Deleted(msgspec.Struct, frozen=True):
     id: int
     items: int
-
-
-class Found(msgspec.Struct, frozen=True):
-    """A page of lists, and how many there are on all pages."""
-
-    lists: list[ContactList]
-    total: int
-    more: bool
 
 
 def clean_name(name: str) -> str:
@@ -397,7 +389,7 @@ def stats(tx: Transaction, account_id: int, list_id: int) -> Stats:
     return found
 
 
-def find(tx: Transaction, account_id: int, wanted: search.Search) -> Found:
+def find(tx: Transaction, account_id: int, wanted: search.Search) -> Page[ContactList]:
     """One page of the lists that meet all criteria.
 
     Raises:
@@ -415,7 +407,7 @@ def find(tx: Transaction, account_id: int, wanted: search.Search) -> Found:
         ORDER BY {ordered} LIMIT :limit OFFSET :offset
         """,
         account_id=account_id,
-        limit=wanted.page.limit + 1,
+        limit=wanted.page.rows_to_read,
         offset=wanted.page.offset,
         **values,
         **place,
@@ -431,7 +423,7 @@ def find(tx: Transaction, account_id: int, wanted: search.Search) -> Found:
         account_id=account_id,
         **values,
     )
-    return Found(rows[: wanted.page.limit], total or 0, len(rows) > wanted.page.limit)
+    return Page.of(rows, total, wanted.page)
 
 
 def _make_default(tx: Transaction, account_id: int, list_id: int) -> None:

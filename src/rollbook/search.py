@@ -1,7 +1,7 @@
 """Search criteria -> WHERE: the only query builder.
 
-A noun says what can be searched (`Column`s); a caller says what is wanted (`Criterion`s, `Sort`,
-`Page`). Nothing of a caller's text ever becomes SQL: fields and operators are looked up, values are
+A noun says what can be searched (`Column`s); a caller says what is wanted (`Criterion`s, a sort, a
+`PageRequest`). Nothing of a caller's text ever becomes SQL: fields and operators are looked up, values are
 parameters.
 """
 
@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any, Generic, Literal, TypeVar
 
 from rollbook import phones, texts
 from rollbook.channels import CHANNELS, stopped
@@ -74,8 +75,19 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Which part of the rows.
+class Condition(Criterion):
+    """A criterion that was read: its field and operator are there, and its value is one that fits.
+
+    Args:
+        operand: the value in the form in which columns hold it.
+    """
+
+    operand: int | str | datetime = ""
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """Which page of the rows.
 
     Args:
         limit: rows at most.
@@ -87,6 +99,45 @@ class Page:
     offset: int = 0
     after: int | None = None
 
+    @property
+    def rows_to_read(self) -> int:
+        """One more than are shown: it tells whether there is a next page."""
+        return self.limit + 1
+
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Page(Generic[Row]):
+    """A page of rows.
+
+    Args:
+        rows: `PageRequest.limit` at most.
+        total: how many there are on all pages.
+        next: id of the last of `rows`, for the `PageRequest.after` of the next page; `None` on the last page.
+    """
+
+    rows: list[Row]
+    total: int
+    next: int | None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[Row],
+        total: int | None,
+        request: PageRequest,
+        id_of: Callable[[Row], int] = attrgetter("id"),
+    ) -> Page[Row]:
+        """The page of what was read of a request.
+
+        Args:
+            rows: `request.rows_to_read` at most.
+        """
+        shown = list(rows[: request.limit])
+        return cls(shown, total or 0, id_of(shown[-1]) if len(rows) > request.limit else None)
+
 
 @dataclass(frozen=True)
 class Search:
@@ -95,7 +146,7 @@ class Search:
     criteria: tuple[Criterion, ...] = ()
     sort: str = "id"
     descending: bool = True
-    page: Page = field(default_factory=Page)
+    page: PageRequest = field(default_factory=PageRequest)
 
 
 def fold(text: str) -> str:
@@ -118,19 +169,45 @@ def canonical(columns: Mapping[str, Column], name: str) -> str | None:
     return next((known for known, column in columns.items() if name in column.aliases), None)
 
 
-def problem(columns: Mapping[str, Column], criterion: Criterion) -> tuple[str, str] | None:
-    """What is wrong with a criterion: which part of it (field, operator or value), and a predicate
-    such as "must be a whole number"; `None` when nothing is."""
+def condition(columns: Mapping[str, Column], criterion: Criterion, *, others: str = "") -> Condition:
+    """Read a criterion; one that was read is the same.
+
+    Args:
+        others: what its field may be besides the names of `columns`, for the message.
+
+    Raises:
+        Invalid: its field, operator or value is not one of `columns`.
+    """
+    if isinstance(criterion, Condition):
+        return criterion
     name = canonical(columns, criterion.field)
     if name is None:
-        return "field", f"must be one of {', '.join(columns)}"
+        raise _bad(criterion, "field", f"must be one of {', '.join(columns)}{others}")
     if criterion.operator not in columns[name].operators:
-        return "operator", f"for {name} must be one of {' '.join(columns[name].operators)}"
+        raise _bad(criterion, "operator", f"for {name} must be one of {' '.join(columns[name].operators)}")
     try:
-        _value(columns[name], criterion)
+        operand = _operand(columns[name], criterion)
     except ValueError as error:
-        return "value", str(error)
-    return None
+        raise _bad(criterion, "value", str(error)) from None
+    return Condition(name, criterion.operator, criterion.value, criterion.origin, operand)
+
+
+def conditions(columns: Mapping[str, Column], criteria: Sequence[Criterion]) -> tuple[Condition, ...]:
+    """Read criteria; those that were read are the same.
+
+    Raises:
+        Invalid: naming every criterion whose field, operator or value is not one of `columns`.
+    """
+    found: list[Condition] = []
+    problems: list[Problem] = []
+    for criterion in criteria:
+        try:
+            found.append(condition(columns, criterion))
+        except Invalid as error:
+            problems += error.problems
+    if problems:
+        raise Invalid(problems)
+    return tuple(found)
 
 
 def where(
@@ -144,36 +221,25 @@ def where(
     Raises:
         Invalid: naming every criterion whose field, operator or value is not one of `columns`.
     """
-    wrong = [
-        named(criterion, *error) for criterion in criteria if (error := problem(columns, criterion))
-    ]  # fmt: skip
-    if wrong:
-        raise Invalid(wrong)
     parts: list[str] = []
     params: dict[str, Any] = {}
     together: dict[int, tuple[Column, list[str]]] = {}
-    for number, criterion in enumerate(criteria):
-        column = columns[canonical(columns, criterion.field) or ""]
-        condition, values = _condition(tx, column, criterion, f"criterion_{number}")
+    for number, read in enumerate(conditions(columns, criteria)):
+        column = columns[read.field]
+        sql, values = _condition(tx, column, read, f"criterion_{number}")
         params |= values
         if column.within is None:
-            parts.append(f"AND {condition}")
+            parts.append(f"AND {sql}")
         elif column.field_id is not None:
-            together.setdefault(column.field_id, (column, []))[1].append(condition)
+            together.setdefault(column.field_id, (column, []))[1].append(sql)
         else:
-            parts.append("AND " + column.within.replace("{}", condition))
-    for number, (column, conditions) in enumerate(together.values()):
+            parts.append("AND " + column.within.replace("{}", sql))
+    for number, (column, texts_of_field) in enumerate(together.values()):
         assert column.within is not None
         within = column.within.replace("{field_id}", f":field_{number}")
-        parts.append("AND " + within.replace("{}", " AND ".join(conditions)))
+        parts.append("AND " + within.replace("{}", " AND ".join(texts_of_field)))
         params[f"field_{number}"] = column.field_id
     return " ".join(parts), params
-
-
-def named(criterion: Criterion, part: str, what: str) -> Problem:
-    """What is wrong with a criterion, in the caller's terms; see `problem`."""
-    name = f"{criterion.origin}[{part}]"
-    return Problem(name, f"The {name} {what}.")
 
 
 def order(columns: Mapping[str, Column], search: Search) -> str:
@@ -230,6 +296,12 @@ def moment(text: str) -> datetime:
     raise ValueError("must be a date: YYYY-MM-DD, YYYY-MM-DD HH:MM:SS, or RFC 3339")
 
 
+def _bad(criterion: Criterion, part: str, what: str) -> Invalid:
+    """The error for a part of a criterion, in the caller's terms."""
+    name = f"{criterion.origin}[{part}]"
+    return Invalid([Problem(name, f"The {name} {what}.")])
+
+
 def _sorted_by(columns: Mapping[str, Column], search: Search) -> Column:
     name = canonical(columns, search.sort)
     if name is None or not columns[name].sortable:
@@ -243,25 +315,23 @@ def _sort_key(column: Column) -> str:
     return f"coalesce({column.sql}, '')" if column.kind == "text" else column.sql
 
 
-def _condition(
-    tx: Transaction, column: Column, criterion: Criterion, name: str
-) -> tuple[str, dict[str, Any]]:
-    """SQL for one criterion, and its parameters, which begin with `name`."""
-    value, like = _value(column, criterion), criterion.operator == "like"
+def _condition(tx: Transaction, column: Column, read: Condition, name: str) -> tuple[str, dict[str, Any]]:
+    """SQL for one condition, and its parameters, which begin with `name`."""
+    value, like = read.operand, read.operator == "like"
     if column.kind == "channel":
         return stopped(str(value), column.sql), {}
     if column.kind == "phone" and like:
         return tx.contains(f"CAST({column.sql} AS TEXT)", name), {name: value}
     if column.kind == "text" and like:
         return tx.contains(column.folded or f"{column.sql}_folded", name), {name: value}
-    condition = f"{column.sql} {criterion.operator} :{name}"
+    compared = f"{column.sql} {read.operator} :{name}"
     if column.folded:
         folded = f"{name}_folded"
-        return f"{column.folded} = :{folded} AND {condition}", {name: value, folded: fold(str(value))}
-    return condition, {name: value}
+        return f"{column.folded} = :{folded} AND {compared}", {name: value, folded: fold(str(value))}
+    return compared, {name: value}
 
 
-def _value(column: Column, criterion: Criterion) -> int | str | datetime:
+def _operand(column: Column, criterion: Criterion) -> int | str | datetime:
     text = criterion.value
     if "\0" in text:
         raise ValueError("may not hold the character NUL")

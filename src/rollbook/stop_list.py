@@ -16,7 +16,7 @@ from rollbook.db import Rows, Transaction
 from rollbook.errors import RollbookError
 from rollbook.phones import renewed
 from rollbook.phones.changes import old_forms
-from rollbook.search import COMPARISONS, Column, Criterion, Search
+from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
 
 PHONES_MAX = 1_000
 """Phones that one call adds."""
@@ -62,14 +62,6 @@ class Step(msgspec.Struct, frozen=True):
     id: int | None
     before: int
     after: int
-
-
-class Found(msgspec.Struct, frozen=True):
-    """A page of the stop list, and how many rows there are on all pages."""
-
-    stops: list[Stop]
-    total: int
-    more: bool
 
 
 class _Change(msgspec.Struct, frozen=True):
@@ -173,7 +165,7 @@ def remove(tx: Transaction, account_id: int, *, ids: Sequence[int], channels: Se
     )
 
 
-def find(tx: Transaction, account_id: int, wanted: Search, *, list_id: int | None = None) -> Found:
+def find(tx: Transaction, account_id: int, wanted: Search, *, list_id: int | None = None) -> Page[Stop]:
     """One page of the stop list.
 
     Args:
@@ -197,7 +189,7 @@ def find(tx: Transaction, account_id: int, wanted: Search, *, list_id: int | Non
         ORDER BY {ordered} LIMIT :limit OFFSET :offset
         """,
         account_id=account_id,
-        limit=wanted.page.limit + 1,
+        limit=wanted.page.rows_to_read,
         offset=wanted.page.offset,
         **values,
         **place,
@@ -215,7 +207,7 @@ def find(tx: Transaction, account_id: int, wanted: Search, *, list_id: int | Non
             account_id=account_id,
             **values,
         )
-    return Found(rows[: wanted.page.limit], total or 0, len(rows) > wanted.page.limit)
+    return Page.of(rows, total, wanted.page)
 
 
 def _exists(tx: Transaction, account_id: int, stop_id: int) -> bool:

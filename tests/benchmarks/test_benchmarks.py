@@ -179,12 +179,12 @@ def test_a_loaded_address_book_has_true_counts(bench: Engine, members: int) -> N
             assert (everyone.items, everyone.sms_stopped) == (members, members // book.STOPPED_EVERY)
             assert database.read(lists.stats, account_id, loaded.few).items == book.FEW
             found = database.read(lists.find, account_id, Search())
-            assert sum(each.items for each in found.lists) == loaded.memberships
+            assert sum(each.items for each in found.rows) == loaded.memberships
             chosen = [book.phone(number) for number in loaded.in_many_lists]
             stops = database.write(stop_list.add, account_id, phones=chosen[:7], channels=["viber"])
             assert [stop.mask for stop in stops] == [2] * 7  # not one of them was stopped before
             found = database.read(lists.find, account_id, Search())
-            assert sum(each.stop_list_count for each in found.lists) - everyone.sms_stopped == 7 * 10
+            assert sum(each.stop_list_count for each in found.rows) - everyone.sms_stopped == 7 * 10
             assert database.read(verify.recount, account_id) == []
         finally:
             database.close()

@@ -12,14 +12,14 @@ from rollbook.contacts import NewContact
 from rollbook.db import Database, Transaction
 from rollbook.imports import Job
 from rollbook.phones import one
-from rollbook.search import Page, Search
+from rollbook.search import PageRequest, Search
 from tests.cases.people import done
 from tests.imports.desk import Desk
 
 
 def stops(desk: Desk) -> list[int]:
-    found = desk.db.read(stop_list.find, desk.account_id, Search(page=Page(500)))
-    return sorted(stop.phone for stop in found.stops)
+    found = desk.db.read(stop_list.find, desk.account_id, Search(page=PageRequest(500)))
+    return sorted(stop.phone for stop in found.rows)
 
 
 def reachable(desk: Desk) -> int | None:

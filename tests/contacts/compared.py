@@ -20,7 +20,7 @@ from rollbook.errors import AlreadyExists, NotFound, RollbookError, UnknownIds
 from rollbook.imports import merge
 from rollbook.imports.spec import ImportSpec
 from rollbook.lists import Stats
-from rollbook.search import Criterion, Page, Search
+from rollbook.search import Criterion, PageRequest, Search
 from tests.model import WHEN, Book, Look, Refused, Wanted
 
 
@@ -59,14 +59,14 @@ _FACTS = {
 
 
 def _everything(tx: Transaction, account_id: int, *, deleted: Sequence[int]) -> _Everything:
-    whole = Page(limit=500)
-    found_lists = lists.find(tx, account_id, Search(page=whole)).lists
+    whole = PageRequest(limit=500)
+    found_lists = lists.find(tx, account_id, Search(page=whole)).rows
     return _Everything(
         found_lists,
         [lists.stats(tx, account_id, each.id) for each in found_lists],
-        contact_search.find(tx, account_id, Search(page=whole)).contacts,
+        contact_search.find(tx, account_id, Search(page=whole)).rows,
         fields.all(tx, account_id),
-        stop_list.find(tx, account_id, Search(page=whole)).stops,
+        stop_list.find(tx, account_id, Search(page=whole)).rows,
         verify.recount(tx, account_id),
         sum(_found_in_list(tx, account_id, list_id) for list_id in deleted),
     )
@@ -78,7 +78,7 @@ def _found_in_list(tx: Transaction, account_id: int, list_id: int) -> int:
     for sort in ("id", "phone"):
         search = Search((Criterion("group_id", "=", str(list_id)),), sort)
         page = contact_search.find(tx, account_id, search)
-        found += page.total + len(page.contacts)
+        found += page.total + len(page.rows)
     return found
 
 
@@ -292,6 +292,11 @@ class Compared(RuleBasedStateMachine):
             told.append((name, operator, value))
         limit, n = page
         after = self.pick(account, kind, n)
-        for where in (Page(limit), Page(limit, 1), Page(limit, 3), Page(limit, after=after)):
+        for where in (
+            PageRequest(limit),
+            PageRequest(limit, 1),
+            PageRequest(limit, 3),
+            PageRequest(limit, after=after),
+        ):
             look = Look(tuple(told), sort, descending, limit, where.offset, where.after)
             yield look, Search(tuple(Criterion(*each) for each in told), sort, descending, where)

@@ -23,7 +23,7 @@ from rollbook.contacts import ContactChange, NewContact
 from rollbook.db import Database, Transaction
 from rollbook.errors import AlreadyExists, NotFound, UnknownIds
 from rollbook.lists import ListChange, NewList, Stats
-from rollbook.search import Page, Search
+from rollbook.search import PageRequest, Search
 from tests.conftest import opened
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "3"))
@@ -138,7 +138,7 @@ def test_counts_stay_exact_while_many_attach_detach_stop_and_unstop(
             phones = chance.sample(PHONES, len(some))
             database.write(stop_list.add, account_id, phones=phones, channels=channels)
         else:
-            rows = database.read(stop_list.find, account_id, Search(page=Page(limit=len(PHONES)))).stops
+            rows = database.read(stop_list.find, account_id, Search(page=PageRequest(limit=len(PHONES)))).rows
             ids = [row.id for row in chance.sample(rows, len(rows) // 2)]
             database.write(stop_list.remove, account_id, ids=ids, channels=channels)
         return what
@@ -161,7 +161,7 @@ def test_counts_stay_exact_while_contacts_and_lists_come_and_go_too(
             db.write(lists.create, account_id, NewList(f"list {n}"))
 
     def known(database: Database, account_id: int) -> tuple[list[int], list[int]]:
-        found = database.read(lists.find, account_id, Search()).lists
+        found = database.read(lists.find, account_id, Search()).rows
         rows = database.read(
             lambda tx, account_id: tx.all(
                 int, "SELECT id FROM contact WHERE account_id = :account_id", account_id=account_id
@@ -224,7 +224,7 @@ def test_counts_stay_exact_while_contacts_and_lists_come_and_go_too(
         "unstop": lambda d, r, a, of, ids, phones: d.write(
             stop_list.remove,
             a,
-            ids=[row.id for row in d.read(stop_list.find, a, Search()).stops],
+            ids=[row.id for row in d.read(stop_list.find, a, Search()).rows],
             channels=r.sample(list(CHANNELS), 2),
         ),
         "wipe": lambda d, r, a, of, ids, phones: (
@@ -242,7 +242,7 @@ def test_counts_stay_exact_while_contacts_and_lists_come_and_go_too(
         for database in databases:
             watch(database)
         for account_id in accounts_of:
-            found = db.read(lists.find, account_id, Search()).lists
+            found = db.read(lists.find, account_id, Search()).rows
             assert sum(each.is_default for each in found) <= 1
 
 

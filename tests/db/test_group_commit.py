@@ -110,8 +110,8 @@ def test_jobs_of_a_batch_share_a_commit_and_fail_alone(
     assert isinstance(unknown.error, NotFound)
     assert commits.sizes == [1, 15]
     found = single.read(lists.find, a, search.Search())
-    assert {row.name for row in found.lists} == {"renamed", *(f"list {n}" for n in range(10))}
-    assert all(row.description is None for row in found.lists)
+    assert {row.name for row in found.rows} == {"renamed", *(f"list {n}" for n in range(10))}
+    assert all(row.description is None for row in found.rows)
 
 
 def test_of_equal_names_in_a_batch_the_first_in_line_wins(single: Database, account: Account) -> None:
@@ -128,7 +128,7 @@ def test_of_new_default_lists_in_a_batch_the_last_one_stays(single: Database, ac
     batch.run()
     assert [job.value.is_default for job in batch.jobs] == [False, True, False, True, False]
     found = single.read(lists.find, account.account_id, search.Search())
-    assert [row.name for row in found.lists if row.is_default] == ["list 3"]
+    assert [row.name for row in found.rows if row.is_default] == ["list 3"]
 
 
 def test_a_set_based_call_that_fails_is_done_one_by_one(single: Database, account: Account) -> None:
@@ -149,7 +149,7 @@ def test_a_set_based_call_that_fails_is_done_one_by_one(single: Database, accoun
         batch.run()
         assert [type(job.error) for job in jobs if job.error] == [ZeroDivisionError]
         assert other is None or other.error is None
-        for row in single.read(lists.find, account.account_id, search.Search()).lists:
+        for row in single.read(lists.find, account.account_id, search.Search()).rows:
             single.write(lists.delete, account.account_id, row.id)
 
 
@@ -246,7 +246,7 @@ def test_writers_that_wait_for_each_other_crosswise_both_succeed(url: str) -> No
         thread.start()
     for thread in threads:
         thread.join()
-    found = database.read(lists.find, account_id, search.Search()).lists
+    found = database.read(lists.find, account_id, search.Search()).rows
     assert {row.description for row in found} in ({"one"}, {"two"})
     if database.engine == "postgresql":
         assert len(runs) > 2, "there was no deadlock to recover from"
@@ -282,7 +282,7 @@ def test_a_connection_that_breaks_during_its_commit_is_told_as_uncertain(
             broken()
         connection.execute("DROP TRIGGER leave ON contact_list")
     assert database.write(lists.create, account_id, NewList("later")).name == "later"
-    assert {row.name for row in database.read(lists.find, account_id, search.Search()).lists} == {
+    assert {row.name for row in database.read(lists.find, account_id, search.Search()).rows} == {
         "before",
         "later",
     }

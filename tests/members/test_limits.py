@@ -15,7 +15,7 @@ from rollbook.errors import LimitExceeded, UnknownIds
 from rollbook.fields import NewField
 from rollbook.lists import NewList
 from rollbook.members import LISTS_MAX
-from rollbook.search import Criterion, Page, Search
+from rollbook.search import Criterion, PageRequest, Search
 
 FIRST_PHONE = 380_000_000_001
 OTHER_PHONE = 380_000_900_009
@@ -71,23 +71,23 @@ def get_many(book: Book, size: int) -> int:
 
 
 def find(book: Book, size: int) -> int:
-    wanted = Search((Criterion("phone", "like", "380"),), "phone", page=Page(limit=size))
-    return len(book.db.read(contact_search.find, book.account_id, wanted).contacts)
+    wanted = Search((Criterion("phone", "like", "380"),), "phone", page=PageRequest(limit=size))
+    return len(book.db.read(contact_search.find, book.account_id, wanted).rows)
 
 
 def find_by_list(book: Book, size: int) -> int:
-    wanted = Search((Criterion("group_id", "=", str(book.list_ids[0])),), page=Page(limit=size))
-    return len(book.db.read(contact_search.find, book.account_id, wanted).contacts)
+    wanted = Search((Criterion("group_id", "=", str(book.list_ids[0])),), page=PageRequest(limit=size))
+    return len(book.db.read(contact_search.find, book.account_id, wanted).rows)
 
 
 def find_by_value(book: Book, size: int) -> int:
-    wanted = Search((Criterion(str(book.field_id), "like", "lv"),), page=Page(limit=size))
-    return len(book.db.read(contact_search.find, book.account_id, wanted).contacts)
+    wanted = Search((Criterion(str(book.field_id), "like", "lv"),), page=PageRequest(limit=size))
+    return len(book.db.read(contact_search.find, book.account_id, wanted).rows)
 
 
 def of_lists(book: Book, size: int) -> int:
-    page = Page(limit=size)
-    return len(book.db.read(contact_search.of_lists, book.account_id, book.list_ids, page).contacts)
+    page = PageRequest(limit=size)
+    return len(book.db.read(contact_search.of_lists, book.account_id, book.list_ids, page).rows)
 
 
 def attach(book: Book, size: int) -> int:
@@ -116,7 +116,7 @@ def unstop(book: Book, size: int) -> int:
     rows = book.db.write(stop_list.add, book.account_id, phones=phones, channels=["rcs"])
     book.db.write(stop_list.add, book.account_id, phones=half, channels=["sms"])
     book.db.write(stop_list.remove, book.account_id, ids=[row.id for row in rows], channels=["rcs"])
-    left = book.db.read(stop_list.find, book.account_id, Search(page=Page(limit=500))).stops
+    left = book.db.read(stop_list.find, book.account_id, Search(page=PageRequest(limit=500))).rows
     return size if sum(row.phone in phones for row in left) == size // 2 else 0
 
 
@@ -241,7 +241,7 @@ def test_a_contact_in_a_hundred_lists_gets_no_other_and_nothing_changes(
     found = book.db.read(
         contact_search.find, book.account_id, Search((Criterion("phone", "=", str(OTHER_PHONE)),))
     )
-    assert all(not each.lists for each in found.contacts)
+    assert all(not each.lists for each in found.rows)
     assert book.db.read(verify.recount, book.account_id) == []
 
 

@@ -127,7 +127,7 @@ def test_a_stop_on_the_old_form_holds_for_a_contact_in_the_new_one(db: Database,
     renumbering.bring_up_to_date(db)
     assert masks(db, id) == {NEW: 3}
     found = db.read(stop_list.find, id, Search((Criterion("phone", "=", "+55 11 8123 4567"),)))
-    assert [stop.phone for stop in found.stops] == [NEW]
+    assert [stop.phone for stop in found.rows] == [NEW]
 
 
 def test_a_stop_holds_for_both_where_both_are_contacts(db: Database, alice: Account) -> None:

@@ -15,7 +15,7 @@ from rollbook.accounts import Account
 from rollbook.db import Database
 from rollbook.errors import Invalid
 from rollbook.lists import ContactList, NewList
-from rollbook.search import Criterion, Page, Search
+from rollbook.search import Criterion, PageRequest, Search
 
 TEXTS = [
     "Customers", "customers of 2022", "CAF\u00c9 100%", "cafe_1", "Stra\u00dfe", "STRASSE", "\u0130stanbul",
@@ -137,17 +137,17 @@ def test_a_search_finds_what_the_model_finds(
     )
     by_offset: list[ContactList] = []
     by_keyset: list[ContactList] = []
-    page = Page(limit=limit)
+    page = PageRequest(limit=limit)
     while True:
         found = db.read(lists.find, account_id, Search(tuple(criteria), sort, descending, page))
         assert found.total == len(expected)
-        by_keyset += found.lists
-        assert found.more == (len(by_keyset) < len(expected))
-        offset = Page(limit=limit, offset=len(by_offset))
-        by_offset += db.read(lists.find, account_id, Search(tuple(criteria), sort, descending, offset)).lists
-        if not found.more:
+        by_keyset += found.rows
+        assert (found.next is not None) == (len(by_keyset) < len(expected))
+        offset = PageRequest(limit=limit, offset=len(by_offset))
+        by_offset += db.read(lists.find, account_id, Search(tuple(criteria), sort, descending, offset)).rows
+        if found.next is None:
             break
-        page = Page(limit=limit, after=found.lists[-1].id)
+        page = PageRequest(limit=limit, after=found.next)
     assert by_keyset == by_offset == expected
 
 

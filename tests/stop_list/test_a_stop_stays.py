@@ -82,7 +82,7 @@ def book(db: Database) -> Book:
 
 def masks_of(book: Book) -> dict[int, int]:
     """The mask that each contact has, by its phone."""
-    found = book.db.read(contact_search.find, book.account_id, Search()).contacts
+    found = book.db.read(contact_search.find, book.account_id, Search()).rows
     rows = book.db.read(contacts.rows_of, book.account_id, [each.id for each in found])
     return {row.phone: row.stop_mask for row in rows}
 
@@ -90,12 +90,12 @@ def masks_of(book: Book) -> dict[int, int]:
 def assert_is_stopped(book: Book, *channels: str) -> None:
     """`PHONE`, and no other, is stopped on just these channels, wherever one looks."""
     db, account_id, mask = book.db, book.account_id, mask_of(channels)
-    stops = db.read(stop_list.find, account_id, Search()).stops
+    stops = db.read(stop_list.find, account_id, Search()).rows
     assert [(stop.phone, stop.mask) for stop in stops] == ([(PHONE, mask)] if mask else [])
     masks = masks_of(book)
     assert all(kept == (mask if phone == PHONE else 0) for phone, kept in masks.items())
-    for each in db.read(lists.find, account_id, Search()).lists:
-        inside = db.read(contact_search.of_lists, account_id, [each.id], Search().page).contacts
+    for each in db.read(lists.find, account_id, Search()).rows:
+        inside = db.read(contact_search.of_lists, account_id, [each.id], Search().page).rows
         there = sum(contact.phone == PHONE for contact in inside)
         stats = db.read(lists.stats, account_id, each.id)
         counted = there * bool({"sms", "viber"} & set(channels))
@@ -104,10 +104,10 @@ def assert_is_stopped(book: Book, *channels: str) -> None:
         for channel in CHANNELS:
             assert getattr(stats, f"{channel}_stopped") == there * (channel in channels)
         of_list = db.read(stop_list.find, account_id, Search(), list_id=each.id)
-        assert (len(of_list.stops), of_list.total) == (there * bool(mask),) * 2
+        assert (len(of_list.rows), of_list.total) == (there * bool(mask),) * 2
     for channel in CHANNELS:
         of_channel = db.read(stop_list.find, account_id, Search((Criterion("type", "=", channel),)))
-        assert (len(of_channel.stops), of_channel.total) == ((channel in channels),) * 2
+        assert (len(of_channel.rows), of_channel.total) == ((channel in channels),) * 2
     assert db.read(verify.recount, account_id) == []
 
 
@@ -258,11 +258,11 @@ def row_of_an_unknown_id_removed(book: Book) -> None:
 
 def removed_in_another_account(book: Book) -> None:
     bob = book.db.write(accounts.create, name=f"bob of {book.name}")
-    [stop] = book.db.read(stop_list.find, book.account_id, Search()).stops
+    [stop] = book.db.read(stop_list.find, book.account_id, Search()).rows
     for account_id in (bob.account_id, bob.sandbox_id):
         book.db.write(stop_list.remove, account_id, ids=[stop.id], channels=list(CHANNELS))
         book.db.write(stop_list.add, account_id, phones=[PHONE], channels=["rcs"])
-        mine = book.db.read(stop_list.find, account_id, Search()).stops
+        mine = book.db.read(stop_list.find, account_id, Search()).rows
         book.db.write(stop_list.remove, account_id, ids=[mine[0].id], channels=["rcs"])
 
 
@@ -311,7 +311,7 @@ HAPPENINGS: list[Callable[[Book], None]] = [
 
 
 def _channels(book: Book) -> list[str]:
-    [stop] = book.db.read(stop_list.find, book.account_id, Search()).stops
+    [stop] = book.db.read(stop_list.find, book.account_id, Search()).rows
     return [channel for channel, bit in CHANNELS.items() if stop.mask & bit]
 
 
@@ -323,7 +323,7 @@ def test_a_stopped_number_stays_stopped_when(db: Database, happening: Callable[[
         assert_is_stopped(book, *channels)
         happening(book)
         assert_is_stopped(book, *channels)
-        [stop] = book.db.read(stop_list.find, book.account_id, Search()).stops
+        [stop] = book.db.read(stop_list.find, book.account_id, Search()).rows
         assert stop == row  # the same row since the same day
         book.unstop(row.id, *channels)
         assert_is_stopped(book)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -13,10 +14,9 @@ from rollbook.api.batches import Items
 from rollbook.api.body import Body
 from rollbook.api.wire import ApiError, Call, Item, Read, Write
 from rollbook.contacts import ContactChange, NewContact
-from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem, RollbookError
 from rollbook.members import LISTS_MAX
-from rollbook.search import Search
+from rollbook.search import Page, Search
 from rollbook.upserts import Outcome
 
 LIMIT_OF_INDEX = 20
@@ -183,8 +183,8 @@ def index(call: Call) -> Read:
     if problems or page is None:
         raise Invalid(problems)
 
-    def show(found: contact_search.Found) -> ContactIndex:
-        return ContactIndex([_shown(call, row) for row in found.contacts], found.total, _next(found))
+    def show(found: Page[contacts.Contact]) -> ContactIndex:
+        return ContactIndex([_shown(call, row) for row in found.rows], found.total, found.next)
 
     if named:
         return Read(contact_search.of_lists, list_ids, page, show=show)
@@ -235,16 +235,18 @@ def delete_many(call: Call, body: ContactsDelete) -> Write:
         problems += [Problem(name, required) for name in ("contact_ids", "group_ids")]
     if problems:
         raise Invalid(problems)
-    return Write(_delete_many, contact_ids, list_ids, show=lambda _: None)
+    return Write(
+        partial(contacts.delete_many, contact_ids=contact_ids, list_ids=list_ids), show=lambda _: None
+    )
 
 
 def search(call: Call) -> Read:
     """Search contacts: all criteria must hold. The id of a contact field is a field too."""
     wanted = wire.search_of(call.params, contact_search.COLUMNS, limit=LIMIT, takes_fields=True)
 
-    def show(found: contact_search.Found) -> ContactSearch:
-        rows = [_shown(call, row) for row in found.contacts]
-        return ContactSearch(rows, wire.meta_of(wanted, found.total, _next(found)))
+    def show(found: Page[contacts.Contact]) -> ContactSearch:
+        rows = [_shown(call, row) for row in found.rows]
+        return ContactSearch(rows, wire.meta_of(wanted, found.total, found.next))
 
     return Read(contact_search.find, wanted, show=show)
 
@@ -281,10 +283,6 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
 
 
 _ITEM = Body(UpsertItem, called="contact")
-
-
-def _delete_many(tx: Transaction, account_id: int, contact_ids: list[int], list_ids: list[int]) -> int:
-    return contacts.delete_many(tx, account_id, contact_ids=contact_ids, list_ids=list_ids)
 
 
 def _phone(call: Call, value: int | str, problems: list[Problem]) -> int:
@@ -364,7 +362,3 @@ def _shown(call: Call, row: contacts.Contact) -> Contact:
         None,
         call.date(row.created_at),
     )
-
-
-def _next(found: contact_search.Found) -> int | None:
-    return found.contacts[-1].id if found.more else None

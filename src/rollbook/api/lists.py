@@ -10,7 +10,7 @@ from rollbook import lists
 from rollbook.api import wire
 from rollbook.api.wire import Call, Read, Write
 from rollbook.channels import CHANNELS
-from rollbook.search import Search
+from rollbook.search import Page, Search
 
 LIMIT = 50
 """Lists on a page when the caller does not say."""
@@ -162,8 +162,8 @@ def index(call: Call) -> Read:
     """Show the contact lists, newest first."""
     wanted = Search(page=wire.page_of(call.params, limit=LIMIT))
 
-    def show(found: lists.Found) -> ListIndex:
-        return ListIndex([shown(call, row) for row in found.lists], found.total, _next(found))
+    def show(found: Page[lists.ContactList]) -> ListIndex:
+        return ListIndex([shown(call, row) for row in found.rows], found.total, found.next)
 
     return Read(lists.find, wanted, show=show)
 
@@ -187,12 +187,12 @@ def search(call: Call) -> Read:
     """Search contact lists: all criteria must hold."""
     wanted = wire.search_of(call.params, lists.COLUMNS, limit=LIMIT)
 
-    def show(found: lists.Found) -> ListSearch:
+    def show(found: Page[lists.ContactList]) -> ListSearch:
         rows = [
             FoundList(row.id, row.name, row.description, row.is_default, row.items, call.date(row.created_at))
-            for row in found.lists
+            for row in found.rows
         ]
-        return ListSearch(rows, wire.meta_of(wanted, found.total, _next(found)))
+        return ListSearch(rows, wire.meta_of(wanted, found.total, found.next))
 
     return Read(lists.find, wanted, show=show)
 
@@ -208,7 +208,3 @@ def shown(call: Call, row: Any) -> ContactList:
         row.items,
         row.stop_list_count,
     )
-
-
-def _next(found: lists.Found) -> int | None:
-    return found.lists[-1].id if found.more else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -9,7 +10,6 @@ import msgspec
 from rollbook import members, phones, upserts
 from rollbook.api import wire
 from rollbook.api.wire import Call, Item, Nothing, Write
-from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem, RollbookError
 from rollbook.upserts import Outcome
 
@@ -55,13 +55,17 @@ class Phones(msgspec.Struct, forbid_unknown_fields=True):
 def attach(call: Call, body: Members) -> Write:
     """Put every contact into every list; who is in already stays."""
     contact_ids, list_ids = _ids(body)
-    return Write(_attach, contact_ids, list_ids, show=lambda _: Nothing())
+    return Write(
+        partial(members.attach, contact_ids=contact_ids, list_ids=list_ids), show=lambda _: Nothing()
+    )
 
 
 def detach(call: Call, body: Members) -> Write:
     """Take every contact out of every list; who is not in stays out."""
     contact_ids, list_ids = _ids(body)
-    return Write(_detach, contact_ids, list_ids, show=lambda _: Nothing())
+    return Write(
+        partial(members.detach, contact_ids=contact_ids, list_ids=list_ids), show=lambda _: Nothing()
+    )
 
 
 def add(call: Call, body: Phones) -> Write:
@@ -89,14 +93,6 @@ def add(call: Call, body: Phones) -> Write:
         return wire.batch_of([item for item in results if item is not None])
 
     return Write(upserts.add_phones, call.id, taken, show=show)
-
-
-def _attach(tx: Transaction, account_id: int, contact_ids: list[int], list_ids: list[int]) -> None:
-    members.attach(tx, account_id, contact_ids=contact_ids, list_ids=list_ids)
-
-
-def _detach(tx: Transaction, account_id: int, contact_ids: list[int], list_ids: list[int]) -> None:
-    members.detach(tx, account_id, contact_ids=contact_ids, list_ids=list_ids)
 
 
 def _ids(body: Members) -> tuple[list[int], list[int]]:

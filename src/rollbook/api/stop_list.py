@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,9 +15,8 @@ from rollbook.api.batches import Items
 from rollbook.api.body import Body
 from rollbook.api.wire import Call, Nothing, Read, Write
 from rollbook.channels import CHANNELS, mask_of, names_of
-from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
-from rollbook.search import Criterion, Search
+from rollbook.search import Criterion, Page, Search
 from rollbook.stop_list import Step, Wanted
 
 LIMIT_OF_INDEX = 20
@@ -236,9 +236,8 @@ def add(call: Call, body: StopsAdd) -> Write:
             problems.append(Problem(f"phones[{index}]", f"The phones[{index}] {error}."))
     if problems:
         raise Invalid(problems)
-    return Write(
-        _add, found, body.types, show=lambda rows: StopRows([_shown(call, row) for row in rows])
-    )  # fmt: skip
+    adding = partial(stop_list.add, phones=found, channels=body.types)
+    return Write(adding, show=lambda rows: StopRows([_shown(call, row) for row in rows]))
 
 
 def remove(call: Call, body: StopsRemove) -> Write:
@@ -247,7 +246,7 @@ def remove(call: Call, body: StopsRemove) -> Write:
     ids = wire.ids_of(body.ids, "ids", 1, stop_list.REMOVED_AT_ONCE_MAX, problems)
     if problems:
         raise Invalid(problems)
-    return Write(_remove, ids, body.types, show=lambda _: Nothing())
+    return Write(partial(stop_list.remove, ids=ids, channels=body.types), show=lambda _: Nothing())
 
 
 def upsert(call: Call, body: StopsUpsert) -> Write:
@@ -345,8 +344,8 @@ def index(call: Call) -> Read:
         raise Invalid(problems)
     wanted = Search((Criterion("type", "=", channel),) if channel else (), page=page)
 
-    def show(found: stop_list.Found) -> StopIndex:
-        return StopIndex([_shown(call, row) for row in found.stops], found.total, _next(found))
+    def show(found: Page[stop_list.Stop]) -> StopIndex:
+        return StopIndex([_shown(call, row) for row in found.rows], found.total, found.next)
 
     return Read(stop_list.find, wanted, show=show)
 
@@ -366,23 +365,11 @@ def search(call: Call) -> Read:
     if problems or wanted is None:
         raise Invalid(problems)
 
-    def show(found: stop_list.Found) -> StopSearch:
-        rows = [_shown(call, row) for row in found.stops]
-        return StopSearch(rows, wire.meta_of(wanted, found.total, _next(found)))
+    def show(found: Page[stop_list.Stop]) -> StopSearch:
+        rows = [_shown(call, row) for row in found.rows]
+        return StopSearch(rows, wire.meta_of(wanted, found.total, found.next))
 
-    return Read(_find, wanted, list_id, show=show)
-
-
-def _add(tx: Transaction, account_id: int, numbers: list[int], types: list[str]) -> list[stop_list.Stop]:
-    return stop_list.add(tx, account_id, phones=numbers, channels=types)
-
-
-def _remove(tx: Transaction, account_id: int, ids: list[int], types: list[str]) -> None:
-    stop_list.remove(tx, account_id, ids=ids, channels=types)
-
-
-def _find(tx: Transaction, account_id: int, wanted: Search, list_id: int | None) -> stop_list.Found:
-    return stop_list.find(tx, account_id, wanted, list_id=list_id)
+    return Read(partial(stop_list.find, list_id=list_id), wanted, show=show)
 
 
 def _check_types(types: list[str]) -> None:
@@ -412,7 +399,3 @@ def _shown(call: Call, row: stop_list.Stop) -> StopRow:
         call.date(row.created_at),
         *(bool(row.mask & bit) for bit in CHANNELS.values()),
     )
-
-
-def _next(found: stop_list.Found) -> int | None:
-    return found.stops[-1].id if found.more else None

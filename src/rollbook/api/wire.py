@@ -414,7 +414,7 @@ def array_of(params: Mapping[str, Any], name: str) -> list[str]:
     return [text for text in found if text.strip()]
 
 
-def page_of(params: Mapping[str, Any], *, limit: int) -> search.Page:
+def page_of(params: Mapping[str, Any], *, limit: int) -> search.PageRequest:
     """Read `page[offset]`, `page[limit]` and `page[after]`.
 
     Args:
@@ -431,7 +431,7 @@ def page_of(params: Mapping[str, Any], *, limit: int) -> search.Page:
         problems.append(Problem("page[after]", "The page[after] does not go with a page[offset]."))
     if problems:
         raise Invalid(problems)
-    return search.Page(limit, offset, after or None)
+    return search.PageRequest(limit, offset, after or None)
 
 
 def search_of(
@@ -559,17 +559,22 @@ def _criteria(
         if "value" not in parts:
             problems.append(Problem(f"{name}[value]", f"The {name}[value] is required."))
             continue
-        known = search.canonical(columns, parts["field"])
         criterion = search.Criterion(
-            known or parts["field"], (parts.get("operator") or "=").lower(), parts["value"], name
+            parts["field"], (parts.get("operator") or "=").lower(), parts["value"], name
         )
-        is_field = takes_fields and known is None and id_in_path(criterion.field)
-        if not is_field and (error := search.problem(columns, criterion)):
-            part, what = error
-            if part == "field" and takes_fields:
-                what += ", or the id of a contact field"
-            problems.append(search.named(criterion, part, what))
-        criteria.append(criterion)
+        if (
+            takes_fields
+            and search.canonical(columns, criterion.field) is None
+            and id_in_path(criterion.field)
+        ):
+            criteria.append(criterion)  # the core knows the account's fields
+            continue
+        others = ", or the id of a contact field" if takes_fields else ""
+        try:
+            criteria.append(search.condition(columns, criterion, others=others))
+        except Invalid as error:
+            problems += error.problems
+            criteria.append(criterion)
     if len(criteria) > CRITERIA_MAX:
         problems.append(Problem("search_fields", f"The search_fields may not be more than {CRITERIA_MAX}."))
     return criteria
