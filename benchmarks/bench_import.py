@@ -241,7 +241,7 @@ def _waits(engine: Engine, prepared: Prepared, path: Path) -> dict[str, tuple[fl
             with path.open("rb") as file:
                 query = {"list": "Customers", "region": REGION}
                 answer = client.post("/api/imports", params=query, content=file, timeout=600)
-            job = answer.raise_for_status().json()["data"]["id"]
+            import_ = answer.raise_for_status().json()["data"]["id"]
             ended = threading.Event()
             taken: dict[str, list[float]] = {"POST /api/groups": [], "attach one contact": []}
 
@@ -264,7 +264,7 @@ def _waits(engine: Engine, prepared: Prepared, path: Path) -> dict[str, tuple[fl
             for thread in threads:
                 thread.start()
             started = time.perf_counter()
-            while (state := client.get(f"/api/imports/{job}").json()["data"])["state"] not in (
+            while (state := client.get(f"/api/imports/{import_}").json()["data"])["state"] not in (
                 "done",
                 "failed",
             ):

@@ -505,8 +505,8 @@ def test_a_key_that_may_only_read_changes_nothing(live: Live) -> None:
     with live.client(live.new_key(account)) as owner, live.client(live.new_key(account, ["read"])) as reader:
         row, field = made_list(owner, "abc")["id"], made_field(owner, "City")["id"]
         contact, [stop] = made_contact(owner, 1, groups=[row])["id"], stopped(owner, 1)
-        job = ended(owner, imported(owner, f"phone\n{PHONE + 1}\n")["id"])["id"]
-        ids = {"list": row, "contact": contact, "field": field, "stop": stop["id"], "import": job}
+        import_ = ended(owner, imported(owner, f"phone\n{PHONE + 1}\n")["id"])["id"]
+        ids = {"list": row, "contact": contact, "field": field, "stop": stop["id"], "import": import_}
         for route in ROUTES:
             if not route.right:
                 continue

@@ -22,19 +22,19 @@ from tests.servers import Service
 def test_a_file_is_imported_in_the_background(api: httpx.Client) -> None:
     made = imported(api, csv_of(range(1, 11)) + "nonsense\n", list="Customers", filename="customers.csv")
     assert (made["filename"], made["size_bytes"]) == ("customers.csv", len(csv_of(range(1, 11))) + 9)
-    job = ended(api, made["id"])
-    assert (job["state"], job["error"]) == ("done", None)
-    assert {name: job["counts"][name] for name in ("created", "joined", "rejected")} == {
+    import_ = ended(api, made["id"])
+    assert (import_["state"], import_["error"]) == ("done", None)
+    assert {name: import_["counts"][name] for name in ("created", "joined", "rejected")} == {
         "created": 10,
         "joined": 10,
         "rejected": 1,
     }
-    assert (job["rows_read"], job["rows_staged"], job["rows_done"]) == (11, 10, 10)
-    assert counts(api, job["list_id"]) == (10, 0)
-    assert api.get("/api/imports").json() == {"data": [job], "next": None}
-    rejects = api.get(f"/api/imports/{job['id']}/rejects")
+    assert (import_["rows_read"], import_["rows_staged"], import_["rows_done"]) == (11, 10, 10)
+    assert counts(api, import_["list_id"]) == (10, 0)
+    assert api.get("/api/imports").json() == {"data": [import_], "next": None}
+    rejects = api.get(f"/api/imports/{import_['id']}/rejects")
     assert rejects.headers["content-type"] == "text/csv; charset=utf-8"
-    assert f"rejects-{job['id']}.csv" in rejects.headers["content-disposition"]
+    assert f"rejects-{import_['id']}.csv" in rejects.headers["content-disposition"]
     rows = list(csv.reader(io.StringIO(rejects.text)))
     assert rows[0] == ["rollbook:line", "rollbook:reason", "rollbook:message", "phone", "rollbook:row"]
     assert rows[1][:2] + rows[1][3:] == ["12", "not_a_number", "nonsense", ""]
@@ -55,12 +55,12 @@ def test_a_form_says_all_that_the_query_can(api: httpx.Client) -> None:
         },
     )
     assert answer.status_code == 202, answer.text
-    job = ended(api, answer.json()["data"]["id"])
-    assert (job["filename"], job["state"]) == ("people.csv.gz", "done")
-    assert job["columns"] == {"Tel": "phone", "Town": "City"}
-    assert job["fields_created"] == ["City"]
-    assert job["file"]["compression"] == "gzip"
-    assert (job["counts"]["stopped"], job["counts"]["stops_added"]) == (1, 1)
+    import_ = ended(api, answer.json()["data"]["id"])
+    assert (import_["filename"], import_["state"]) == ("people.csv.gz", "done")
+    assert import_["columns"] == {"Tel": "phone", "Town": "City"}
+    assert import_["fields_created"] == ["City"]
+    assert import_["file"]["compression"] == "gzip"
+    assert (import_["counts"]["stopped"], import_["counts"]["stops_added"]) == (1, 1)
     [row] = api.get("/api/stoplist").json()["data"]
     assert (row["viber_stoplist"], row["rcs_stoplist"]) == (True, True)
 
@@ -68,16 +68,16 @@ def test_a_form_says_all_that_the_query_can(api: httpx.Client) -> None:
 def test_several_columns_may_be_the_phone_and_the_report_says_how_a_file_was_read(api: httpx.Client) -> None:
     text = f"Our people\nName,Mobile,Home phone,Opted out\nAnn,,{PHONE + 1},no\n,,,\nBob,{PHONE + 2},{PHONE + 3},no\n"
     said = {"map": ["Mobile=phone", "Home phone=phone"], "phone_check": "possible", "skip_hidden": "true"}
-    job = ended(api, imported(api, text, **said)["id"])
-    assert (job["header"], job["columns"]["Home phone"]) == ("line 2", "phone")
+    import_ = ended(api, imported(api, text, **said)["id"])
+    assert (import_["header"], import_["columns"]["Home phone"]) == ("line 2", "phone")
     named = ("created", "rejected", "blank", "hidden", "further_phones")
-    assert [job["counts"][name] for name in named] == [2, 0, 1, 0, 0]
-    assert len(job["warnings"]) == 1
-    assert "'Opted out'" in job["warnings"][0]
-    assert "import them with stop." in job["warnings"][0]
+    assert [import_["counts"][name] for name in named] == [2, 0, 1, 0, 0]
+    assert len(import_["warnings"]) == 1
+    assert "'Opted out'" in import_["warnings"][0]
+    assert "import them with stop." in import_["warnings"][0]
     said = {"all_phones": "true", "phone_check": "possible", "skip_rows": "1"}
-    job = ended(api, imported(api, text, **said)["id"])
-    assert [job["counts"][name] for name in named] == [1, 0, 1, 0, 1]
+    import_ = ended(api, imported(api, text, **said)["id"])
+    assert [import_["counts"][name] for name in named] == [1, 0, 1, 0, 1]
 
 
 def test_events_tell_how_far_it_is_until_it_ends(api: httpx.Client) -> None:
@@ -85,8 +85,8 @@ def test_events_tell_how_far_it_is_until_it_ends(api: httpx.Client) -> None:
     states = [state for state, _ in events(api, made["id"])]
     assert states[-1] == "done"
     assert states == sorted(states, key=["waiting", "reading", "merging", "done"].index)
-    [(state, job)] = events(api, made["id"])
-    assert (state, job["counts"]["created"]) == ("done", 59_999)
+    [(state, import_)] = events(api, made["id"])
+    assert (state, import_["counts"]["created"]) == ("done", 59_999)
 
 
 def test_the_outcome_stands_beside_the_state_everywhere(api: httpx.Client) -> None:
@@ -94,16 +94,16 @@ def test_the_outcome_stands_beside_the_state_everywhere(api: httpx.Client) -> No
     files = {good: "ok", f"{good}12\n": "some_rejected", bad: "all_rejected"}
     found = {}
     for text, outcome in files.items():
-        job = imported(api, text, stop="sms")
-        assert job["outcome"] is None
-        states = list(events(api, job["id"]))
+        import_ = imported(api, text, stop="sms")
+        assert import_["outcome"] is None
+        states = list(events(api, import_["id"]))
         assert [told["outcome"] for state, told in states if state != "done"] == [None] * (len(states) - 1)
         assert states[-1][1]["outcome"] == outcome
-        assert ended(api, job["id"])["outcome"] == outcome
-        found[job["id"]] = outcome
+        assert ended(api, import_["id"])["outcome"] == outcome
+        found[import_["id"]] = outcome
     failed = ended(api, imported(api, "name\nAnn\n")["id"])
     assert (failed["state"], failed["outcome"]) == ("failed", None)
-    listed = {job["id"]: job["outcome"] for job in api.get("/api/imports").json()["data"]}
+    listed = {import_["id"]: import_["outcome"] for import_ in api.get("/api/imports").json()["data"]}
     assert listed == found | {failed["id"]: None}
     assert api.post(f"/api/imports/{min(found)}/undo").json()["data"]["outcome"] is None
 
@@ -122,14 +122,14 @@ def events(api: httpx.Client, import_id: int) -> Iterator[tuple[str, Any]]:
 
 def test_undo_and_cancel(api: httpx.Client) -> None:
     kept = made_list(api, "Customers")
-    job = ended(api, imported(api, csv_of(range(1, 11)), list_id=kept["id"])["id"])
-    refused = api.post(f"/api/imports/{job['id']}/cancel")
+    import_ = ended(api, imported(api, csv_of(range(1, 11)), list_id=kept["id"])["id"])
+    refused = api.post(f"/api/imports/{import_['id']}/cancel")
     assert (refused.status_code, refused.json()["message"]) == (
         409,
-        f"Import {job['id']} cannot be cancelled: it is done.",
+        f"Import {import_['id']} cannot be cancelled: it is done.",
     )
-    assert api.post(f"/api/imports/{job['id']}/undo").status_code == 202
-    assert ended(api, job["id"])["counts"]["undone"]["contacts_deleted"] == 10
+    assert api.post(f"/api/imports/{import_['id']}/undo").status_code == 202
+    assert ended(api, import_["id"])["counts"]["undone"]["contacts_deleted"] == 10
     assert counts(api, kept["id"]) == (0, 0)
     big = imported(api, csv_of(range(1, 200_000)), list="Customers")
     cancelled = api.post(f"/api/imports/{big['id']}/cancel")
@@ -217,19 +217,22 @@ def test_options_of_a_form_are_checked_as_those_of_the_query(api: httpx.Client) 
 def test_what_is_read_may_be_said_in_any_case_and_by_name(api: httpx.Client) -> None:
     text = "phone\tname\n" + f"{PHONE + 1}\tAnn\n"
     said = {"format": "CSV", "delimiter": "TAB", "encoding": "UTF8", "header": "1", "region": "ua"}
-    job = ended(api, imported(api, text, **said)["id"])
-    assert (job["state"], job["file"]) == ("done", {"format": "csv", "encoding": "utf-8", "delimiter": "\t"})
+    import_ = ended(api, imported(api, text, **said)["id"])
+    assert (import_["state"], import_["file"]) == (
+        "done",
+        {"format": "csv", "encoding": "utf-8", "delimiter": "\t"},
+    )
     spaced = imported(api, text.replace("\t", " "), delimiter=" ")
     assert ended(api, spaced["id"])["file"]["delimiter"] == " "
 
 
 def test_rejects_are_safe_for_spreadsheets_unless_they_are_for_programs(api: httpx.Client) -> None:
-    job = ended(api, imported(api, f"phone,note\n{PHONE + 1},\nx,=1+1\n")["id"])
-    path = f"/api/imports/{job['id']}/rejects"
+    import_ = ended(api, imported(api, f"phone,note\n{PHONE + 1},\nx,=1+1\n")["id"])
+    path = f"/api/imports/{import_['id']}/rejects"
     for query, note in (({}, "'=1+1"), ({"safe_for_spreadsheets": "false"}, "=1+1")):
         answer = api.get(path, params=query)
         assert [row["note"] for row in csv.DictReader(answer.text.splitlines())] == [note]
-        assert f"rejects-{job['id']}.csv" in answer.headers["content-disposition"]
+        assert f"rejects-{import_['id']}.csv" in answer.headers["content-disposition"]
     marked = api.get(path, params={"bom": "true"})
     assert marked.content == b"\xef\xbb\xbf" + api.get(path).content
     assert api.head(path).headers["content-length"] == str(len(api.get(path).content))
@@ -239,12 +242,12 @@ def test_rejects_are_safe_for_spreadsheets_unless_they_are_for_programs(api: htt
 
 
 def test_an_error_names_options_of_http(api: httpx.Client) -> None:
-    job = ended(api, imported(api, "name\nAnn\n", filename="people.csv")["id"])
-    assert job["error"].endswith("Say which one it is: map=COLUMN=phone.")
+    import_ = ended(api, imported(api, "name\nAnn\n", filename="people.csv")["id"])
+    assert import_["error"].endswith("Say which one it is: map=COLUMN=phone.")
     koi8 = "телефон,имя\n1,Анна\n".encode("koi8-r")
     sent = api.post("/api/imports", params={"encoding": "utf-8"}, content=koi8)
-    job = ended(api, sent.json()["data"]["id"])
-    assert job["error"].endswith("for example encoding=windows-1251.")
+    import_ = ended(api, sent.json()["data"]["id"])
+    assert import_["error"].endswith("for example encoding=windows-1251.")
 
 
 def test_what_is_not_there(api: httpx.Client, live: Live) -> None:
@@ -266,10 +269,10 @@ def test_what_is_not_there(api: httpx.Client, live: Live) -> None:
 
 
 def test_a_bad_file_fails_with_a_sentence(api: httpx.Client) -> None:
-    job = ended(api, imported(api, "name\nAnn\n", filename="people.csv")["id"])
-    assert job["state"] == "failed"
-    assert "No column looks like phone numbers" in job["error"]
-    assert api.get(f"/api/imports/{job['id']}/rejects").status_code == 409
+    import_ = ended(api, imported(api, "name\nAnn\n", filename="people.csv")["id"])
+    assert import_["state"] == "failed"
+    assert "No column looks like phone numbers" in import_["error"]
+    assert api.get(f"/api/imports/{import_['id']}/rejects").status_code == 409
 
 
 def test_a_file_that_is_too_large_is_refused_and_not_kept(tmp_path: Path) -> None:
@@ -285,17 +288,17 @@ def test_a_file_that_is_too_large_is_refused_and_not_kept(tmp_path: Path) -> Non
             413,
             "The file is larger than 2000 bytes (--import-bytes-max).",
         )
-        job = ended(api, imported(api, csv_of(range(1, 3)))["id"])
-        assert job["state"] == "done"
+        import_ = ended(api, imported(api, csv_of(range(1, 3)))["id"])
+        assert import_["state"] == "done"
     assert list((spool / "incoming").iterdir()) == []
-    assert not (spool / f"1-{job['id']}" / "upload").exists()
+    assert not (spool / f"1-{import_['id']}" / "upload").exists()
     assert service.stop() == 0
 
 
 def test_a_service_without_workers_leaves_the_work_to_others(tmp_path: Path) -> None:
     service = Service(f"sqlite:///{tmp_path}/rollbook.db", "--import-workers", "0")
     with service.client() as api:
-        job = imported(api, csv_of(range(1, 3)))
-        assert api.get(f"/api/imports/{job['id']}").json()["data"]["state"] == "waiting"
-        assert api.post(f"/api/imports/{job['id']}/cancel").json()["data"]["state"] == "cancelled"
+        import_ = imported(api, csv_of(range(1, 3)))
+        assert api.get(f"/api/imports/{import_['id']}").json()["data"]["state"] == "waiting"
+        assert api.post(f"/api/imports/{import_['id']}/cancel").json()["data"]["state"] == "cancelled"
     assert service.stop() == 0

@@ -129,10 +129,10 @@ def test_a_stream_of_events_ends_with_its_key_and_has_a_place(service: Service) 
     with opened(service.database_url) as database:
         made = database.write(accounts.create_key, account="default")
         with service.client(made.key) as client:
-            job = client.post("/api/imports", content=FILE, headers={"Content-Type": "text/csv"}).json()[
+            import_ = client.post("/api/imports", content=FILE, headers={"Content-Type": "text/csv"}).json()[
                 "data"
             ]["id"]
-            path = f"/api/imports/{job}/events"
+            path = f"/api/imports/{import_}/events"
             with client.stream("GET", path) as stream:
                 assert stream.headers["X-Accel-Buffering"] == "no"
                 lines = stream.iter_lines()

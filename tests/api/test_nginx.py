@@ -89,12 +89,12 @@ def test_a_large_upload_its_events_and_its_export_go_through_nginx(
         headers={"Content-Type": "text/csv"},
     )
     assert sent.status_code == 202, sent.text
-    job = sent.json()["data"]["id"]
-    with proxied.stream("GET", f"/api/imports/{job}/events") as events:
+    import_ = sent.json()["data"]["id"]
+    with proxied.stream("GET", f"/api/imports/{import_}/events") as events:
         assert events.status_code == 200
         states = [line.removeprefix("event: ") for line in events.iter_lines() if line.startswith("event: ")]
     assert states[-1] == "done"
-    done = ended(proxied, job)
+    done = ended(proxied, import_)
     assert done["rows_read"] == ROWS
     with proxied.stream("GET", f"/api/groups/{done['list_id']}/export?columns=phone") as export:
         assert export.status_code == 200
@@ -103,8 +103,8 @@ def test_a_large_upload_its_events_and_its_export_go_through_nginx(
 
 def test_an_event_comes_through_nginx_before_the_stream_ends(proxied: httpx.Client) -> None:
     body = b"phone\n" + b"".join(b"+%d\n" % (PHONE + number) for number in range(1000))
-    job = proxied.post("/api/imports?list=Events", content=body, headers={"Content-Type": "text/csv"})
-    with proxied.stream("GET", f"/api/imports/{job.json()['data']['id']}/events") as events:
+    import_ = proxied.post("/api/imports?list=Events", content=body, headers={"Content-Type": "text/csv"})
+    with proxied.stream("GET", f"/api/imports/{import_.json()['data']['id']}/events") as events:
         first = next(line for line in events.iter_lines() if line.startswith("data: "))
         assert json.loads(first.removeprefix("data: "))["state"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rollbook import exports
 from rollbook.exports import Export
-from rollbook.imports import Job
+from rollbook.imports import Import
 from tests.imports.desk import Desk
 
 CASES = Path(__file__).parent
 
 
-def done(desk: Desk, file: str | bytes, name: str = "contacts.csv", **spec: object) -> Job:
+def done(desk: Desk, file: str | bytes, name: str = "contacts.csv", **spec: object) -> Import:
     """Import a case by its name, or a text, as the command does it."""
     is_case = isinstance(file, str) and "\n" not in file
     content = CASES / file if isinstance(file, str) and is_case else file

@@ -25,9 +25,9 @@ from tests.servers import run
 
 
 def test_c04b_a_row_with_a_phone_is_no_header(desk: Desk) -> None:
-    job = done(desk, "c04b_headerless_ext.txt", region="US", list="People")
+    import_ = done(desk, "c04b_headerless_ext.txt", region="US", list="People")
     assert phones(desk) == us(120, 121, 122)
-    assert job.report.header == "none"
+    assert import_.report.header == "none"
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_c04b_a_row_with_a_phone_is_no_header(desk: Desk) -> None:
     ],
 )
 def test_whatever_may_be_a_phone_is_no_header(desk: Desk, first: str) -> None:
-    job = done(desk, f"{first}\n415-555-0121\n415-555-0122\n", region="US")
-    assert job.report.header == "none"
-    assert job.rows_read == 3
+    import_ = done(desk, f"{first}\n415-555-0121\n415-555-0122\n", region="US")
+    assert import_.report.header == "none"
+    assert import_.rows_read == 3
 
 
 @pytest.mark.parametrize(
@@ -68,47 +68,47 @@ def test_whatever_may_be_a_phone_is_no_header(desk: Desk, first: str) -> None:
     ],
 )
 def test_titles_may_stand_above_the_header(desk: Desk, text: str, line: int) -> None:
-    job = done(desk, f"{text}Ann;+14155550101;Oslo\nBob;+14155550102;Rome\n")
-    assert job.report.header == f"line {line}"
+    import_ = done(desk, f"{text}Ann;+14155550101;Oslo\nBob;+14155550102;Rome\n")
+    assert import_.report.header == f"line {line}"
     assert phones(desk) == us(101, 102)
 
 
 def test_c13e_title_rows(desk: Desk) -> None:
-    job = done(desk, "c13e_title_rows.csv", create_fields=True)
-    assert job.report.header == "line 3"
-    assert job.report.columns == {"Name": "Name", "Phone": "phone", "City": "City"}
-    assert (phones(desk), job.report.rejected, job.rows_read) == (us(101, 102), {}, 2)
+    import_ = done(desk, "c13e_title_rows.csv", create_fields=True)
+    assert import_.report.header == "line 3"
+    assert import_.report.columns == {"Name": "Name", "Phone": "phone", "City": "City"}
+    assert (phones(desk), import_.report.rejected, import_.rows_read) == (us(101, 102), {}, 2)
 
 
 def test_c14b_a_title_of_merged_cells(desk: Desk) -> None:
-    job = done(desk, "c14b_title_merged.xlsx", create_fields=True)
-    assert job.report.header == "line 3"
-    assert job.report.columns == {"Name": "Name", "Phone": "phone", "City": "City"}
-    assert (phones(desk), job.report.rejected) == (us(101, 102, 103), {})
+    import_ = done(desk, "c14b_title_merged.xlsx", create_fields=True)
+    assert import_.report.header == "line 3"
+    assert import_.report.columns == {"Name": "Name", "Phone": "phone", "City": "City"}
+    assert (phones(desk), import_.report.rejected) == (us(101, 102, 103), {})
 
 
 def test_rows_on_top_can_be_skipped(desk: Desk) -> None:
     text = "Our phones: 4155550199\nAnother: 4155550198\nWho,Which\nAnn,+14155550101\n"
-    job = done(desk, text, skip_rows=2)
-    assert (phones(desk), job.report.header) == (us(101), "line 3")
-    job = done(desk, "c14b_title_merged.xlsx", skip_rows=4)
-    assert (phones(desk), job.report.header) == (us(101, 102, 103), "none")
-    job = desk.imported(text, skip_rows=4)
-    assert job.error == "The file has nothing below the 4 lines that are to be skipped."
+    import_ = done(desk, text, skip_rows=2)
+    assert (phones(desk), import_.report.header) == (us(101), "line 3")
+    import_ = done(desk, "c14b_title_merged.xlsx", skip_rows=4)
+    assert (phones(desk), import_.report.header) == (us(101, 102, 103), "none")
+    import_ = desk.imported(text, skip_rows=4)
+    assert import_.error == "The file has nothing below the 4 lines that are to be skipped."
 
 
 def test_c08d_the_line_that_says_the_delimiter_may_be_quoted(desk: Desk) -> None:
-    job = done(desk, "c08d_sep_quoted.csv")
-    assert (phones(desk), job.report.rejected, job.report.header) == (us(101, 102), {}, "line 2")
+    import_ = done(desk, "c08d_sep_quoted.csv")
+    assert (phones(desk), import_.report.rejected, import_.report.header) == (us(101, 102), {}, "line 2")
     for top in ("sep=;", "SEP=;", '"sep=;";', "sep=;;"):
-        job = done(desk, f"{top}\r\nName;Phone\r\nEve;+14155550109\r\n")
-        assert (job.report.file["delimiter"], job.report.columns["Phone"]) == (";", "phone")
+        import_ = done(desk, f"{top}\r\nName;Phone\r\nEve;+14155550109\r\n")
+        assert (import_.report.file["delimiter"], import_.report.columns["Phone"]) == (";", "phone")
 
 
 def test_a_file_of_opt_outs_that_has_only_a_header_is_done(desk: Desk) -> None:
     for text in ("phone\n", "Phone,Reason\n", "whatever\n", "phone\n\n  \n"):
-        job = done(desk, text, stop=("sms",))
-        assert (job.rows_read, job.report.stops_added) == (0, 0)
+        import_ = done(desk, text, stop=("sms",))
+        assert (import_.rows_read, import_.report.stops_added) == (0, 0)
     table = pa.table({"phone": pa.array([], pa.int64()), "name": pa.array([], pa.string())})
     parquet.write_table(table, parquet_file := io.BytesIO())
     with xlsxwriter.Workbook(workbook := io.BytesIO()) as book:
@@ -123,23 +123,23 @@ def test_a_file_of_opt_outs_that_has_only_a_header_is_done(desk: Desk) -> None:
 
 
 def test_c05a_a_column_of_consents_is_not_that_of_phones(desk: Desk) -> None:
-    job = done(desk, "c05a_shop_customers.csv", region="US", list="People")
+    import_ = done(desk, "c05a_shop_customers.csv", region="US", list="People")
     assert phones(desk) == us(181, 182, 183)
-    assert job.report.columns["Phone"] == "phone"
-    assert job.report.other_phone_columns == ["Default Address Phone"]
-    assert [warning for warning in job.report.warnings if "'Accepts SMS Marketing'" in warning]
+    assert import_.report.columns["Phone"] == "phone"
+    assert import_.report.other_phone_columns == ["Default Address Phone"]
+    assert [warning for warning in import_.report.warnings if "'Accepts SMS Marketing'" in warning]
 
 
 def test_c05b_an_opt_in_is_no_phone(desk: Desk) -> None:
-    job = done(desk, "c05b_sms_optin.csv", region="US")
-    assert (phones(desk), job.report.rejected) == (us(184, 185), {})
-    assert [warning for warning in job.report.warnings if "'SMS Opt-In'" in warning]
+    import_ = done(desk, "c05b_sms_optin.csv", region="US")
+    assert (phones(desk), import_.report.rejected) == (us(184, 185), {})
+    assert [warning for warning in import_.report.warnings if "'SMS Opt-In'" in warning]
 
 
 def test_c05h_a_contract_is_no_phone(desk: Desk) -> None:
-    job = done(desk, "c05h_contract.csv", region="DE")
+    import_ = done(desk, "c05h_contract.csv", region="DE")
     assert phones(desk) == [493023125001, 493023125002]
-    assert job.report.columns["Telefon"] == "phone"
+    assert import_.report.columns["Telefon"] == "phone"
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_c05h_a_contract_is_no_phone(desk: Desk) -> None:
 def test_names_propose_and_cells_decide(desk: Desk, head: str, cells: tuple[str, ...], phone: str) -> None:
     rows = [",".join(cell.format(100 + number) for cell in cells) for number in range(4)]
     rows.append(",".join([*[""] * (len(cells) - 1), "+14155550150"]))
-    job = done(desk, "\n".join([head, *rows, ""]), region="US")
-    assert job.report.columns[phone] == "phone"
+    import_ = done(desk, "\n".join([head, *rows, ""]), region="US")
+    assert import_.report.columns[phone] == "phone"
     assert set(phones(desk)) <= set(us(*range(100, 151)))
 
 
@@ -169,16 +169,16 @@ def test_a_column_that_few_have_filled_is_not_that_of_the_phones(desk: Desk) -> 
         f"n{number},{'+14155550199' if number == 3 else ''},+1415555{number:04}" for number in range(100, 120)
     ]
     text = "\n".join(["Name,Mobile,Phone", "n3,+14155550199,", *rows, ""])
-    job = done(desk, text)
-    assert (len(phones(desk)), job.report.columns["Phone"]) == (20, "phone")
-    assert job.report.other_phone_columns == ["Mobile"]
+    import_ = done(desk, text)
+    assert (len(phones(desk)), import_.report.columns["Phone"]) == (20, "phone")
+    assert import_.report.other_phone_columns == ["Mobile"]
 
 
 def test_columns_that_may_be_opt_outs_are_never_left_out_without_a_word(desk: Desk) -> None:
     names = ["stopped", "channels", "Unsubscribed", "opt_out", "OptOut", "Do not contact", "DNC", "Отписан"]
-    job = done(desk, ",".join(["Phone", *names, "Town", "Stock"]) + "\n+14155550101" + "," * 10 + "\n")
-    assert [warning.split("'")[1] for warning in job.report.warnings] == names
-    assert "--stop" not in job.report.warnings[0]  # the edge that shows it spells the option
+    import_ = done(desk, ",".join(["Phone", *names, "Town", "Stock"]) + "\n+14155550101" + "," * 10 + "\n")
+    assert [warning.split("'")[1] for warning in import_.report.warnings] == names
+    assert "--stop" not in import_.report.warnings[0]  # the edge that shows it spells the option
     cells = "Phone,Status,Source\n+14155550101,active,web\n+14155550102,Opted out,web\n"
     assert [warning.split("'")[1] for warning in done(desk, cells).report.warnings] == ["Status"]
     assert done(desk, cells, columns={"Status": ""}).report.columns["Status"] == ""
@@ -194,8 +194,8 @@ def test_columns_that_may_be_opt_outs_are_never_left_out_without_a_word(desk: De
     ],
 )  # fmt: skip
 def test_columns_of_opt_outs_in_other_words_are_warned_of(desk: Desk, name: str) -> None:
-    job = done(desk, f"Phone,{name},Town,Stock,Notes\n+14155550101,x,Oslo,3,y\n+14155550102,,Rome,4,z\n")
-    assert [warning.split("'")[1] for warning in job.report.warnings] == [name]
+    import_ = done(desk, f"Phone,{name},Town,Stock,Notes\n+14155550101,x,Oslo,3,y\n+14155550102,,Rome,4,z\n")
+    assert [warning.split("'")[1] for warning in import_.report.warnings] == [name]
 
 
 def test_what_a_warning_advises_is_not_what_was_done(desk: Desk) -> None:
@@ -209,9 +209,9 @@ def test_what_a_warning_advises_is_not_what_was_done(desk: Desk) -> None:
 
 @pytest.mark.parametrize("end", ["\x1a", "\ufeff\n", "\u200b,\u00a0\n", "\u200e\n\x1a"], ids=ascii)
 def test_a_row_of_what_nobody_sees_is_blank(desk: Desk, end: str) -> None:
-    job = done(desk, f"Phone,Name\n+14155550101,Ann\n{end}", stop=("sms",))
-    assert (job.rows_read, job.report.rejected) == (1, {})
-    assert job.report.blank == end.count("\n") + end.count("\x1a")
+    import_ = done(desk, f"Phone,Name\n+14155550101,Ann\n{end}", stop=("sms",))
+    assert (import_.rows_read, import_.report.rejected) == (1, {})
+    assert import_.report.blank == end.count("\n") + end.count("\x1a")
 
 
 @pytest.mark.parametrize(
@@ -232,10 +232,10 @@ def test_the_phone_of_somebody_else_is_not_chosen(desk: Desk, header: str) -> No
     fewer = 2 if header in ("Customer No,Contact No", "ИНН,Контакт") else 1
     name = "Ann," if "Name" in header else ""
     rows = [f"415555019{n % fewer},{name}415555{100 + n:04d}" for n in range(6)]
-    job = done(desk, "\n".join([header, *rows]) + "\n", region="US")
-    assert job.report.columns[header.split(",")[-1]] == "phone"
+    import_ = done(desk, "\n".join([header, *rows]) + "\n", region="US")
+    assert import_.report.columns[header.split(",")[-1]] == "phone"
     assert phones(desk) == us(*range(100, 106))
-    assert job.report.other_phone_columns == [header.split(",")[0]]
+    assert import_.report.other_phone_columns == [header.split(",")[0]]
 
 
 # Several phones
@@ -243,38 +243,38 @@ def test_the_phone_of_somebody_else_is_not_chosen(desk: Desk, header: str) -> No
 
 def test_c07a_several_columns_may_be_the_phone(desk: Desk) -> None:
     first, second = "Phone 1 - Value", "Phone 2 - Value"
-    job = done(desk, "c07a_google.csv", region="US")
+    import_ = done(desk, "c07a_google.csv", region="US")
     assert phones(desk) == us(195)
-    assert job.report.other_phone_columns == [second]
-    job = done(desk, "c07a_google.csv", region="US", columns={first: "phone", second: "phone"})
+    assert import_.report.other_phone_columns == [second]
+    import_ = done(desk, "c07a_google.csv", region="US", columns={first: "phone", second: "phone"})
     assert phones(desk) == us(194, 195, 197)
-    assert (job.report.rejected, job.report.columns[second]) == ({}, "phone")
-    assert (job.report.created, job.report.unchanged) == (2, 1)
+    assert (import_.report.rejected, import_.report.columns[second]) == ({}, "phone")
+    assert (import_.report.created, import_.report.unchanged) == (2, 1)
 
 
 @pytest.mark.parametrize("name", ["c07a_google.csv", "c07b_outlook.csv"])
 def test_all_phones_of_a_row_may_count(desk: Desk, name: str) -> None:
-    job = done(desk, name, region="US", all_phones=True)
+    import_ = done(desk, name, region="US", all_phones=True)
     everyone = {"c07a_google.csv": us(194, 195, 196, 197), "c07b_outlook.csv": us(102, 103, 104)}[name]
     assert phones(desk) == everyone
-    rejected = job.report.rows_rejected
-    assert job.rows_read + job.report.further_phones == rejected + job.report.created
+    rejected = import_.report.rows_rejected
+    assert import_.rows_read + import_.report.further_phones == rejected + import_.report.created
     # What is to be stopped is stopped on every phone, without a word.
-    job = done(desk, name, region="US", stop=("sms",))
+    import_ = done(desk, name, region="US", stop=("sms",))
     assert sorted(phone for phone, mask in desk.book()["stops"].items() if mask) == everyone
-    assert job.report.rows_rejected == rejected
-    assert desk.rejects(job).count("The phone in 'Phone 1 - Value'") == rejected
-    job = done(desk, name, region="US", stop=("viber",), all_phones=False)
-    assert job.report.stops_added < len(everyone)
+    assert import_.report.rows_rejected == rejected
+    assert desk.rejects(import_).count("The phone in 'Phone 1 - Value'") == rejected
+    import_ = done(desk, name, region="US", stop=("viber",), all_phones=False)
+    assert import_.report.stops_added < len(everyone)
 
 
 def test_all_phones_of_a_list_without_a_header_are_stopped(desk: Desk) -> None:
     text = "+14155550101,+14155550102\n+14155550103,\n,+14155550104\n+14155550105,+14155550105\n+14155550106,12\n"
-    job = done(desk, text, stop=("sms",))
+    import_ = done(desk, text, stop=("sms",))
     assert sorted(desk.book()["stops"]) == us(*range(101, 107))
-    assert (job.rows_read, job.report.further_phones, job.report.duplicates) == (5, 2, 0)
-    assert job.report.rejected == {"not_a_number": 1}
-    assert "The phone in 'column 2' is not a phone number." in desk.rejects(job)
+    assert (import_.rows_read, import_.report.further_phones, import_.report.duplicates) == (5, 2, 0)
+    assert import_.report.rejected == {"not_a_number": 1}
+    assert "The phone in 'column 2' is not a phone number." in desk.rejects(import_)
 
 
 def test_a_file_of_nothing_but_columns_of_phones_is_refused(desk: Desk) -> None:
@@ -284,8 +284,11 @@ def test_a_file_of_nothing_but_columns_of_phones_is_refused(desk: Desk) -> None:
         + ",".join(["+14155550101"] * 3_000)
         + "\n"
     )
-    job = desk.imported(text, stop=("sms",))
-    assert (job.state, str(job.error)[:49]) == ("failed", "3,000 columns are phones; up to 50 are read. Say ")
+    import_ = desk.imported(text, stop=("sms",))
+    assert (import_.state, str(import_.error)[:49]) == (
+        "failed",
+        "3,000 columns are phones; up to 50 are read. Say ",
+    )
     assert done(desk, text, columns={"Phone 7": "phone"}, stop=("sms",)).report.stops_added == 1
 
 
@@ -302,14 +305,18 @@ def test_c12_stops_travel_with_an_export(
     done(ours, "c12_optouts_viber.csv", stop=("viber", "rcs"))
     before = ours.book()
     contacts, stops = (exported(ours, Export(what=what, format=format)) for what in ("contacts", "stop list"))
-    job = done(theirs, contacts, f"book.{format}", region="UA", create_fields=True)
-    assert job.report.columns["stopped"] == "stop list"
-    assert (job.report.stops_in_file, job.report.stops_added, job.report.fields_created) == (2, 2, ["Name"])
+    import_ = done(theirs, contacts, f"book.{format}", region="UA", create_fields=True)
+    assert import_.report.columns["stopped"] == "stop list"
+    assert (import_.report.stops_in_file, import_.report.stops_added, import_.report.fields_created) == (
+        2,
+        2,
+        ["Name"],
+    )
     after = theirs.book()
     assert (after["contacts"], after["values"]) == (before["contacts"], before["values"])
     assert after["stops"] == {phone: mask for phone, mask in before["stops"].items() if phone != 14155550109}
-    job = done(theirs, stops, f"stops.{format}")
-    assert (job.report.stops_in_file, job.report.stops_added, job.report.created) == (3, 1, 0)
+    import_ = done(theirs, stops, f"stops.{format}")
+    assert (import_.report.stops_in_file, import_.report.stops_added, import_.report.created) == (3, 1, 0)
     assert theirs.book() == before
     assert theirs.drift() == []
 
@@ -326,14 +333,14 @@ def test_stops_travel_into_lists_and_are_never_taken_back(
         "14155550104,4,2026-01-31T10:00:00,,,\n14155550105,5,2026-01-31T10:00:00,fax,,\n"
     )
     plan = done(desk, text, list="People", dry_run=True, stop=())
-    job = done(desk, text, list="People")
-    assert plan.report.stops_added == job.report.stops_added == 2
-    assert job.report.rejected == {"bad_stop": 1}
+    import_ = done(desk, text, list="People")
+    assert plan.report.stops_added == import_.report.stops_added == 2
+    assert import_.report.rejected == {"bad_stop": 1}
     assert desk.book()["stops"] == {14155550101: 1, 14155550102: 3, 14155550103: 12}
     assert desk.book()["contacts"] == {14155550101: 1, 14155550102: 3, 14155550103: 12, 14155550104: 0}
     assert desk.counts()["People"].stop_list_count == 2
     assert desk.drift() == []
-    undone = desk.undone(job)
+    undone = desk.undone(import_)
     assert undone.state == "undone"
     assert desk.book()["stops"] == {14155550101: 1, 14155550102: 3, 14155550103: 12}
     assert desk.drift() == []
@@ -350,9 +357,9 @@ def test_stops_travel_with_an_export_that_was_saved_anew(desk: Desk, mark: str) 
 
 def test_stops_travel_with_the_rejects_of_an_export_that_are_repaired(desk: Desk) -> None:
     text = "phone,id,created_at,stopped\n14155550101,1,2026-01-31T10:00:00,sms\n14155550102,2,2026-01-31T10:00:00,FAX\n"
-    job = done(desk, text, create_fields=True)
-    assert job.report.rejected == {"bad_stop": 1}
-    again = done(desk, desk.rejects(job).replace("FAX", "viber"), region="UA", create_fields=True)
+    import_ = done(desk, text, create_fields=True)
+    assert import_.report.rejected == {"bad_stop": 1}
+    again = done(desk, desk.rejects(import_).replace("FAX", "viber"), region="UA", create_fields=True)
     assert (again.report.fields_created, again.report.rejected) == ([], {})
     assert desk.book()["stops"] == {14155550101: 1, 14155550102: 2}
 
@@ -368,15 +375,15 @@ def test_stops_travel_with_the_rejects_of_an_export_that_are_repaired(desk: Desk
     ],
 )
 def test_columns_called_as_ours_in_other_files_are_warned_of(desk: Desk, head: str, cells: str) -> None:
-    job = done(desk, f"{head}\n4155550101,{cells}\n", region="US")
+    import_ = done(desk, f"{head}\n4155550101,{cells}\n", region="US")
     assert (phones(desk), desk.book()["stops"]) == (us(101), {})
-    assert len(job.report.warnings) == 1
+    assert len(import_.report.warnings) == 1
 
 
 def test_columns_of_an_export_that_somebody_chose_are_known_by_their_cells(desk: Desk) -> None:
-    job = done(desk, "phone,stopped\n4155550101,\n4155550102,sms\n4155550103,nonsense\n", region="US")
-    assert job.report.columns == {"phone": "phone", "stopped": ""}
-    job = done(desk, "Name,phone,stopped\nAnn,4155550101,\nBob,4155550102,sms\n", region="US")
+    import_ = done(desk, "phone,stopped\n4155550101,\n4155550102,sms\n4155550103,nonsense\n", region="US")
+    assert import_.report.columns == {"phone": "phone", "stopped": ""}
+    import_ = done(desk, "Name,phone,stopped\nAnn,4155550101,\nBob,4155550102,sms\n", region="US")
     assert (phones(desk), desk.book()["stops"]) == (us(101, 102, 103), {14155550102: 1})
 
 
@@ -384,9 +391,9 @@ def test_columns_of_an_export_that_somebody_chose_are_known_by_their_cells(desk:
 
 
 def test_c06_rejects_that_were_repaired_say_nothing_of_their_own(desk: Desk) -> None:
-    job = done(desk, "c06_optouts_with_reason.csv", region="US", create_fields=True)
-    assert job.report.rejected == {"too_short": 1}
-    rejects = desk.rejects(job)
+    import_ = done(desk, "c06_optouts_with_reason.csv", region="US", create_fields=True)
+    assert import_.report.rejected == {"too_short": 1}
+    rejects = desk.rejects(import_)
     head, row = csv.reader(io.StringIO(rejects))
     ours = ["rollbook:line", "rollbook:reason", "rollbook:message"]
     assert head == [*ours, "phone", "reason", "message", "rollbook:row"]
@@ -408,24 +415,24 @@ def test_c06_rejects_that_were_repaired_say_nothing_of_their_own(desk: Desk) -> 
 
 
 def test_c06_rejects_of_before_are_known_too(desk: Desk) -> None:
-    job = done(desk, "c06_rejects_repaired.csv", region="US", create_fields=True)
-    assert job.report.fields_created == ["reason", "message"]
+    import_ = done(desk, "c06_rejects_repaired.csv", region="US", create_fields=True)
+    assert import_.report.fields_created == ["reason", "message"]
     values = [value[:3] for value in desk.book()["values"]]
     assert values == [("message", 14155550102, "stop it"), ("reason", 14155550102, "complaint")]
     bad = "line,reason,message,phone,reason,row\n2,too_short,The phone is too short.,41,fine,\n"
-    job = done(desk, bad, region="US", create_fields=True)
-    assert desk.rejects(job).splitlines()[0].endswith(":message,phone,reason,rollbook:row")
+    import_ = done(desk, bad, region="US", create_fields=True)
+    assert desk.rejects(import_).splitlines()[0].endswith(":message,phone,reason,rollbook:row")
 
 
 @pytest.mark.parametrize("row", ["7,asked by mail,Stop it.", "x,too_short,The phone is too short."])
 def test_columns_called_as_those_of_rejects_belong_to_the_user(desk: Desk, row: str) -> None:
-    job = done(desk, f"line,reason,message,phone,row\n{row},+14155550101,a\n", create_fields=True)
-    assert job.report.fields_created == ["line", "reason", "message", "row"]
+    import_ = done(desk, f"line,reason,message,phone,row\n{row},+14155550101,a\n", create_fields=True)
+    assert import_.report.fields_created == ["line", "reason", "message", "row"]
 
 
 def test_c06b_rows_that_cannot_be_read_keep_their_cells(desk: Desk) -> None:
-    job = done(desk, "c06b_unreadable.csv")
-    head, *rows = csv.reader(io.StringIO(desk.rejects(job)))
+    import_ = done(desk, "c06b_unreadable.csv")
+    head, *rows = csv.reader(io.StringIO(desk.rejects(import_)))
     assert head[3:] == ["phone", "name", "rollbook:row"]
     told = {row[0]: [row[1], *(formulas.unmarked(cell) for cell in row[3:])] for row in rows}
     assert told == {
@@ -433,7 +440,7 @@ def test_c06b_rows_that_cannot_be_read_keep_their_cells(desk: Desk) -> None:
         "3": ["too_many_cells", "+14155550102", "Bob", "+14155550102,Bob,x,y"],
         "4": ["too_short", "+1415555010", "Cyd", ""],
     }
-    again = done(desk, desk.rejects(job))
+    again = done(desk, desk.rejects(import_))
     assert (phones(desk), again.report.rejected) == (us(101, 102), {"too_short": 1})
     unread = "rollbook:line,rollbook:reason,rollbook:message,phone,rollbook:row\n9,no_end,Why.,,TEL:1\n"
     assert desk.rejects(done(desk, unread)).endswith(',"","TEL:1"\n')
@@ -443,14 +450,14 @@ def test_c06b_rows_that_cannot_be_read_keep_their_cells(desk: Desk) -> None:
 
 
 def test_c09k_blank_rows_are_counted_as_blank(desk: Desk) -> None:
-    job = done(desk, "c09k_blank_rows.csv")
-    assert (phones(desk), job.report.rejected) == (us(101, 102), {})
-    assert (job.rows_read, job.report.blank) == (2, 5)
+    import_ = done(desk, "c09k_blank_rows.csv")
+    assert (phones(desk), import_.report.rejected) == (us(101, 102), {})
+    assert (import_.rows_read, import_.report.blank) == (2, 5)
 
 
 def test_c13i_a_space_before_a_quotation_mark(desk: Desk) -> None:
-    job = done(desk, "c13i_space_quote.csv", create_fields=True)
-    assert (phones(desk), job.report.rejected) == (us(101, 102), {})
+    import_ = done(desk, "c13i_space_quote.csv", create_fields=True)
+    assert (phones(desk), import_.report.rejected) == (us(101, 102), {})
     values = [value[:3] for value in desk.book()["values"]]
     assert values == [
         ("city", 14155550101, "Oslo"),
@@ -466,8 +473,8 @@ def test_c08a_a_formula_of_a_text_is_that_text(desk: Desk) -> None:
     assert ("Code", "007") in values
     assert 442079460021 in phones(desk)
     text = '"=""Tel""","=""Say """"x"""""""\n"=""+14155550101""","=""a,b"""\n+14155550102,"=1+1"\n'
-    job = done(desk, text, create_fields=True)
-    assert job.report.columns == {"Tel": "phone", 'Say "x"': 'Say "x"'}
+    import_ = done(desk, text, create_fields=True)
+    assert import_.report.columns == {"Tel": "phone", 'Say "x"': 'Say "x"'}
     values = {(name, value) for name, phone, value, _ in desk.book()["values"] if phone in us(101, 102)}
     assert values == {('Say "x"', "a,b"), ('Say "x"', "=1+1")}
 

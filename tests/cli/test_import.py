@@ -139,13 +139,15 @@ def test_a_file_for_rejects_stays_as_it_was_until_they_come(local: None, tmp_pat
     assert rejects.read_text().startswith("mine")
     assert run("import", str(bad), "--rejects", str(new)).returncode == 1
     assert not new.exists()
-    job = imported(good, "--rejects", str(rejects))
-    assert rejects.read_text() == run("imports", "rejects", str(job["id"])).stdout
+    import_ = imported(good, "--rejects", str(rejects))
+    assert rejects.read_text() == run("imports", "rejects", str(import_["id"])).stdout
     assert "'=1+1" in rejects.read_text()
-    job = imported(good, "--rejects", str(new), "--raw")
+    import_ = imported(good, "--rejects", str(new), "--raw")
     assert [row["note"] for row in csv.DictReader(new.read_text().splitlines())] == ["=1+1"]
-    assert new.read_text() == run("imports", "rejects", str(job["id"]), "--raw").stdout
-    assert run("imports", "rejects", str(job["id"]), "--raw", "--bom").stdout == "\ufeff" + new.read_text()
+    assert new.read_text() == run("imports", "rejects", str(import_["id"]), "--raw").stdout
+    assert (
+        run("imports", "rejects", str(import_["id"]), "--raw", "--bom").stdout == "\ufeff" + new.read_text()
+    )
 
 
 def test_columns_and_stops_by_flags(account: str, tmp_path: Path) -> None:
@@ -265,8 +267,8 @@ def test_work_does_what_waits_and_ends_when_idle(account: str, tmp_path: Path) -
             time.sleep(0.01)
         process.kill()
     assert run("work", "--until-idle").returncode == 0
-    [job] = json.loads(run("imports", "list", "--json").stdout)
-    assert (job["state"], job["report"]["created"]) == ("done", 299_999)
+    [import_] = json.loads(run("imports", "list", "--json").stdout)
+    assert (import_["state"], import_["report"]["created"]) == ("done", 299_999)
 
 
 def test_cancel_and_what_has_ended(account: str, tmp_path: Path) -> None:

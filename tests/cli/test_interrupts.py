@@ -94,11 +94,11 @@ def test_on_a_terminal_the_command_asks(spool: Path, tmp_path: Path) -> None:
     for answer in (b"n\n", b"\n", b"\x04", b""):
         status, shown = asked(path, answer)
         assert (status, "would take 147 of 150 members" in shown) == (1, True)
-        [job, *_] = json.loads(run("imports", "list", "--json").stdout)
-        assert job["state"] == "confirm"
-        assert f"rollbook imports cancel {job['id']}" in shown
-        cancelled = run("imports", "cancel", str(job["id"]))
-        assert cancelled.stdout == f"Import {job['id']} is cancelled.\n"
+        [import_, *_] = json.loads(run("imports", "list", "--json").stdout)
+        assert import_["state"] == "confirm"
+        assert f"rollbook imports cancel {import_['id']}" in shown
+        cancelled = run("imports", "cancel", str(import_["id"]))
+        assert cancelled.stdout == f"Import {import_['id']} is cancelled.\n"
     assert asked(path, b"y\n")[0] == 0
-    [job, *_] = json.loads(run("imports", "list", "--json").stdout)
-    assert (job["state"], job["report"]["removed"]) == ("done", 147)
+    [import_, *_] = json.loads(run("imports", "list", "--json").stdout)
+    assert (import_["state"], import_["report"]["removed"]) == ("done", 147)

@@ -66,22 +66,22 @@ def test_the_exit_code_and_the_line_say_how_it_went(
 ) -> None:
     done = run(*importing(TEXTS[file], *flags, "--json"))
     assert done.returncode == status, done.stderr
-    job = json.loads(done.stdout)
-    assert (job["state"], job["outcome"]) == ("done", outcome)
-    assert list(job)[list(job).index("state") + 1] == "outcome"
+    import_ = json.loads(done.stdout)
+    assert (import_["state"], import_["outcome"]) == ("done", outcome)
+    assert list(import_)[list(import_).index("state") + 1] == "outcome"
     assert done.stderr.startswith(told) if told else done.stderr == ""
 
 
 def test_lists_and_reports_have_the_outcome() -> None:
     for text, outcome in ((GOOD, "ok"), (SOME, "some_rejected"), (NONE, "all_rejected")):
-        job = json.loads(run(*importing(text, "--json")).stdout)
-        assert json.loads(run("imports", "show", str(job["id"]), "--json").stdout)["outcome"] == outcome
+        import_ = json.loads(run(*importing(text, "--json")).stdout)
+        assert json.loads(run("imports", "show", str(import_["id"]), "--json").stdout)["outcome"] == outcome
     path = Path("bad.csv")
     path.write_text("name\nAnn\n")
     failed = json.loads(run("import", str(path), "--json").stdout)
     assert (failed["state"], failed["outcome"]) == ("failed", None)
     listed: list[Any] = json.loads(run("imports", "list", "--json").stdout)
-    assert [job["outcome"] for job in listed] == [None, "all_rejected", "some_rejected", "ok"]
+    assert [import_["outcome"] for import_ in listed] == [None, "all_rejected", "some_rejected", "ok"]
     table = run("imports", "list").stdout.splitlines()
     assert [row.split()[2] for row in table[2:]] == ["done"] * 3
     assert [row.split()[6] for row in table[2:]] == ["all_rejected", "some_rejected", "ok"]
@@ -97,9 +97,9 @@ def test_an_export_with_stops_that_comes_back_with_a_rejected_row_is_an_opt_out_
 
 
 def test_a_resumed_import_ends_in_the_same_way() -> None:
-    job = json.loads(run(*importing(SOME, "--stop", "sms", "--json")).stdout)
-    assert run("imports", "resume", str(job["id"])).returncode == 3
-    assert run("imports", "resume", str(job["id"]), "--allow-rejects").returncode == 0
+    import_ = json.loads(run(*importing(SOME, "--stop", "sms", "--json")).stdout)
+    assert run("imports", "resume", str(import_["id"])).returncode == 3
+    assert run("imports", "resume", str(import_["id"]), "--allow-rejects").returncode == 0
 
 
 def test_strict_and_allowing_rejects_do_not_go_together() -> None:

@@ -13,7 +13,7 @@ from rollbook import imports, verify
 from rollbook.accounts import Account
 from rollbook.counts import ACCOUNT_COUNTS, LIST_COUNTS
 from rollbook.db import Database, Transaction
-from rollbook.imports import Job
+from rollbook.imports import Import
 from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
 from rollbook.imports.worker import Worker
@@ -41,7 +41,7 @@ class Desk:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def ask(self, content: str | bytes | Path, name: str = "contacts.csv", **spec: Any) -> Job:
+    def ask(self, content: str | bytes | Path, name: str = "contacts.csv", **spec: Any) -> Import:
         """Ask for an import; phones that are possible go in unless the spec says otherwise."""
         path = content if isinstance(content, Path) else self.file(content, name)
         wanted = ImportSpec(**{"phone_check": "possible", **spec})
@@ -54,28 +54,28 @@ class Desk:
             put=lambda folder: self.spool.point(folder, path),
         )
 
-    def work(self, job: Job, watch: Callable[[Job], None] = lambda job: None) -> Job:
+    def work(self, import_: Import, watch: Callable[[Import], None] = lambda import_: None) -> Import:
         """Work on an import to its end."""
-        return Worker(self.db, self.spool, watch=watch).run(self.account_id, job.id)
+        return Worker(self.db, self.spool, watch=watch).run(self.account_id, import_.id)
 
-    def imported(self, content: str | bytes | Path, name: str = "contacts.csv", **spec: Any) -> Job:
+    def imported(self, content: str | bytes | Path, name: str = "contacts.csv", **spec: Any) -> Import:
         """Import a file."""
         return self.work(self.ask(content, name, **spec))
 
-    def done(self, content: str | bytes | Path, name: str = "contacts.csv", **spec: Any) -> Job:
+    def done(self, content: str | bytes | Path, name: str = "contacts.csv", **spec: Any) -> Import:
         """Import a file, which must work."""
-        job = self.imported(content, name, **spec)
-        assert job.state == "done", job.error
-        return job
+        import_ = self.imported(content, name, **spec)
+        assert import_.state == "done", import_.error
+        return import_
 
-    def undone(self, job: Job) -> Job:
+    def undone(self, import_: Import) -> Import:
         """Undo an import."""
-        asked = self.db.write(imports.request_undo, self.account_id, job.id)
+        asked = self.db.write(imports.request_undo, self.account_id, import_.id)
         return asked if asked.ended else self.work(asked)
 
-    def rejects(self, job: Job) -> str:
+    def rejects(self, import_: Import) -> str:
         """The CSV of the rejected rows."""
-        path = self.spool.rejects(job.folder)
+        path = self.spool.rejects(import_.folder)
         return path.read_text() if path else ""
 
     def list_id(self, name: str = "Customers") -> int:

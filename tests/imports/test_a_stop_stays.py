@@ -64,9 +64,9 @@ def test_a_stopped_number_stays_stopped_after_an_import(
     history(desk)
     if not stopped_first:
         desk.db.write(stop_list.add, desk.account_id, phones=[PHONE + BEFORE], channels=channels)
-    job = desk.done(csv_of(range(1, 4)), list="Customers", mode=mode)
-    assert job.report.stopped == 1
-    assert job.report.stopped_on == dict.fromkeys(channels, 1)
+    import_ = desk.done(csv_of(range(1, 4)), list="Customers", mode=mode)
+    assert import_.report.stopped == 1
+    assert import_.report.stopped_on == dict.fromkeys(channels, 1)
     book = desk.book()
     assert book["stops"] == {PHONE + BEFORE: mask_of(channels)}
     assert book["contacts"].get(PHONE + BEFORE, mask_of(channels)) == mask_of(channels)
@@ -78,9 +78,9 @@ def test_a_stopped_number_stays_stopped_after_an_import(
 def test_a_bad_value_beside_an_opt_out_does_not_lose_the_opt_out(desk: Desk) -> None:
     desk.db.write(fields.create, desk.account_id, NewField("Birthday", "date"))
     rows = "phone,Birthday\n" + f"{phone(1)},1990-02-30\n{phone(2)},1990-02-03\n{phone(3)},soon\n"
-    job = desk.done(rows, list="Customers", stop=("sms",))
-    assert (job.report.created, job.report.rejected, job.report.stops_added) == (3, {}, 3)
-    assert any("were left out, 2 in all" in warning for warning in job.report.warnings)
+    import_ = desk.done(rows, list="Customers", stop=("sms",))
+    assert (import_.report.created, import_.report.rejected, import_.report.stops_added) == (3, {}, 3)
+    assert any("were left out, 2 in all" in warning for warning in import_.report.warnings)
     assert set(desk.book()["stops"]) == {PHONE + 1, PHONE + 2, PHONE + 3}
     assert [value[:3] for value in desk.book()["values"]] == [("Birthday", PHONE + 2, "1990-02-03")]
     assert desk.drift() == []
@@ -90,7 +90,7 @@ def test_so_it_is_for_stops_that_an_export_carries(desk: Desk) -> None:
     desk.db.write(fields.create, desk.account_id, NewField("Birthday", "date"))
     head = "phone,id,created_at,stopped,Birthday\n"
     rows = f'{PHONE + 1},1,2026-01-02T03:04:05Z,"viber","soon"\n{PHONE + 2},2,2026-01-02T03:04:05Z,,"soon"\n'
-    job = desk.done(head + rows, list="Customers")
-    assert job.report.rejected == {"bad_value": 1}
+    import_ = desk.done(head + rows, list="Customers")
+    assert import_.report.rejected == {"bad_value": 1}
     assert set(desk.book()["stops"]) == {PHONE + 1}
     assert set(desk.book()["contacts"]) == {PHONE + 1}

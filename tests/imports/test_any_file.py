@@ -82,18 +82,18 @@ def test_a_dry_run_counts_what_a_real_run_does_and_undo_gives_back_what_was(
         finally:
             worker.CHUNK_ROWS_FIRST = usual
         assert (desk.book(), desk.counts()) == (book, counts), "a dry run changed something"
-        job = desk.imported(_csv(rows), **spec)
-        assert (dry.state, _same(dry.error)) == (job.state, _same(job.error))
-        assert _counted(dry) == _counted(job)
+        import_ = desk.imported(_csv(rows), **spec)
+        assert (dry.state, _same(dry.error)) == (import_.state, _same(import_.error))
+        assert _counted(dry) == _counted(import_)
         assert not desk.drift()
-        report = job.report
-        if job.state == "done":
-            assert job.rows_read == report.duplicates + report.rows_rejected + (
+        report = import_.report
+        if import_.state == "done":
+            assert import_.rows_read == report.duplicates + report.rows_rejected + (
                 report.created + report.updated + report.unchanged + report.not_in_book + report.only_stopped
             )
         else:
             assert (desk.book(), desk.counts()) == (book, counts), "a failed import changed something"
-        undone = desk.undone(job)
+        undone = desk.undone(import_)
         assert undone.state == "undone"
         assert not desk.drift()
         now = desk.counts()
@@ -119,5 +119,5 @@ def _same(error: str | None) -> str:
     return (error or "").partition(".csv")[2]
 
 
-def _counted(job: Any) -> Any:
-    return msgspec.structs.replace(job.report, seconds={}, field_ids=[])
+def _counted(import_: Any) -> Any:
+    return msgspec.structs.replace(import_.report, seconds={}, field_ids=[])

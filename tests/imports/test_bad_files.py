@@ -17,7 +17,7 @@ import pyarrow.parquet as parquet
 import pytest
 import xlsxwriter
 
-from rollbook.imports import Job
+from rollbook.imports import Import
 from rollbook.options import as_flags
 from tests.calls import PHONE
 from tests.imports.desk import Desk, csv_of, phone
@@ -26,16 +26,16 @@ from tests.servers import rollbook, run
 
 def refused(
     desk: Desk, content: str | bytes | Path, message: str, name: str = "contacts.csv", **spec: Any
-) -> Job:
+) -> Import:
     """Import a file that must fail with that message, and change nothing."""
     desk.done(csv_of(range(1, 3)), list="Customers")
     before = desk.book(), desk.counts()
-    job = desk.imported(content, name, list="Customers", **spec)
-    assert job.state == "failed"
-    assert message in as_flags(str(job.error))
+    import_ = desk.imported(content, name, list="Customers", **spec)
+    assert import_.state == "failed"
+    assert message in as_flags(str(import_.error))
     assert (desk.book(), desk.counts()) == before
-    assert not list(desk.spool.folder(job.folder).glob("*.int64"))
-    return job
+    assert not list(desk.spool.folder(import_.folder).glob("*.int64"))
+    return import_
 
 
 def workbook(sheets: dict[str, list[list[Any]]]) -> bytes:
@@ -79,8 +79,8 @@ def test_an_encoding_that_is_detected(desk: Desk) -> None:
 
 
 def test_a_row_with_too_many_cells(desk: Desk) -> None:
-    job = desk.done(f"phone,city\n{phone(1)},Kyiv,more\n{phone(2)},Rome\n", list="Customers")
-    assert job.report.rejected == {"too_many_cells": 1}
+    import_ = desk.done(f"phone,city\n{phone(1)},Kyiv,more\n{phone(2)},Rome\n", list="Customers")
+    assert import_.report.rejected == {"too_many_cells": 1}
     assert list(desk.book()["contacts"]) == [PHONE + 2]
 
 
@@ -118,10 +118,10 @@ def test_a_workbook_with_numbers_as_floats(desk: Desk) -> None:
 
 
 def test_a_workbook_with_scientific_notation(desk: Desk) -> None:
-    job = desk.done(workbook({"All": [["phone"], ["3.80E+11"], ["3,8E+11"], [PHONE + 1]]}), "book.xlsx")
-    assert job.report.rejected == {"scientific_notation": 2}
+    import_ = desk.done(workbook({"All": [["phone"], ["3.80E+11"], ["3,8E+11"], [PHONE + 1]]}), "book.xlsx")
+    assert import_.report.rejected == {"scientific_notation": 2}
     assert list(desk.book()["contacts"]) == [PHONE + 1]
-    assert "scientific" in desk.rejects(job).lower()
+    assert "scientific" in desk.rejects(import_).lower()
 
 
 def test_a_zip_bomb(desk: Desk) -> None:
@@ -131,8 +131,8 @@ def test_a_zip_bomb(desk: Desk) -> None:
         file.write(b"phone,name\n")
         for _ in range(120):
             file.write(row * 1000)
-    job = refused(desk, path, "expand")
-    assert job.rows_read < 120_000
+    import_ = refused(desk, path, "expand")
+    assert import_.rows_read < 120_000
 
 
 def test_truncated_parquet(desk: Desk) -> None:
@@ -154,11 +154,11 @@ def test_a_path_that_is_a_folder(desk: Desk) -> None:
 
 def test_a_path_that_is_not_there(desk: Desk) -> None:
     path = desk.file("phone\n")
-    job = desk.ask(path, list="Customers")
+    import_ = desk.ask(path, list="Customers")
     path.unlink()
-    job = desk.work(job)
-    assert job.state == "failed"
-    assert path.name in str(job.error)
+    import_ = desk.work(import_)
+    assert import_.state == "failed"
+    assert path.name in str(import_.error)
     assert not desk.book()["contacts"]
 
 
@@ -192,8 +192,8 @@ def test_a_full_disk_during_staging(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "The disk of the spool is full" in done.stderr
-    [job] = json.loads(run("imports", "list", "--json", "--database-url", url).stdout)
-    assert job["state"] == "failed"
+    [import_] = json.loads(run("imports", "list", "--json", "--database-url", url).stdout)
+    assert import_["state"] == "failed"
     assert not list((tmp_path / "rollbook.db.spool").glob("*/*.int64"))
     assert json.loads(run("verify", "--json", "--database-url", url).stdout)["drift"] == []
 
@@ -219,7 +219,7 @@ def test_a_big_workbook_is_imported_whole(desk: Desk, tmp_path: Path) -> None:
         sheet.write(number + 1, 0, kinds[number % len(kinds)](PHONE + number))
         sheet.write(number + 1, 1, f"City {number % 50}")
     book.close()
-    job = desk.done(path, list="Customers", create_fields=True)
-    assert (job.report.created, job.report.rows_rejected) == (rows, 0)
+    import_ = desk.done(path, list="Customers", create_fields=True)
+    assert (import_.report.created, import_.report.rows_rejected) == (rows, 0)
     assert desk.counts()["Customers"].items == rows
     assert not desk.drift()

@@ -15,7 +15,7 @@ import pytest
 
 from rollbook.errors import BadFile
 from rollbook.files import open_table, parquet_table, vcard_table
-from rollbook.imports import Job, rejects
+from rollbook.imports import Import, rejects
 from rollbook.imports.order import Limits
 from rollbook.imports.worker import Worker
 from tests.imports.desk import Desk, csv_of
@@ -27,16 +27,16 @@ def parquet_of(cells: list[str]) -> bytes:
     return made.getvalue()
 
 
-def worked(desk: Desk, job: Job, **limits: Any) -> Job:
-    return Worker(desk.db, desk.spool, limits=Limits(**limits)).run(desk.account_id, job.id)
+def worked(desk: Desk, import_: Import, **limits: Any) -> Import:
+    return Worker(desk.db, desk.spool, limits=Limits(**limits)).run(desk.account_id, import_.id)
 
 
 def test_a_small_file_of_equal_cells_does_not_fill_the_disk(desk: Desk) -> None:
     content = parquet_of(["x" * 8_000] * 5_000)
     assert len(content) < 100_000
-    job = worked(desk, desk.ask(content, "equal.parquet", list="Customers"), rejects_bytes_max=1_000_000)
-    assert job.report.rejected == {"not_a_number": 5_000}
-    path = desk.spool.rejects(job.folder)
+    import_ = worked(desk, desk.ask(content, "equal.parquet", list="Customers"), rejects_bytes_max=1_000_000)
+    assert import_.report.rejected == {"not_a_number": 5_000}
+    path = desk.spool.rejects(import_.folder)
     assert path is not None
     assert path.stat().st_size < 20_000_000
     *rows, last = list(csv.reader(path.read_text().splitlines()[1:]))
@@ -48,23 +48,23 @@ def test_a_small_file_of_equal_cells_does_not_fill_the_disk(desk: Desk) -> None:
 
 def test_a_file_that_becomes_too_much_text_fails_and_changes_nothing(desk: Desk) -> None:
     content = parquet_of(["x" * 8_000] * 5_000)
-    job = worked(desk, desk.ask(content, "equal.parquet", list="Customers"), decoded_bytes_max=20_000_000)
-    assert job.state == "failed"
-    assert "more than 20,000,000 bytes of text (--import-decoded-bytes-max)" in str(job.error)
-    assert not list(desk.spool.folder(job.folder).glob("*.int64"))
+    import_ = worked(desk, desk.ask(content, "equal.parquet", list="Customers"), decoded_bytes_max=20_000_000)
+    assert import_.state == "failed"
+    assert "more than 20,000,000 bytes of text (--import-decoded-bytes-max)" in str(import_.error)
+    assert not list(desk.spool.folder(import_.folder).glob("*.int64"))
     assert desk.book()["contacts"] == {}
 
 
 def test_without_room_on_the_disk_nothing_is_imported(desk: Desk) -> None:
-    job = worked(desk, desk.ask(csv_of(range(10)), list="Customers"), free_bytes_min=1 << 60)
-    assert job.state == "failed"
-    assert "(--spool-free-bytes-min). Nothing was imported" in str(job.error)
+    import_ = worked(desk, desk.ask(csv_of(range(10)), list="Customers"), free_bytes_min=1 << 60)
+    assert import_.state == "failed"
+    assert "(--spool-free-bytes-min). Nothing was imported" in str(import_.error)
     assert desk.book()["contacts"] == {}
 
 
 def test_short_rows_are_kept_whole_in_the_rejects(desk: Desk) -> None:
-    job = desk.done("phone,city\nx,Kyiv\n" + "y," + "z" * 5_000 + "\n", list="Customers")
-    (short, long) = list(csv.DictReader(io.StringIO(desk.rejects(job).removeprefix("\ufeff"))))
+    import_ = desk.done("phone,city\nx,Kyiv\n" + "y," + "z" * 5_000 + "\n", list="Customers")
+    (short, long) = list(csv.DictReader(io.StringIO(desk.rejects(import_).removeprefix("\ufeff"))))
     assert "Kyiv" in short.values()
     assert rejects.CUT not in str(short)
     assert rejects.CUT in str(long)

@@ -40,34 +40,34 @@ def _list_of(desk: Desk, count: int) -> int:
 def test_replacing_more_than_half_of_a_list_waits(desk: Desk, count: int, kept: int, waits: bool) -> None:
     list_id = _list_of(desk, count)
     before = desk.book()
-    job = desk.imported(csv_of(range(kept)), list=list_id, mode="replace")
-    assert job.state == ("confirm" if waits else "done")
+    import_ = desk.imported(csv_of(range(kept)), list=list_id, mode="replace")
+    assert import_.state == ("confirm" if waits else "done")
     if waits:
-        assert (job.report.leaving, job.report.members) == (count - kept, count)
+        assert (import_.report.leaving, import_.report.members) == (count - kept, count)
         assert desk.book() == before
         assert desk.db.read(imports.unfinished) == []
-        desk.db.write(imports.confirm, desk.account_id, job.id)
-        job = desk.work(job)
-    assert (job.state, job.report.removed) == ("done", count - kept)
+        desk.db.write(imports.confirm, desk.account_id, import_.id)
+        import_ = desk.work(import_)
+    assert (import_.state, import_.report.removed) == ("done", count - kept)
     assert desk.db.read(lists.get, desk.account_id, list_id).items == kept
     assert desk.drift() == []
     if waits:
-        assert desk.undone(job).state == "undone"
+        assert desk.undone(import_).state == "undone"
         assert desk.db.read(lists.get, desk.account_id, list_id).items == count
 
 
 def test_a_list_that_grew_meanwhile_has_to_be_confirmed_again(desk: Desk) -> None:
     list_id = _list_of(desk, 150)
-    job = desk.imported(csv_of(range(3)), list=list_id, mode="replace")
+    import_ = desk.imported(csv_of(range(3)), list=list_id, mode="replace")
     news = [NewContact(PHONE + 1_000 + number, (list_id,), {}) for number in range(20)]
     desk.db.write(upserts.upsert_many, desk.account_id, news)
-    desk.db.write(imports.confirm, desk.account_id, job.id)
-    job = desk.work(job)
-    assert (job.state, job.report.leaving, job.report.members) == ("confirm", 167, 170)
+    desk.db.write(imports.confirm, desk.account_id, import_.id)
+    import_ = desk.work(import_)
+    assert (import_.state, import_.report.leaving, import_.report.members) == ("confirm", 167, 170)
     assert desk.db.read(lists.get, desk.account_id, list_id).items == 170
-    desk.db.write(imports.confirm, desk.account_id, job.id)
-    job = desk.work(job)
-    assert (job.state, job.report.removed, job.report.rejected) == ("done", 167, {})
+    desk.db.write(imports.confirm, desk.account_id, import_.id)
+    import_ = desk.work(import_)
+    assert (import_.state, import_.report.removed, import_.report.rejected) == ("done", 167, {})
     assert desk.drift() == []
 
 
@@ -82,33 +82,33 @@ def test_what_needs_no_confirmation(desk: Desk) -> None:
 def test_an_import_that_waits_can_be_cancelled_but_not_undone(desk: Desk) -> None:
     list_id = _list_of(desk, 150)
     before = desk.book()
-    job = desk.imported(csv_of(range(3)), list=list_id, mode="replace")
+    import_ = desk.imported(csv_of(range(3)), list=list_id, mode="replace")
     with pytest.raises(NotNow, match="it waits to be confirmed"):
-        desk.db.write(imports.request_undo, desk.account_id, job.id)
-    assert desk.db.write(imports.cancel, desk.account_id, job.id).state == "cancelled"
+        desk.db.write(imports.request_undo, desk.account_id, import_.id)
+    assert desk.db.write(imports.cancel, desk.account_id, import_.id).state == "cancelled"
     with pytest.raises(NotNow, match="does not wait for a confirmation: it is cancelled"):
-        desk.db.write(imports.confirm, desk.account_id, job.id)
+        desk.db.write(imports.confirm, desk.account_id, import_.id)
     assert desk.book() == before
 
 
 def test_an_import_that_waits_has_made_no_fields(desk: Desk) -> None:
     list_id = _list_of(desk, 150)
     text = csv_of(range(3), head="phone,Town", row=lambda number: f"+{PHONE + number},Kyiv")
-    job = desk.imported(text, list=list_id, mode="replace", create_fields=True)
-    assert (job.state, job.report.fields_created) == ("confirm", [])
+    import_ = desk.imported(text, list=list_id, mode="replace", create_fields=True)
+    assert (import_.state, import_.report.fields_created) == ("confirm", [])
     assert desk.db.read(fields.all, desk.account_id) == []
-    confirmed = desk.db.write(imports.confirm, desk.account_id, job.id)
+    confirmed = desk.db.write(imports.confirm, desk.account_id, import_.id)
     assert confirmed.report.fields_created == ["Town"]
-    job = desk.work(job)
-    assert (job.state, job.report.updated, job.report.removed) == ("done", 3, 147)
+    import_ = desk.work(import_)
+    assert (import_.state, import_.report.updated, import_.report.removed) == ("done", 3, 147)
     [field] = desk.db.read(fields.all, desk.account_id)
-    assert job.report.field_ids == [field.id]
+    assert import_.report.field_ids == [field.id]
 
 
 def test_an_import_that_is_never_confirmed_is_cancelled_in_the_end(desk: Desk) -> None:
-    job = desk.imported(csv_of(range(3)), list=_list_of(desk, 150), mode="replace")
+    import_ = desk.imported(csv_of(range(3)), list=_list_of(desk, 150), mode="replace")
     forget_old(desk.db, desk.spool, keep_days=1)
-    assert desk.db.read(imports.get, desk.account_id, job.id).state == "confirm"
+    assert desk.db.read(imports.get, desk.account_id, import_.id).state == "confirm"
     old = int((datetime.now(UTC) - timedelta(days=2)).timestamp())
     desk.db.write(
         lambda tx, account_id: tx.run(
@@ -119,15 +119,15 @@ def test_an_import_that_is_never_confirmed_is_cancelled_in_the_end(desk: Desk) -
         desk.account_id,
     )
     forget_old(desk.db, desk.spool, keep_days=1)
-    assert desk.db.read(imports.get, desk.account_id, job.id).state == "cancelled"
+    assert desk.db.read(imports.get, desk.account_id, import_.id).state == "cancelled"
 
 
 @pytest.mark.parametrize("rows", [0, 2, 4])
 def test_a_file_with_another_number_of_rows_is_not_imported(desk: Desk, rows: int) -> None:
     before = desk.book()
-    job = desk.imported("phone\n" + f"+{PHONE}\nnot a phone\n+{PHONE}\n", list="Customers", rows=rows)
-    assert (job.state, desk.book()) == ("failed", before)
-    assert "has 3 rows, not" in str(job.error)
+    import_ = desk.imported("phone\n" + f"+{PHONE}\nnot a phone\n+{PHONE}\n", list="Customers", rows=rows)
+    assert (import_.state, desk.book()) == ("failed", before)
+    assert "has 3 rows, not" in str(import_.error)
 
 
 def test_rejected_rows_count_too(desk: Desk) -> None:
@@ -138,19 +138,23 @@ def test_over_http(api: httpx.Client) -> None:
     list_id = made_list(api, "Everybody")["id"]
     phones = [PHONE + number for number in range(150)]
     assert api.post(f"/api/groups/{list_id}/contacts", json={"phones": phones}).status_code == 200
-    job = imported(api, csv_of(range(3)), list_id=list_id, mode="replace")
-    while job["state"] in ("waiting", "reading"):
-        job = api.get(f"/api/imports/{job['id']}").json()["data"]
-    assert (job["state"], job["counts"]["leaving"], job["counts"]["removed"]) == ("confirm", 147, 0)
+    import_ = imported(api, csv_of(range(3)), list_id=list_id, mode="replace")
+    while import_["state"] in ("waiting", "reading"):
+        import_ = api.get(f"/api/imports/{import_['id']}").json()["data"]
+    assert (import_["state"], import_["counts"]["leaving"], import_["counts"]["removed"]) == (
+        "confirm",
+        147,
+        0,
+    )
     assert api.get(f"/api/groups/{list_id}").json()["data"]["items"] == 150
-    assert api.post(f"/api/imports/{job['id']}/undo").status_code == 409
-    assert api.post(f"/api/imports/{job['id']}/confirm").status_code == 202
-    assert ended(api, job["id"])["counts"]["removed"] == 147
-    assert api.post(f"/api/imports/{job['id']}/confirm").status_code == 409
+    assert api.post(f"/api/imports/{import_['id']}/undo").status_code == 409
+    assert api.post(f"/api/imports/{import_['id']}/confirm").status_code == 202
+    assert ended(api, import_["id"])["counts"]["removed"] == 147
+    assert api.post(f"/api/imports/{import_['id']}/confirm").status_code == 409
     assert api.post("/api/imports/999999/confirm").json()["message"] == "Import is not found"
     assert api.post(f"/api/groups/{list_id}/contacts", json={"phones": phones}).status_code == 200
-    job = imported(api, csv_of(range(4)), list_id=list_id, mode="replace", confirm="true")
-    assert ended(api, job["id"])["counts"]["removed"] == 146
+    import_ = imported(api, csv_of(range(4)), list_id=list_id, mode="replace", confirm="true")
+    assert ended(api, import_["id"])["counts"]["removed"] == 146
     failed = ended(api, imported(api, csv_of(range(4)), list_id=list_id, rows=5)["id"])
     assert failed["state"] == "failed"
     assert "as rows says" in failed["error"]

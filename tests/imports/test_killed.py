@@ -86,13 +86,13 @@ def _workers(service: Service) -> list[int]:
     return found
 
 
-def _outcome(database: Database, account_id: int, job: Any) -> Any:
+def _outcome(database: Database, account_id: int, import_: Any) -> Any:
     assert database.read(verify.recount, account_id) == []
     return (
         database.read(_book, account_id),
         database.read(_counts, account_id),
-        job["counts"],
-        job["rows_read"],
+        import_["counts"],
+        import_["rows_read"],
     )
 
 
@@ -117,11 +117,11 @@ def test_an_import_that_is_killed_goes_on_and_ends_as_an_undisturbed_one(
             database.write(stop_list.add, account.account_id, phones=stops, channels=["sms"])
             with _watched(database, account.account_id) as seen:
                 with service.client(key) as api:
-                    job = imported(api, text, list="Customers", create_fields=True)
+                    import_ = imported(api, text, list="Customers", create_fields=True)
                 started = time.monotonic()
                 if undisturbed is not None:
                     time.sleep(random.uniform(0, seconds))
-                    state = database.read(imports.get, account.account_id, job["id"]).state
+                    state = database.read(imports.get, account.account_id, import_["id"]).state
                     if whom == "service":
                         service.kill()
                         service = Service(url, *flags)
@@ -131,10 +131,10 @@ def test_an_import_that_is_killed_goes_on_and_ends_as_an_undisturbed_one(
                     if state != "done":
                         killed_in.append(state)
                 with service.client(key) as api:
-                    job = ended(api, job["id"])
-            assert job["state"] == "done", job
+                    import_ = ended(api, import_["id"])
+            assert import_["state"] == "done", import_
             assert all(each.items == each.members for each in seen)
-            outcome = _outcome(database, account.account_id, job)
+            outcome = _outcome(database, account.account_id, import_)
             if undisturbed is None:
                 undisturbed, seconds = outcome, time.monotonic() - started
             assert outcome == undisturbed

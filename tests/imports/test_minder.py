@@ -22,7 +22,7 @@ from rollbook import accounts, imports
 from rollbook.accounts import Account
 from rollbook.db import Database, Transaction
 from rollbook.errors import Unavailable
-from rollbook.imports import Job, Named, losses
+from rollbook.imports import Import, Named, losses
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import Limits
 from rollbook.imports.spec import ImportSpec
@@ -89,33 +89,37 @@ def held(
         thread.join()
 
 
-def named(job: Job) -> Named:
-    return imports.name_of(job)
+def named(import_: Import) -> Named:
+    return imports.name_of(import_)
 
 
-def now(desk: Desk, job: Job) -> Job:
-    return desk.db.read(imports.get, job.account_id, job.id)
+def now(desk: Desk, import_: Import) -> Import:
+    return desk.db.read(imports.get, import_.account_id, import_.id)
 
 
-def changed(desk: Desk, job: Job, **values: Any) -> Job:
-    return desk.db.write(lambda tx, account_id: imports.change(tx, now(desk, job), **values), job.account_id)
+def changed(desk: Desk, import_: Import, **values: Any) -> Import:
+    return desk.db.write(
+        lambda tx, account_id: imports.change(tx, now(desk, import_), **values), import_.account_id
+    )
 
 
-def working(desk: Desk, minder: Minder, job: Job) -> int:
+def working(desk: Desk, minder: Minder, import_: Import) -> int:
     """The process that works on an import, from now on."""
-    return int(until(lambda: minder.working().get(named(job)), minder.look))
+    return int(until(lambda: minder.working().get(named(import_)), minder.look))
 
 
-def hang(desk: Desk, minder: Minder, job: Job, then: Callable[[Transaction], object] = lambda _: None) -> int:
+def hang(
+    desk: Desk, minder: Minder, import_: Import, then: Callable[[Transaction], object] = lambda _: None
+) -> int:
     """Make the process that works on an import hang: it takes no signals and tells nothing."""
-    with held(desk.db, job.account_id, then):
-        pid = working(desk, minder, job)
+    with held(desk.db, import_.account_id, then):
+        pid = working(desk, minder, import_)
         os.kill(pid, signal.SIGSTOP)
     return pid
 
 
-def has_died(desk: Desk, job: Job, times: int) -> bool:
-    return now(desk, job).deaths == times
+def has_died(desk: Desk, import_: Import, times: int) -> bool:
+    return now(desk, import_).deaths == times
 
 
 def is_gone(pid: int) -> bool:
@@ -127,7 +131,7 @@ def test_imports_go_through_a_worker_that_leaves_when_there_are_no_more(
 ) -> None:
     monkeypatch.setattr("rollbook.imports.minder.IDLE_SECONDS", 0.1)
     one = minder()
-    job, further = (
+    import_, further = (
         desk.ask(csv_of(range(10)), list="Customers"),
         desk.ask(csv_of(range(20)), list="Customers"),
     )
@@ -136,7 +140,7 @@ def test_imports_go_through_a_worker_that_leaves_when_there_are_no_more(
         one.look()
         pids.update(one.working().values())
         time.sleep(0.01)
-    assert [now(desk, each).state for each in (job, further)] == ["done", "done"]
+    assert [now(desk, each).state for each in (import_, further)] == ["done", "done"]
     assert len(desk.book()["contacts"]) == 20
     assert len(pids) == 1
     until(lambda: all(map(is_gone, pids)), one.look)
@@ -146,15 +150,15 @@ def test_imports_go_through_a_worker_that_leaves_when_there_are_no_more(
 def test_a_worker_that_hangs_is_ended_and_the_third_time_its_import_has_failed(
     desk: Desk, minder: Callable[..., Minder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = desk.ask(csv_of(range(10)), list="Customers")
+    import_ = desk.ask(csv_of(range(10)), list="Customers")
     one = minder()
     for deaths in (1, 2, 3):
-        pid = hang(desk, one, job)
+        pid = hang(desk, one, import_)
         with monkeypatch.context() as context:
             context.setattr(one, "_limits", HUNG)
             until(partial(is_gone, pid), one.look)
-            until(partial(has_died, desk, job, deaths), one.look)
-    found = now(desk, job)
+            until(partial(has_died, desk, import_, deaths), one.look)
+    found = now(desk, import_)
     assert found.state == "failed"
     assert "died 3 times at the same place" in str(found.error)
     assert "it reported no progress for 0.01 s (--import-stall-seconds)" in str(found.error)
@@ -166,70 +170,72 @@ def test_an_import_whose_worker_hangs_can_be_cancelled(
 ) -> None:
     monkeypatch.setattr("rollbook.imports.minder.CANCEL_SECONDS", 0.1)
     for state in ("waiting", "reading"):
-        job = desk.ask(csv_of(range(10)), list="Customers")
+        import_ = desk.ask(csv_of(range(10)), list="Customers")
         one = minder()
 
-        def cancel(tx: Transaction, job: Job = job, state: str = state) -> None:
-            imports.change(tx, imports.get(tx, job.account_id, job.id), state=state)
-            imports.cancel(tx, job.account_id, job.id)
+        def cancel(tx: Transaction, import_: Import = import_, state: str = state) -> None:
+            imports.change(tx, imports.get(tx, import_.account_id, import_.id), state=state)
+            imports.cancel(tx, import_.account_id, import_.id)
 
-        pid = hang(desk, one, job, cancel)
+        pid = hang(desk, one, import_, cancel)
         until(partial(is_gone, pid), one.look)
         one.look()
-        assert (now(desk, job).state, now(desk, job).deaths) == ("cancelled", 0)
+        assert (now(desk, import_).state, now(desk, import_).deaths) == ("cancelled", 0)
     assert desk.book()["contacts"] == {}
 
 
 def test_a_worker_that_is_killed_is_followed_by_another_one(
     desk: Desk, minder: Callable[..., Minder]
 ) -> None:
-    job = desk.ask(csv_of(range(10)), list="Customers")
+    import_ = desk.ask(csv_of(range(10)), list="Customers")
     one = minder()
     for _ in range(2):
         with held(desk.db, desk.account_id):
-            os.kill(working(desk, one, job), signal.SIGKILL)
-        until(lambda: now(desk, job).deaths or now(desk, job).ended, one.look)
-    until(lambda: now(desk, job).ended, one.look)
-    assert now(desk, job).state == "done"
+            os.kill(working(desk, one, import_), signal.SIGKILL)
+        until(lambda: now(desk, import_).deaths or now(desk, import_).ended, one.look)
+    until(lambda: now(desk, import_).ended, one.look)
+    assert now(desk, import_).state == "done"
 
 
 def test_what_took_too_long_is_not_tried_again(desk: Desk, minder: Callable[..., Minder]) -> None:
-    job = desk.ask(csv_of(range(10)), list="Customers")
+    import_ = desk.ask(csv_of(range(10)), list="Customers")
     one = minder(cpu_seconds_max=1000)
     with held(desk.db, desk.account_id):
-        os.kill(working(desk, one, job), signal.SIGXCPU)
-    until(lambda: now(desk, job).ended, one.look)
-    assert "it took more than 1000 s of a processor (--import-cpu-seconds-max)" in str(now(desk, job).error)
+        os.kill(working(desk, one, import_), signal.SIGXCPU)
+    until(lambda: now(desk, import_).ended, one.look)
+    assert "it took more than 1000 s of a processor (--import-cpu-seconds-max)" in str(
+        now(desk, import_).error
+    )
 
 
 def test_deaths_count_only_without_a_step_forward_between_them(desk: Desk) -> None:
-    job = desk.ask(csv_of(range(10)), list="Customers")
-    job = changed(desk, job, state="merging", rows_staged=100)
+    import_ = desk.ask(csv_of(range(10)), list="Customers")
+    import_ = changed(desk, import_, state="merging", rows_staged=100)
 
-    def died(times: int) -> Job:
+    def died(times: int) -> Import:
         for _ in range(times):
-            found = desk.db.write(losses.died, job.account_id, job.id, "it was ended")
+            found = desk.db.write(losses.died, import_.account_id, import_.id, "it was ended")
         return found
 
     assert died(2).deaths == 2
     for reached in (10, 20, 30):
-        changed(desk, job, reached=reached)
-        assert (died(2).deaths, now(desk, job).state) == (2, "merging")
+        changed(desk, import_, reached=reached)
+        assert (died(2).deaths, now(desk, import_).state) == (2, "merging")
     assert died(1).state == "failed"
     assert died(1).deaths == 3
 
 
 def test_an_end_in_order_is_no_death(desk: Desk, minder: Callable[..., Minder]) -> None:
-    job = desk.ask(csv_of(range(10)), list="Customers")
+    import_ = desk.ask(csv_of(range(10)), list="Customers")
     for _ in range(3):
         one = minder()
         with held(desk.db, desk.account_id):
-            working(desk, one, job)
+            working(desk, one, import_)
             closing = threading.Thread(target=one.close)
             closing.start()
         closing.join()
-    assert now(desk, job).deaths == 0
-    assert now(desk, job).state in (*imports.UNDERWAY, "done")
+    assert now(desk, import_).deaths == 0
+    assert now(desk, import_).state in (*imports.UNDERWAY, "done")
 
 
 def test_while_others_wait_an_account_has_one_worker(
@@ -247,17 +253,19 @@ def test_while_others_wait_an_account_has_one_worker(
     one.look()
     os.kill(mine[named(many[1])], signal.SIGCONT)
     until(lambda: now(desk, late).ended, one.look)
-    assert {now(desk, job).ended for job in (many[0], *many[2:])} == {False}  # its first one is at work
+    assert {now(desk, import_).ended for import_ in (many[0], *many[2:])} == {
+        False
+    }  # its first one is at work
     os.kill(mine[named(many[0])], signal.SIGCONT)
-    until(lambda: all(now(desk, job).ended for job in many), one.look)
-    assert {now(desk, job).state for job in [*many, late]} == {"done"}
-    assert {now(desk, job).deaths for job in [*many, late]} == {0}
+    until(lambda: all(now(desk, import_).ended for import_ in many), one.look)
+    assert {now(desk, import_).state for import_ in [*many, late]} == {"done"}
+    assert {now(desk, import_).deaths for import_ in [*many, late]} == {0}
 
 
 def test_an_account_with_many_imports_does_not_hide_those_of_others(
     desk: Desk, bob: Account, db: Database
 ) -> None:
-    def ask(tx: Transaction, account_id: int) -> list[Job]:
+    def ask(tx: Transaction, account_id: int) -> list[Import]:
         spec = ImportSpec(list="Customers")
         return [imports.create(tx, account_id, spec=spec, source="x", size_bytes=0) for _ in range(1_200)]
 
@@ -291,17 +299,17 @@ def test_an_import_that_takes_too_much_memory_fails_with_the_reason(
 ) -> None:
     made = io.BytesIO()
     parquet.write_table(pa.table({"phone": pa.array(["x" * 150_000_000])}), made, compression="zstd")
-    job = desk.ask(made.getvalue(), "one cell.parquet", list="Customers")
+    import_ = desk.ask(made.getvalue(), "one cell.parquet", list="Customers")
     one = minder(memory_bytes_max=300_000_000)
-    until(lambda: now(desk, job).ended, one.look)
-    assert (now(desk, job).state, now(desk, job).deaths) == ("failed", 0)
-    assert "takes more memory than a worker may have" in str(now(desk, job).error)
+    until(lambda: now(desk, import_).ended, one.look)
+    assert (now(desk, import_).state, now(desk, import_).deaths) == ("failed", 0)
+    assert "takes more memory than a worker may have" in str(now(desk, import_).error)
 
 
 def test_a_command_waits_for_a_database_that_is_away(
     desk: Desk, minder: Callable[..., Minder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = desk.ask(csv_of(range(10)), list="Customers")
+    import_ = desk.ask(csv_of(range(10)), list="Customers")
     read, times = desk.db.read, iter(range(1_000_000))
 
     def away(*args: Any) -> Any:
@@ -311,6 +319,6 @@ def test_a_command_waits_for_a_database_that_is_away(
 
     monkeypatch.setattr(desk.db, "read", away)
     states: list[str] = []
-    found = minder().run(job, threading.Event(), lambda job: states.append(job.state))
+    found = minder().run(import_, threading.Event(), lambda import_: states.append(import_.state))
     assert found is not None
     assert (found.state, found.report.created, states[-1]) == ("done", 10, "done")

@@ -19,7 +19,7 @@ import pytest
 
 from rollbook import accounts, imports
 from rollbook.db import Transaction
-from rollbook.imports import Job, process
+from rollbook.imports import Import, process
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import Limits
 from rollbook.imports.spool import Spool
@@ -31,7 +31,7 @@ from tests.servers import Postgres, Service, environment, rollbook, run
 HOW_TO = (Path(__file__).parents[2] / "docs/how-to/operate.md").read_text()
 
 
-def forgotten(desk: Desk, job: Job) -> None:
+def forgotten(desk: Desk, import_: Import) -> None:
     """As a database from before that import, which gives its id again."""
 
     def forget(tx: Transaction, account_id: int) -> None:
@@ -39,18 +39,18 @@ def forgotten(desk: Desk, job: Job) -> None:
             tx.run(
                 f"DELETE FROM {table} WHERE account_id = :account_id AND {column} = :id",
                 account_id=account_id,
-                id=job.id,
+                id=import_.id,
             )
 
     desk.db.write(forget, desk.account_id)
 
 
-def given_again(desk: Desk, job: Job, id: int) -> Job:
-    def change(tx: Transaction, account_id: int) -> Job:
+def given_again(desk: Desk, import_: Import, id: int) -> Import:
+    def change(tx: Transaction, account_id: int) -> Import:
         tx.run(
             "UPDATE import_job SET id = :new WHERE account_id = :account_id AND id = :id",
             account_id=account_id,
-            id=job.id,
+            id=import_.id,
             new=id,
         )
         return imports.get(tx, account_id, id)
@@ -72,38 +72,40 @@ def test_an_id_that_is_given_again_shows_nothing_of_the_import_that_had_it(desk:
 def test_folders_of_no_import_are_thrown_away_and_others_kept(desk: Desk) -> None:
     older, kept = desk.done(csv_of(range(3))), desk.done(csv_of(range(3)))
     forgotten(desk, older)
-    for job in (older, kept):
-        os.utime(desk.spool.folder(job.folder), (0, 0))
+    for import_ in (older, kept):
+        os.utime(desk.spool.folder(import_.folder), (0, 0))
     process.forget_old(desk.db, desk.spool, keep_days=30)
     assert not desk.spool.folder(older.folder).exists()
     assert desk.spool.folder(kept.folder).exists()
 
 
 def test_an_import_from_before_folders_had_names_goes_on(desk: Desk) -> None:
-    job = desk.ask(csv_of(range(3)), list="Customers")
-    name = f"{desk.account_id}-{job.id}"
-    desk.spool.folder(job.folder).rename(desk.spool.folder(name))
-    job = desk.db.write(lambda tx, _: imports.change(tx, job, folder=name, spool=None), desk.account_id)
-    assert desk.work(job).state == "done"
+    import_ = desk.ask(csv_of(range(3)), list="Customers")
+    name = f"{desk.account_id}-{import_.id}"
+    desk.spool.folder(import_.folder).rename(desk.spool.folder(name))
+    import_ = desk.db.write(
+        lambda tx, _: imports.change(tx, import_, folder=name, spool=None), desk.account_id
+    )
+    assert desk.work(import_).state == "done"
 
 
-def _in_state(tx: Transaction, account_id: int, *, job: Job, state: str) -> Job:
-    return imports.change(tx, job, state=state)
+def _in_state(tx: Transaction, account_id: int, *, import_: Import, state: str) -> Import:
+    return imports.change(tx, import_, state=state)
 
 
-def looked(desk: Desk, url: str, job: Job, spool: Spool | None = None) -> Job:
+def looked(desk: Desk, url: str, import_: Import, spool: Spool | None = None) -> Import:
     minder = Minder(desk.db, url, spool or desk.spool, Limits())
     minder.look()
     minder.close()
-    return desk.db.read(imports.get, desk.account_id, job.id)
+    return desk.db.read(imports.get, desk.account_id, import_.id)
 
 
 def test_an_import_whose_folder_is_gone_fails_with_a_sentence(desk: Desk, url: str) -> None:
     for state, end in (("reading", "failed"), ("merging", "failed"), ("undoing", "done")):
-        job = desk.ask(csv_of(range(3)), list="Customers")
-        shutil.rmtree(desk.spool.folder(job.folder))
-        desk.db.write(partial(_in_state, job=job, state=state), desk.account_id)
-        found = looked(desk, url, job)
+        import_ = desk.ask(csv_of(range(3)), list="Customers")
+        shutil.rmtree(desk.spool.folder(import_.folder))
+        desk.db.write(partial(_in_state, import_=import_, state=state), desk.account_id)
+        found = looked(desk, url, import_)
         assert (found.state, found.deaths) == (end, 0)
         assert "not in the spool any more" in str(found.error)
         assert desk.rejects(found) == ""
@@ -119,9 +121,9 @@ def test_an_import_in_a_spool_elsewhere_is_left_to_whoever_has_it(
 
 
 def test_a_stage_that_is_gone_is_no_riddle(desk: Desk) -> None:
-    job = desk.ask(csv_of(range(3)), list="Customers")
-    desk.db.write(lambda tx, _: imports.change(tx, job, state="merging", rows_staged=3), desk.account_id)
-    assert "not in the spool any more" in str(desk.work(job).error)
+    import_ = desk.ask(csv_of(range(3)), list="Customers")
+    desk.db.write(lambda tx, _: imports.change(tx, import_, state="merging", rows_staged=3), desk.account_id)
+    assert "not in the spool any more" in str(desk.work(import_).error)
 
 
 def commands(*titles: str) -> list[str]:

@@ -33,8 +33,8 @@ def test_undo_gives_back_the_former_counts(desk: Desk) -> None:
     desk.done(csv_of(range(1, 4)), list="Customers")
     desk.db.write(stop_list.add, desk.account_id, phones=[PHONE + 3, PHONE + 5], channels=["sms"])
     book, counts = desk.book(), desk.counts()
-    job = desk.done(csv_of(range(2, 10)), list="Customers")
-    undone = desk.undone(job)
+    import_ = desk.done(csv_of(range(2, 10)), list="Customers")
+    undone = desk.undone(import_)
     assert undone.state == "undone"
     assert undone.report.undone == {"contacts_deleted": 6, "members_removed": 6, "contacts_left": 0}
     assert (desk.book(), desk.counts()) == (book, counts)
@@ -43,17 +43,17 @@ def test_undo_gives_back_the_former_counts(desk: Desk) -> None:
 def test_undo_of_replace_gives_the_members_back(desk: Desk) -> None:
     desk.done(csv_of(range(1, 6)), list="Customers")
     book, counts = desk.book(), desk.counts()
-    job = desk.done(csv_of(range(4, 9)), list="Customers", mode="replace")
-    assert desk.undone(job).report.undone["members_returned"] == 3
+    import_ = desk.done(csv_of(range(4, 9)), list="Customers", mode="replace")
+    assert desk.undone(import_).report.undone["members_returned"] == 3
     assert (desk.book(), desk.counts()) == (book, counts)
 
 
 def test_a_list_that_was_made_for_the_import_goes_if_it_is_empty(desk: Desk) -> None:
-    job = desk.done(csv_of(range(1, 3)), list="Customers")
-    assert desk.undone(job).report.undone["lists_deleted"] == 1
-    job = desk.done(csv_of(range(1, 3)), list="Customers")
+    import_ = desk.done(csv_of(range(1, 3)), list="Customers")
+    assert desk.undone(import_).report.undone["lists_deleted"] == 1
+    import_ = desk.done(csv_of(range(1, 3)), list="Customers")
     desk.done(csv_of(range(5, 6)), list="Customers")
-    assert desk.undone(job).report.undone["lists_left"] == 1
+    assert desk.undone(import_).report.undone["lists_left"] == 1
     assert desk.counts()["Customers"].items == 1
 
 
@@ -61,7 +61,7 @@ def test_what_somebody_touched_since_stays_and_is_counted(desk: Desk) -> None:
     city = desk.db.write(fields.create, desk.account_id, NewField("City", "text"))
     other = desk.db.write(lists.create, desk.account_id, NewList("Others"))
     text = "phone,City\n" + "".join(f"{phone(number)},Kyiv\n" for number in range(1, 8))
-    job = desk.done(text, list="Customers")
+    import_ = desk.done(text, list="Customers")
     customers = desk.list_id()
     write, account_id = desk.db.write, desk.account_id
     write(contacts.update, account_id, _id(desk, 1), ContactChange(phone=PHONE + 90))
@@ -70,7 +70,7 @@ def test_what_somebody_touched_since_stays_and_is_counted(desk: Desk) -> None:
     write(members.attach, account_id, contact_ids=[_id(desk, 4)], list_ids=[other.id])
     write(members.detach, account_id, contact_ids=[_id(desk, 5)], list_ids=[customers])
     write(contacts.delete, account_id, _id(desk, 6))
-    undone = desk.undone(job)
+    undone = desk.undone(import_)
     assert undone.report.undone == {
         "contacts_deleted": 1,
         "members_removed": 1,
@@ -82,8 +82,8 @@ def test_what_somebody_touched_since_stays_and_is_counted(desk: Desk) -> None:
 
 
 def test_stops_stay_and_are_counted(desk: Desk) -> None:
-    job = desk.done(csv_of(range(1, 4)), list="Customers", stop=("sms",))
-    undone = desk.undone(job)
+    import_ = desk.done(csv_of(range(1, 4)), list="Customers", stop=("sms",))
+    undone = desk.undone(import_)
     assert undone.report.undone["stops_left"] == 3
     assert len(desk.book()["stops"]) == 3
     assert not desk.book()["contacts"]
@@ -95,10 +95,10 @@ def test_undo_goes_on_in_pieces(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(worker, "CHUNK_ROWS_MAX", 5)
     desk.done(csv_of(range(1, 8)), list="Others")
     book, counts = desk.book(), desk.counts()
-    job = desk.done(csv_of(range(3, 20)), list="Customers")
-    asked = desk.db.write(imports.request_undo, desk.account_id, job.id)
+    import_ = desk.done(csv_of(range(3, 20)), list="Customers")
+    asked = desk.db.write(imports.request_undo, desk.account_id, import_.id)
     seen = []
-    done = desk.work(asked, lambda job: seen.append(len(desk.drift())))
+    done = desk.work(asked, lambda import_: seen.append(len(desk.drift())))
     assert done.state == "undone"
     assert set(seen) == {0}
     assert len(seen) > 10
@@ -113,24 +113,24 @@ def test_what_cannot_be_undone_is_refused(desk: Desk) -> None:
     waiting = desk.ask(csv_of(range(1, 3)))
     with pytest.raises(NotNow, match="it is waiting"):
         desk.undone(waiting)
-    job = desk.undone(desk.work(waiting))
+    import_ = desk.undone(desk.work(waiting))
     with pytest.raises(NotNow, match="it is undone"):
-        desk.undone(job)
+        desk.undone(import_)
 
 
 def test_an_import_that_is_too_old_cannot_be_undone(desk: Desk) -> None:
-    job = desk.done(csv_of(range(1, 3)), list="Customers")
+    import_ = desk.done(csv_of(range(1, 3)), list="Customers")
     process.forget_old(desk.db, desk.spool, keep_days=1)
-    assert desk.spool.folder(job.folder).exists()
+    assert desk.spool.folder(import_.folder).exists()
     process.forget_old(desk.db, desk.spool, keep_days=-1)
-    assert not desk.spool.folder(job.folder).exists()
+    assert not desk.spool.folder(import_.folder).exists()
     with pytest.raises(NotNow, match="is not kept so long"):
-        desk.undone(job)
+        desk.undone(import_)
     assert desk.counts()["Customers"].items == 2
 
 
 def test_files_that_belong_to_no_import_are_thrown_away(desk: Desk) -> None:
-    job = desk.done(csv_of(range(1, 3)))
+    import_ = desk.done(csv_of(range(1, 3)))
     orphan = desk.spool.folder("7-999")
     orphan.mkdir()
     path, file = desk.spool.incoming()
@@ -143,14 +143,14 @@ def test_files_that_belong_to_no_import_are_thrown_away(desk: Desk) -> None:
     process.forget_old(desk.db, desk.spool, keep_days=1)
     assert not orphan.exists()
     assert not path.exists()
-    assert desk.spool.folder(job.folder).exists()
+    assert desk.spool.folder(import_.folder).exists()
 
 
 def test_without_its_stage_an_import_stays_as_it_is(desk: Desk) -> None:
-    job = desk.done(csv_of(range(1, 3)), list="Customers")
-    for path in desk.spool.folder(job.folder).glob("*.int64"):
+    import_ = desk.done(csv_of(range(1, 3)), list="Customers")
+    for path in desk.spool.folder(import_.folder).glob("*.int64"):
         path.unlink()
-    kept = desk.undone(job)
+    kept = desk.undone(import_)
     assert kept.state == "done"
     assert "not in the spool any more" in str(kept.error)
     assert desk.counts()["Customers"].items == 2
@@ -161,24 +161,24 @@ def test_cancel_keeps_what_is_in_the_book_and_can_be_undone(
 ) -> None:
     monkeypatch.setattr(worker, "CHUNK_ROWS_FIRST", 5)
     monkeypatch.setattr(worker, "CHUNK_ROWS_MAX", 5)
-    job = desk.ask(csv_of(range(1, 50)), list="Customers")
+    import_ = desk.ask(csv_of(range(1, 50)), list="Customers")
 
-    def cancel(job: imports.Job) -> None:
-        if job.reached == 10:
-            desk.db.write(imports.cancel, desk.account_id, job.id)
+    def cancel(import_: imports.Import) -> None:
+        if import_.reached == 10:
+            desk.db.write(imports.cancel, desk.account_id, import_.id)
 
-    job = desk.work(job, cancel)
-    assert job.state == "cancelled"
+    import_ = desk.work(import_, cancel)
+    assert import_.state == "cancelled"
     assert 10 <= desk.counts()["Customers"].items < 49
     assert not desk.drift()
     with pytest.raises(NotNow, match="it is cancelled"):
-        desk.db.write(imports.cancel, desk.account_id, job.id)
-    assert desk.undone(job).state == "undone"
+        desk.db.write(imports.cancel, desk.account_id, import_.id)
+    assert desk.undone(import_).state == "undone"
     assert not desk.book()["contacts"]
 
 
 def test_an_import_that_waits_is_cancelled_at_once(desk: Desk) -> None:
-    job = desk.ask(csv_of(range(1, 5)))
-    assert desk.db.write(imports.cancel, desk.account_id, job.id).state == "cancelled"
-    assert desk.work(job).state == "cancelled"
+    import_ = desk.ask(csv_of(range(1, 5)))
+    assert desk.db.write(imports.cancel, desk.account_id, import_.id).state == "cancelled"
+    assert desk.work(import_).state == "cancelled"
     assert not desk.book()["contacts"]

@@ -19,7 +19,7 @@ from rollbook.api.wire import ApiError, Call, ErrorBody, Lasting, Raw, Read, Wri
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem, Unavailable
 from rollbook.files.formulas import BOM, SAFE, csv_pieces
-from rollbook.imports import Job, Outcome, State
+from rollbook.imports import Outcome, Report, State
 from rollbook.imports.spec import ImportSpec, spec_of
 from rollbook.options import Option, as_parameters, values
 
@@ -157,7 +157,7 @@ def start(call: Call, upload: Upload) -> Write:
     spec, name = _spec(call.params, upload)
     spool = call.options.spool
 
-    def begin(tx: Any, account_id: int) -> Job:
+    def begin(tx: Any, account_id: int) -> imports.Import:
         return imports.begin(
             tx,
             account_id,
@@ -167,62 +167,64 @@ def start(call: Call, upload: Upload) -> Write:
             put=lambda folder: spool.put(folder, upload.path),
         )
 
-    return Write(begin, show=lambda job: OneImport(_shown(call, job)))
+    return Write(begin, show=lambda import_: OneImport(_shown(call, import_)))
 
 
 def index(call: Call) -> Read:
     """Show imports, newest first."""
     limit, before = call.said["page[limit]"], call.said["page[after]"] or None
 
-    def show(found: list[Job]) -> ImportIndex:
+    def show(found: list[imports.Import]) -> ImportIndex:
         more = len(found) > limit
         shown = found[:limit]
-        return ImportIndex([_shown(call, job) for job in shown], shown[-1].id if more else None)
+        return ImportIndex([_shown(call, import_) for import_ in shown], shown[-1].id if more else None)
 
-    def some(tx: Any, account_id: int) -> list[Job]:
+    def page(tx: Any, account_id: int) -> list[imports.Import]:
         return imports.recent(tx, account_id, before=before, limit=limit + 1)
 
-    return Read(some, show=show)
+    return Read(page, show=show)
 
 
 def get(call: Call) -> Read:
     """Show an import: its phase, how many rows are done, the rate, the seconds left, and its report."""
-    return Read(imports.get, call.id, show=lambda job: OneImport(_shown(call, job)))
+    return Read(imports.get, call.id, show=lambda import_: OneImport(_shown(call, import_)))
 
 
 def cancel(call: Call) -> Write:
     """End an import after the chunk that is under way. What is in the book by then stays; see undo."""
-    return Write(imports.cancel, call.id, show=lambda job: OneImport(_shown(call, job)))
+    return Write(imports.cancel, call.id, show=lambda import_: OneImport(_shown(call, import_)))
 
 
 def confirm(call: Call) -> Write:
     """Let an import go on that waits in the state `confirm`, since it would take more than half of the
     members out of a list with more than a hundred. `confirm=true` at its start says so at once; `cancel` ends
     it."""
-    return Write(imports.confirm, call.id, show=lambda job: OneImport(_shown(call, job)))
+    return Write(imports.confirm, call.id, show=lambda import_: OneImport(_shown(call, import_)))
 
 
 def undo(call: Call) -> Write:
     """Take back the contacts and members that an import created, unless somebody touched them since. Stops
     stay."""
-    return Write(imports.request_undo, call.id, show=lambda job: OneImport(_shown(call, job)))
+    return Write(imports.request_undo, call.id, show=lambda import_: OneImport(_shown(call, import_)))
 
 
 def rejects(call: Call) -> Read:
     """Send the rejected rows as CSV: line, reason, message, and the row as it was."""
 
-    def show(job: Job) -> File:
-        path = call.options.spool.rejects(job.folder)
+    def show(import_: imports.Import) -> File:
+        path = call.options.spool.rejects(import_.folder)
         if path is None:
-            raise NotNow(f"There are no rejects of import {job.id} (any more); {job.standing}.")
-        return File(path, f"rejects-{job.id}.csv", raw=call.said[SAFE.name] is False, bom=call.said[BOM.name])
+            raise NotNow(f"There are no rejects of import {import_.id} (any more); {import_.standing}.")
+        return File(
+            path, f"rejects-{import_.id}.csv", raw=call.said[SAFE.name] is False, bom=call.said[BOM.name]
+        )
 
     return Read(imports.get, call.id, show=show)
 
 
 def events(call: Call) -> Read:
     """Send an import, again and again while it goes on, as server-sent events named by its state."""
-    return Read(imports.get, call.id, show=lambda job: Events(call, job))
+    return Read(imports.get, call.id, show=lambda import_: Events(call, import_))
 
 
 class File(Raw):
@@ -251,9 +253,9 @@ class File(Raw):
 class Events(Raw):
     """An import, as it goes on."""
 
-    def __init__(self, call: Call, job: Job) -> None:
+    def __init__(self, call: Call, import_: imports.Import) -> None:
         self._call = call
-        self._job = job
+        self._import = import_
 
     def send(self, resp: Response, read: Any, lasting: Lasting) -> None:
         lasting.check()
@@ -272,23 +274,23 @@ class Events(Raw):
             yield SSEvent(data=msgspec.json.encode(ErrorBody(str(error), [])), event="error")
 
     async def _events(self, read: Any, lasting: Lasting) -> AsyncIterator[SSEvent | None]:
-        job = self._job
-        told: bytes = b""
+        import_ = self._import
+        sent = b""
         quiet = 0.0
         while not ending.ending:
-            shown = msgspec.json.encode(_shown(self._call, job))
-            if shown != told:
-                told, quiet = shown, 0.0
-                yield SSEvent(data=shown, event=job.state, event_id=str(job.id))
+            shown = msgspec.json.encode(_shown(self._call, import_))
+            if shown != sent:
+                sent, quiet = shown, 0.0
+                yield SSEvent(data=shown, event=import_.state, event_id=str(import_.id))
             elif quiet >= QUIET_SECONDS:
                 quiet = 0.0
                 yield None  # a comment
-            if job.ended:
+            if import_.ended:
                 return
             await asyncio.sleep(EVENT_SECONDS)
             quiet += EVENT_SECONDS
             await lasting.admitted()
-            job = await read(imports.get, job.account_id, job.id)
+            import_ = await read(imports.get, import_.account_id, import_.id)
 
 
 def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
@@ -309,105 +311,97 @@ def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
     return spec, found["filename"] or upload.name or "upload"
 
 
-def _shown(call: Call, job: Job) -> Import:
-    report = job.report
-    counts = Counts(
-        report.rows_rejected,
-        report.rejected,
-        report.duplicates,
-        report.created,
-        report.updated,
-        report.unchanged,
-        report.not_in_book,
-        report.only_stopped,
-        report.joined,
-        report.removed,
-        report.leaving,
-        report.stopped,
-        {channel: report.stopped_on.get(channel, 0) for channel in CHANNELS},
-        report.stops_added,
-        report.undone,
-        report.stops_in_file,
-        report.further_phones,
-        report.hidden_rows,
-        report.left_out,
-        report.blank,
-    )
-    left = job.seconds_left
+def _shown(call: Call, import_: imports.Import) -> Import:
+    seconds_left = import_.seconds_left
     return Import(
-        job.id,
-        job.source,
-        job.state,
-        job.outcome,
-        job.list_id,
-        job.spec.mode,
-        job.spec.dry_run,
-        job.size_bytes,
-        job.bytes_done,
-        job.rows_read,
-        job.rows_staged,
-        job.reached if job.state == "merging" else job.rows_staged if job.state in ("done", "pruning") else 0,
-        round(job.rate, 1),
-        round(left, 1) if left is not None else None,
-        counts,
-        report.columns,
-        report.fields_created,
-        report.other_phone_columns,
-        [as_parameters(warning) for warning in report.warnings],
-        report.file,
-        report.header,
-        as_parameters(job.error) if job.error is not None else None,
-        call.date(job.created_at),
-        call.date(job.finished_at) if job.finished_at is not None else None,
+        id=import_.id,
+        filename=import_.source,
+        state=import_.state,
+        outcome=import_.outcome,
+        list_id=import_.list_id,
+        mode=import_.spec.mode,
+        dry_run=import_.spec.dry_run,
+        size_bytes=import_.size_bytes,
+        bytes_done=import_.bytes_done,
+        rows_read=import_.rows_read,
+        rows_staged=import_.rows_staged,
+        rows_done=import_.rows_done,
+        rows_per_second=round(import_.rate, 1),
+        seconds_left=round(seconds_left, 1) if seconds_left is not None else None,
+        counts=_counts(import_.report),
+        columns=import_.report.columns,
+        fields_created=import_.report.fields_created,
+        other_phone_columns=import_.report.other_phone_columns,
+        warnings=[as_parameters(warning) for warning in import_.report.warnings],
+        file=import_.report.file,
+        header=import_.report.header,
+        error=as_parameters(import_.error) if import_.error is not None else None,
+        created_at=call.date(import_.created_at),
+        finished_at=call.date(import_.finished_at) if import_.finished_at is not None else None,
+    )
+
+
+def _counts(report: Report) -> Counts:
+    return Counts(
+        rejected=report.rows_rejected,
+        rejected_by_reason=report.rejected,
+        duplicates=report.duplicates,
+        created=report.created,
+        updated=report.updated,
+        unchanged=report.unchanged,
+        not_in_book=report.not_in_book,
+        only_stopped=report.only_stopped,
+        joined=report.joined,
+        removed=report.removed,
+        leaving=report.leaving,
+        stopped=report.stopped,
+        stopped_by_channel={channel: report.stopped_on.get(channel, 0) for channel in CHANNELS},
+        stops_added=report.stops_added,
+        undone=report.undone,
+        stops_in_file=report.stops_in_file,
+        further_phones=report.further_phones,
+        hidden=report.hidden_rows,
+        left_out=report.left_out,
+        blank=report.blank,
     )
 
 
 EXAMPLE = Import(
-    1,
-    "customers.csv",
-    "done",
-    "some_rejected",
-    1,
-    "add",
-    False,
-    52_133,
-    52_133,
-    1_283,
-    1_280,
-    1_280,
-    0.0,
-    None,
-    Counts(
-        rejected=2,
-        rejected_by_reason={"too_short": 2},
-        duplicates=1,
-        created=1_200,
-        updated=60,
-        unchanged=20,
-        not_in_book=0,
-        only_stopped=0,
-        joined=1_260,
-        removed=0,
-        leaving=0,
-        stopped=37,
-        stopped_by_channel={"sms": 30, "viber": 12, "rcs": 0, "whatsapp": 4},
-        stops_added=0,
-        undone={},
-        stops_in_file=0,
-        further_phones=0,
-        hidden=0,
-        left_out={},
-        blank=0,
+    id=1,
+    filename="customers.csv",
+    state="done",
+    outcome="some_rejected",
+    list_id=1,
+    mode="add",
+    dry_run=False,
+    size_bytes=52_133,
+    bytes_done=52_133,
+    rows_read=1_283,
+    rows_staged=1_280,
+    rows_done=1_280,
+    rows_per_second=0.0,
+    seconds_left=None,
+    counts=_counts(
+        Report(
+            rejected={"too_short": 2},
+            duplicates=1,
+            created=1_200,
+            updated=60,
+            unchanged=20,
+            joined=1_260,
+            stopped=37,
+            stopped_on={"sms": 30, "viber": 12, "whatsapp": 4},
+        )
     ),
-    {"Mobile": "phone", "Town": "City"},
-    [],
-    [],
-    [],
-    {"format": "csv", "encoding": "utf-8", "delimiter": ","},
-    "line 1",
-    None,
-    "2022-04-28 14:21:16",
-    "2022-04-28 14:21:17",
+    columns={"Mobile": "phone", "Town": "City"},
+    fields_created=[],
+    other_phone_columns=[],
+    warnings=[],
+    file={"format": "csv", "encoding": "utf-8", "delimiter": ","},
+    header="line 1",
+    error=None,
+    created_at="2022-04-28 14:21:16",
+    finished_at="2022-04-28 14:21:17",
 )
 """An import as the OpenAPI document shows it."""
 
@@ -419,7 +413,7 @@ EXAMPLE_WAITING = msgspec.structs.replace(
     rows_read=0,
     rows_staged=0,
     rows_done=0,
-    counts=Counts(0, {}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dict.fromkeys(CHANNELS, 0), 0, {}, 0, 0, 0, {}, 0),
+    counts=_counts(Report()),
     list_id=None,
     columns={},
     file={},

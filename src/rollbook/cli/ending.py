@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from rollbook.imports import Job
+from rollbook.imports import Import
 from rollbook.texts import visible
 
 REJECTED = 3
@@ -22,27 +22,27 @@ allow_rejects_flag = click.option(
 )
 
 
-def end(job: Job, *, strict: bool = False, allow_rejects: bool = False) -> None:
+def end(import_: Import, *, strict: bool = False, allow_rejects: bool = False) -> None:
     """End the command as its import did: with 1 when it was not done, with `REJECTED` when it left out what
     it should not, which is said in a line that is red on a terminal.
 
     Raises:
         SystemExit: with these codes.
     """
-    if job.outcome in ("some_rejected", "all_rejected"):
-        serious = job.outcome == "all_rejected" or job.stops_phones
+    if import_.outcome in ("some_rejected", "all_rejected"):
+        serious = import_.outcome == "all_rejected" or import_.stops_phones
         if serious:
-            click.secho(visible(_sentence(job)), fg="red", bold=True, err=True)
-        if strict or job.outcome == "all_rejected" or (serious and not allow_rejects):
+            click.secho(visible(_sentence(import_)), fg="red", bold=True, err=True)
+        if strict or import_.outcome == "all_rejected" or (serious and not allow_rejects):
             sys.exit(REJECTED)
-    if job.state not in ("done", "undone"):
+    if import_.state not in ("done", "undone"):
         sys.exit(1)
 
 
-def _sentence(job: Job) -> str:
-    rejected, read = job.report.rows_rejected, job.rows_read
-    if job.outcome == "all_rejected":
+def _sentence(import_: Import) -> str:
+    rejected, read = import_.report.rows_rejected, import_.rows_read
+    if import_.outcome == "all_rejected":
         told = "Every row was rejected" if read != 1 else "The only row was rejected"
-        return f"{told}: {'nobody was stopped' if job.stops_phones else 'nothing was imported'}."
+        return f"{told}: {'nobody was stopped' if import_.stops_phones else 'nothing was imported'}."
     rows = f"{rejected:,} of {read:,} rows {'was' if rejected == 1 else 'were'} rejected"
     return f"{rows}: nobody was stopped by {'it' if rejected == 1 else 'them'}."

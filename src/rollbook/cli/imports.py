@@ -43,7 +43,7 @@ from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import BadFile, CannotWrite, NotFound, NotNow
 from rollbook.files.formulas import csv_pieces
-from rollbook.imports import Job, Report
+from rollbook.imports import Import, Report
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import FLAGS as LIMITS
 from rollbook.imports.order import limits_of
@@ -120,7 +120,7 @@ def import_file(
             source, file = Path(path).name, Path(path)
             _must_be_readable(file)
             put = spool.point
-        job = database.write(
+        import_ = database.write(
             imports.begin,
             account_id,
             spec=spec,
@@ -130,14 +130,14 @@ def import_file(
         )
         if path == "-":
             file.unlink()
-        job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
-        if job.state == "confirm" and _confirmed(job, stopping):
-            job = database.write(imports.confirm, account_id, job.id)
-            job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
-        if rejects_file is not None and (found := spool.rejects(job.folder)):
+        import_ = _worked_on(settings, database, spool, import_, stopping, quiet=quiet or as_json)
+        if import_.state == "confirm" and _confirmed(import_, stopping):
+            import_ = database.write(imports.confirm, account_id, import_.id)
+            import_ = _worked_on(settings, database, spool, import_, stopping, quiet=quiet or as_json)
+        if rejects_file is not None and (found := spool.rejects(import_.folder)):
             _fill(rejects_file, str(rejects_path), found, raw=raw, bom=bom)
-    _print_job(job, as_json=as_json, rejects_path=rejects_path)
-    end(job, strict=strict, allow_rejects=allow_rejects)
+    _print_import(import_, as_json=as_json, rejects_path=rejects_path)
+    end(import_, strict=strict, allow_rejects=allow_rejects)
 
 
 @contextmanager
@@ -200,41 +200,42 @@ def _worked_on(
     settings: Settings,
     database: Database,
     spool: Spool,
-    job: Job,
+    import_: Import,
     stopping: threading.Event,
     *,
     quiet: bool,
-) -> Job:
+) -> Import:
     minder = Minder(database, settings.database_url, spool, limits_of(settings))
     with contextlib.closing(minder), _progress(quiet) as progress:
-        found = minder.run(job, stopping, progress.tell)
+        found = minder.run(import_, stopping, progress.tell)
         if found is None:
             minder.close()
             say(
-                f"Stopped. Import {job.id} is kept: a running service goes on with it, or "
-                f"`rollbook imports resume {job.id}`; `rollbook imports cancel {job.id}` ends it.",
+                f"Stopped. Import {import_.id} is kept: a running service goes on with it, or "
+                f"`rollbook imports resume {import_.id}`; `rollbook imports cancel {import_.id}` ends it.",
                 err=True,
             )
             sys.exit(INTERRUPTED)
         return found
 
 
-def _confirmed(job: Job, stopping: threading.Event) -> bool:
+def _confirmed(import_: Import, stopping: threading.Event) -> bool:
     """Ask on a terminal whether a list is to be replaced."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     try:
         with interruptible(stopping):
-            return click.confirm(f"{_waits_for(job)} Go on?", err=True)
+            return click.confirm(f"{_waits_for(import_)} Go on?", err=True)
     except (click.Abort, KeyboardInterrupt):
         say("", err=True)  # the cursor stands behind the question
         return False
 
 
-def _waits_for(job: Job) -> str:
+def _waits_for(import_: Import) -> str:
+    report = import_.report
     return (
-        f"Import {job.id} would take {job.report.leaving:,} of {job.report.members:,} members out of the "
-        "list that it replaces."
+        f"Import {import_.id} would take {report.leaving:,} of {report.members:,} members out of the list "
+        "that it replaces."
     )
 
 
@@ -284,20 +285,20 @@ def imports_list(
         account_id = account_of(database, account_name, sandbox=sandbox)
         found = database.read(imports.recent, account_id, limit=limit)
     if as_json:
-        print_json([_told(job) for job in found])
+        print_json([_told(import_) for import_ in found])
         return
     rows = [
         [
-            str(job.id),
-            job.source,
-            job.state + (" (dry run)" if job.spec.dry_run else ""),
-            str(job.rows_read),
-            str(job.report.created),
-            str(job.report.rows_rejected),
-            job.outcome or "",
-            date(job.created_at),
+            str(import_.id),
+            import_.source,
+            import_.state + (" (dry run)" if import_.spec.dry_run else ""),
+            str(import_.rows_read),
+            str(import_.report.created),
+            str(import_.report.rows_rejected),
+            import_.outcome or "",
+            date(import_.created_at),
         ]
-        for job in found
+        for import_ in found
     ]
     print_table(["ID", "FILE", "STATE", "ROWS", "NEW", "REJECTED", "OUTCOME", "CREATED (UTC)"], rows)
 
@@ -323,8 +324,8 @@ def imports_show(
     """Show import ID: how far it is, and its report."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.read(imports.get, account_id, import_id)
-    _print_job(job, as_json=as_json)
+        import_ = database.read(imports.get, account_id, import_id)
+    _print_import(import_, as_json=as_json)
 
 
 @imports_group.command("rejects")
@@ -338,8 +339,8 @@ def imports_rejects(
     """Print the rejected rows of import ID as CSV: line, reason, message, and the row as it was."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.read(imports.get, account_id, import_id)
-    path = Spool(config.spool_of(settings)).rejects(job.folder)
+        import_ = database.read(imports.get, account_id, import_id)
+    path = Spool(config.spool_of(settings)).rejects(import_.folder)
     if path is None:
         raise NotNow(f"The rejects of import {import_id} are not in the spool (any more).")
     out = standard_output()
@@ -358,10 +359,10 @@ def imports_cancel(
     """End import ID; what is in the book by then stays."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.write(imports.cancel, account_id, import_id)
+        import_ = database.write(imports.cancel, account_id, import_id)
     if as_json:
-        print_json(_told(job))
-    elif job.ended:
+        print_json(_told(import_))
+    elif import_.ended:
         say(f"Import {import_id} is cancelled.")
     else:
         say(f"Import {import_id} ends after the chunk that is under way.")
@@ -388,15 +389,15 @@ def imports_confirm(
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
         _must_be_here(spool, database.read(imports.get, account_id, import_id))
-        job = database.write(imports.confirm, account_id, import_id)
-        job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
-    _print_job(job, as_json=as_json)
-    end(job, allow_rejects=allow_rejects)
+        import_ = database.write(imports.confirm, account_id, import_id)
+        import_ = _worked_on(settings, database, spool, import_, stopping, quiet=quiet or as_json)
+    _print_import(import_, as_json=as_json)
+    end(import_, allow_rejects=allow_rejects)
 
 
-def _must_be_here(spool: Spool, job: Job) -> None:
-    if not spool.has(job.folder):
-        raise NotNow(f"The files of import {job.id} are not in the spool {spool.path}.")
+def _must_be_here(spool: Spool, import_: Import) -> None:
+    if not spool.has(import_.folder):
+        raise NotNow(f"The files of import {import_.id} are not in the spool {spool.path}.")
 
 
 @imports_group.command("undo")
@@ -417,11 +418,11 @@ def imports_undo(
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.write(imports.request_undo, account_id, import_id)
-        if not job.ended:
-            job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
-    _print_job(job, as_json=as_json)
-    if job.state != "undone":
+        import_ = database.write(imports.request_undo, account_id, import_id)
+        if not import_.ended:
+            import_ = _worked_on(settings, database, spool, import_, stopping, quiet=quiet or as_json)
+    _print_import(import_, as_json=as_json)
+    if import_.state != "undone":
         sys.exit(1)
 
 
@@ -445,12 +446,12 @@ def imports_resume(
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        job = database.read(imports.get, account_id, import_id)
-        if not job.ended:
-            _must_be_here(spool, job)
-            job = _worked_on(settings, database, spool, job, stopping, quiet=quiet or as_json)
-    _print_job(job, as_json=as_json)
-    end(job, allow_rejects=allow_rejects)
+        import_ = database.read(imports.get, account_id, import_id)
+        if not import_.ended:
+            _must_be_here(spool, import_)
+            import_ = _worked_on(settings, database, spool, import_, stopping, quiet=quiet or as_json)
+    _print_import(import_, as_json=as_json)
+    end(import_, allow_rejects=allow_rejects)
 
 
 @click.command(cls=Command)
@@ -482,37 +483,41 @@ def work(settings: Settings, until_idle: bool) -> None:
         database.close()
 
 
-def _told(job: Job) -> dict[str, Any]:
+def _told(import_: Import) -> dict[str, Any]:
     """An import as a command tells of it: with its outcome, and with flags in its error and its warnings."""
-    warnings = [as_flags(warning) for warning in job.report.warnings]
+    warnings = [as_flags(warning) for warning in import_.report.warnings]
     told = msgspec.structs.replace(
-        job,
-        error=as_flags(job.error) if job.error is not None else None,
-        report=msgspec.structs.replace(job.report, warnings=warnings),
+        import_,
+        error=as_flags(import_.error) if import_.error is not None else None,
+        report=msgspec.structs.replace(import_.report, warnings=warnings),
     )
     shown: dict[str, Any] = {}
     for name, value in msgspec.to_builtins(told).items():
         shown[name] = value
         if name == "state":
-            shown["outcome"] = job.outcome
+            shown["outcome"] = import_.outcome
     return shown
 
 
-def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> None:
+def _print_import(import_: Import, *, as_json: bool, rejects_path: str | None = None) -> None:
     if as_json:
-        print_json(_told(job))
+        print_json(_told(import_))
         return
-    report = job.report
-    if job.error:
-        say(f"Error: {as_flags(job.error)}", err=True)
-    if job.state == "confirm":
+    report = import_.report
+    if import_.error:
+        say(f"Error: {as_flags(import_.error)}", err=True)
+    if import_.state == "confirm":
         say(
-            f"{_waits_for(job)} Nothing was changed yet: `rollbook imports confirm {job.id}` goes on, "
-            f"`rollbook imports cancel {job.id}` ends it; --yes does not ask.",
+            f"{_waits_for(import_)} Nothing was changed yet: `rollbook imports confirm {import_.id}` goes "
+            f"on, `rollbook imports cancel {import_.id}` ends it; --yes does not ask.",
             err=True,
         )
-    would = "Dry run: nothing was changed. It would be:" if job.spec.dry_run and job.state == "done" else ""
-    say(would or f"Import {job.id} of {job.source}: {job.state}.")
+    would = (
+        "Dry run: nothing was changed. It would be:"
+        if import_.spec.dry_run and import_.state == "done"
+        else ""
+    )
+    say(would or f"Import {import_.id} of {import_.source}: {import_.state}.")
     if report.columns:
         used = [
             f"{column} -> {meaning}" if column != meaning else column
@@ -527,15 +532,15 @@ def _print_job(job: Job, *, as_json: bool, rejects_path: str | None = None) -> N
     if report.file:
         say(f"Read as {', '.join(_ways(report))}.")
     if report.hidden_rows:
-        say(f"hidden rows: {report.hidden_rows:,} ({'left out' if job.spec.skip_hidden else 'imported'})")
+        say(f"hidden rows: {report.hidden_rows:,} ({'left out' if import_.spec.skip_hidden else 'imported'})")
     for warning in report.warnings:
         say(f"Warning: {as_flags(warning)}", err=True)
-    rows = [[label, f"{number:,}"] for label, number in _numbers(job) if number or label == "read"]
+    rows = [[label, f"{number:,}"] for label, number in _numbers(import_) if number or label == "read"]
     if rows:
         width = max(len(number) for _, number in rows)
         print_table(["ROWS", ""], [[label, number.rjust(width)] for label, number in rows])
-    if report.rejected and rejects_path is None and job.state == "done":
-        say(f"Rejected rows with their lines: rollbook imports rejects {job.id}")
+    if report.rejected and rejects_path is None and import_.state == "done":
+        say(f"Rejected rows with their lines: rollbook imports rejects {import_.id}")
 
 
 def _ways(report: Report) -> Iterator[str]:
@@ -549,10 +554,10 @@ def _ways(report: Report) -> Iterator[str]:
         yield f"header: {report.header}"
 
 
-def _numbers(job: Job) -> Sequence[tuple[str, int]]:
-    report = job.report
+def _numbers(import_: Import) -> Sequence[tuple[str, int]]:
+    report = import_.report
     return [
-        ("read", job.rows_read),
+        ("read", import_.rows_read),
         ("further phones in these", report.further_phones),
         *(
             (f"rejected: {reason.replace('_', ' ')}", number)
@@ -568,7 +573,7 @@ def _numbers(job: Job) -> Sequence[tuple[str, int]]:
         ("only for the stop list", report.only_stopped),
         ("joined the list", report.joined),
         ("removed from the list", report.removed),
-        ("would leave the list", report.leaving if job.state == "confirm" else 0),
+        ("would leave the list", report.leaving if import_.state == "confirm" else 0),
         ("stopped before, and still", report.stopped),
         *((f"  of these on {channel}", number) for channel, number in report.stopped_on.items()),
         ("stopped by the file itself", report.stops_in_file),

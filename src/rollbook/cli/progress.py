@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
-from rollbook.imports import Job
+from rollbook.imports import Import
 
 WIDE, NARROW = 90, 60
 """Columns of a terminal for all that there is to tell, and for a bar at all."""
@@ -113,14 +113,14 @@ class Line:
 class Progress(Line):
     """Shows how far an import is."""
 
-    def tell(self, job: Job) -> None:
+    def tell(self, import_: Import) -> None:
         """Show an import as it is now."""
-        if job.ended:
-            self.end(job.state, job.rows_read)
+        if import_.ended:
+            self.end(import_.state, import_.rows_read)
             return
-        done, total = job.progress
-        unit = "bytes" if job.state == "reading" else "rows"
-        self.show(job.state, done, total, unit, job.rate)
+        done, total = import_.progress
+        unit = "bytes" if import_.state == "reading" else "rows"
+        self.show(import_.state, done, total, unit, import_.rate)
 
 
 def _columns(width: int) -> list[ProgressColumn]:

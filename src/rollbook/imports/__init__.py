@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -15,6 +15,9 @@ from rollbook.fields import NewField
 from rollbook.imports.spec import ImportSpec, checked
 from rollbook.imports.spool import new_folder
 from rollbook.lists import NewList
+
+SpecT = TypeVar("SpecT")
+ReportT = TypeVar("ReportT")
 
 State = Literal[
     "waiting", "reading", "confirm", "merging", "pruning", "done", "failed", "cancelled", "undoing", "undone"
@@ -112,7 +115,33 @@ class Report(msgspec.Struct):
         return sum(self.rejected.values())
 
 
-class Job(msgspec.Struct, frozen=True):
+class _Stored(msgspec.Struct, Generic[SpecT, ReportT], frozen=True):
+    """The columns of an import: spec and report are JSON in a row, and decoded in an `Import`."""
+
+    account_id: int
+    id: int
+    source: str
+    spec: SpecT
+    state: State
+    cancel_wanted: bool
+    list_id: int | None
+    size_bytes: int
+    bytes_done: int
+    rows_read: int
+    rows_staged: int
+    reached: int
+    report: ReportT
+    error: str | None
+    created_at: datetime
+    phase_started_at: datetime
+    finished_at: datetime | None
+    deaths: int
+    died_where: str | None
+    folder: str
+    spool: str | None
+
+
+class Import(_Stored[ImportSpec, Report], frozen=True):
     """An import.
 
     Args:
@@ -129,28 +158,6 @@ class Job(msgspec.Struct, frozen=True):
         died_where: the state and how far it was when the last one died.
     """
 
-    account_id: int
-    id: int
-    source: str
-    spec: ImportSpec
-    state: State
-    cancel_wanted: bool
-    list_id: int | None
-    size_bytes: int
-    bytes_done: int
-    rows_read: int
-    rows_staged: int
-    reached: int
-    report: Report
-    error: str | None
-    created_at: datetime
-    phase_started_at: datetime
-    finished_at: datetime | None
-    deaths: int
-    died_where: str | None
-    folder: str
-    spool: str | None
-
     @property
     def progress(self) -> tuple[int, int]:
         """How much of its phase is done, of how much (0: not known): bytes of the file, then rows."""
@@ -159,6 +166,13 @@ class Job(msgspec.Struct, frozen=True):
         if self.state == "merging":
             return self.reached, self.rows_staged
         return 0, 0
+
+    @property
+    def rows_done(self) -> int:
+        """How many of the good rows are in the book."""
+        if self.state == "merging":
+            return self.reached
+        return self.rows_staged if self.state in ("done", "pruning") else 0
 
     @property
     def rate(self) -> float:
@@ -201,34 +215,14 @@ class Job(msgspec.Struct, frozen=True):
         return self.state in ENDED
 
 
-class _Row(msgspec.Struct, frozen=True):
-    account_id: int
-    id: int
-    source: str
-    spec: str
-    state: str
-    cancel_wanted: bool
-    list_id: int | None
-    size_bytes: int
-    bytes_done: int
-    rows_read: int
-    rows_staged: int
-    reached: int
-    report: str
-    error: str | None
-    created_at: datetime
-    phase_started_at: datetime
-    finished_at: datetime | None
-    deaths: int
-    died_where: str | None
-    folder: str
-    spool: str | None
+class _Row(_Stored[str, str], frozen=True):
+    pass
 
 
 _COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(_Row))
 
 
-def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, size_bytes: int) -> Job:
+def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, size_bytes: int) -> Import:
     """Ask for an import. Nobody works on it before its file is in the spool; see `begin`.
 
     Args:
@@ -262,7 +256,7 @@ def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, s
         now=tx.now,
     )
     assert row is not None
-    return _job(row)
+    return _import(row)
 
 
 def begin(
@@ -273,7 +267,7 @@ def begin(
     source: str,
     size_bytes: int,
     put: Callable[[str], str],
-) -> Job:
+) -> Import:
     """Ask for an import and put its file into the spool: both, or neither.
 
     Args:
@@ -283,8 +277,8 @@ def begin(
 
     Raises: see `create`.
     """
-    job = create(tx, account_id, spec=spec, source=source, size_bytes=size_bytes)
-    return change(tx, job, spool=put(job.folder))
+    import_ = create(tx, account_id, spec=spec, source=source, size_bytes=size_bytes)
+    return change(tx, import_, spool=put(import_.folder))
 
 
 def _list_of(tx: Transaction, account_id: int, spec: ImportSpec) -> int | None:
@@ -302,37 +296,37 @@ def _list_of(tx: Transaction, account_id: int, spec: ImportSpec) -> int | None:
     )
 
 
-def with_list(tx: Transaction, job: Job) -> tuple[int | None, bool]:
+def with_list(tx: Transaction, import_: Import) -> tuple[int | None, bool]:
     """The list of an import whose file turned out to be good, made if it is not there (which a dry run does
     not).
 
     Returns:
         Its id, and whether it is a new one.
     """
-    found = job.list_id if job.list_id is not None else _list_of(tx, job.account_id, job.spec)
-    if found is not None or job.spec.list is None:
+    found = import_.list_id if import_.list_id is not None else _list_of(tx, import_.account_id, import_.spec)
+    if found is not None or import_.spec.list is None:
         return found, False
-    if job.spec.dry_run:
+    if import_.spec.dry_run:
         return None, True
-    return lists.create(tx, job.account_id, NewList(str(job.spec.list))).id, True
+    return lists.create(tx, import_.account_id, NewList(str(import_.spec.list))).id, True
 
 
-def with_fields(tx: Transaction, job: Job, names: list[str]) -> Report:
+def with_fields(tx: Transaction, import_: Import, names: list[str]) -> Report:
     """The report of an import with the ids of the fields of those names, in their order. What is not there is
     made, which a dry run does not."""
-    by_name = {field.name: field for field in fields.all(tx, job.account_id)}
-    report = msgspec.structs.replace(job.report, field_ids=[], fields_created=[])
+    by_name = {field.name: field for field in fields.all(tx, import_.account_id)}
+    report = msgspec.structs.replace(import_.report, field_ids=[], fields_created=[])
     for name in names:
         field = by_name.get(name)
         if field is None:
             report.fields_created.append(name)
-            if not job.spec.dry_run:
-                field = fields.create(tx, job.account_id, NewField(name, "text"))
+            if not import_.spec.dry_run:
+                field = fields.create(tx, import_.account_id, NewField(name, "text"))
         report.field_ids.append(field.id if field is not None else 0)
     return report
 
 
-def get(tx: Transaction, account_id: int, import_id: int) -> Job:
+def get(tx: Transaction, account_id: int, import_id: int) -> Import:
     """One import.
 
     Raises:
@@ -346,10 +340,10 @@ def get(tx: Transaction, account_id: int, import_id: int) -> Job:
     )
     if row is None:
         raise NotFound("import", import_id)
-    return _job(row)
+    return _import(row)
 
 
-def recent(tx: Transaction, account_id: int, *, before: int | None = None, limit: int = 50) -> list[Job]:
+def recent(tx: Transaction, account_id: int, *, before: int | None = None, limit: int = 50) -> list[Import]:
     """Imports, newest first.
 
     Args:
@@ -368,7 +362,7 @@ def recent(tx: Transaction, account_id: int, *, before: int | None = None, limit
         limit=min(limit, SHOWN_MAX),
         **place,
     )
-    return [_job(row) for row in rows]
+    return [_import(row) for row in rows]
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -379,9 +373,9 @@ class Named(msgspec.Struct, frozen=True):
     folder: str
 
 
-def name_of(job: Job) -> Named:
+def name_of(import_: Import) -> Named:
     """Which import it is."""
-    return Named(job.account_id, job.id, job.folder)
+    return Named(import_.account_id, import_.id, import_.folder)
 
 
 def unfinished(tx: Transaction) -> list[Named]:
@@ -399,10 +393,10 @@ def unfinished(tx: Transaction) -> list[Named]:
     )
 
 
-def of_folder(tx: Transaction, folder: str) -> Job | None:
+def of_folder(tx: Transaction, folder: str) -> Import | None:
     """The import of any account whose files are in that folder of a spool."""
     row = tx.one(_Row, f"SELECT {_COLUMNS} FROM import_job WHERE folder = :folder", folder=folder)
-    return _job(row) if row is not None else None
+    return _import(row) if row is not None else None
 
 
 def forget_chunks(tx: Transaction, account_id: int, import_id: int) -> None:
@@ -429,7 +423,7 @@ def ended_before(tx: Transaction, moment: datetime) -> list[Named]:
     )
 
 
-def cancel(tx: Transaction, account_id: int, import_id: int) -> Job:
+def cancel(tx: Transaction, account_id: int, import_id: int) -> Import:
     """Ask for the end of an import. What is in the book by then stays; see `request_undo`.
 
     Raises:
@@ -437,15 +431,15 @@ def cancel(tx: Transaction, account_id: int, import_id: int) -> Job:
         NotNow: it has ended.
     """
     accounts.lock(tx, account_id)
-    job = get(tx, account_id, import_id)
-    if job.ended or job.state == "undoing":
-        raise NotNow(f"Import {import_id} cannot be cancelled: {job.standing}.")
-    if job.state in ("waiting", "confirm"):
-        return change(tx, job, state="cancelled", cancel_wanted=True)
-    return change(tx, job, cancel_wanted=True)
+    import_ = get(tx, account_id, import_id)
+    if import_.ended or import_.state == "undoing":
+        raise NotNow(f"Import {import_id} cannot be cancelled: {import_.standing}.")
+    if import_.state in ("waiting", "confirm"):
+        return change(tx, import_, state="cancelled", cancel_wanted=True)
+    return change(tx, import_, cancel_wanted=True)
 
 
-def confirm(tx: Transaction, account_id: int, import_id: int) -> Job:
+def confirm(tx: Transaction, account_id: int, import_id: int) -> Import:
     """Let an import go on that waits since it would take more than half of the members out of its list.
 
     Raises:
@@ -454,12 +448,12 @@ def confirm(tx: Transaction, account_id: int, import_id: int) -> Job:
         LimitExceeded: it needs more fields than there may be.
     """
     accounts.lock(tx, account_id)
-    job = get(tx, account_id, import_id)
-    if job.state != "confirm":
-        raise NotNow(f"Import {import_id} does not wait for a confirmation: {job.standing}.")
-    report = with_fields(tx, job, job.report.fields_wanted)
+    import_ = get(tx, account_id, import_id)
+    if import_.state != "confirm":
+        raise NotNow(f"Import {import_id} does not wait for a confirmation: {import_.standing}.")
+    report = with_fields(tx, import_, import_.report.fields_wanted)
     report.fields_wanted = []
-    return change(tx, job, state="merging", reached=0, report=report)
+    return change(tx, import_, state="merging", reached=0, report=report)
 
 
 def waiting_for_confirmation(tx: Transaction, before: datetime) -> list[Named]:
@@ -474,7 +468,7 @@ def waiting_for_confirmation(tx: Transaction, before: datetime) -> list[Named]:
     )
 
 
-def request_undo(tx: Transaction, account_id: int, import_id: int) -> Job:
+def request_undo(tx: Transaction, account_id: int, import_id: int) -> Import:
     """Ask that what an import created is taken back.
 
     Raises:
@@ -482,11 +476,11 @@ def request_undo(tx: Transaction, account_id: int, import_id: int) -> Job:
         NotNow: it is still under way, was undone, was a dry run, or is too old.
     """
     accounts.lock(tx, account_id)
-    job = get(tx, account_id, import_id)
-    if job.state == "undoing":
-        return job
-    if not job.ended or job.state == "undone" or job.spec.dry_run:
-        what = "it was a dry run" if job.ended and job.spec.dry_run else job.standing
+    import_ = get(tx, account_id, import_id)
+    if import_.state == "undoing":
+        return import_
+    if not import_.ended or import_.state == "undone" or import_.spec.dry_run:
+        what = "it was a dry run" if import_.ended and import_.spec.dry_run else import_.standing
         raise NotNow(f"Import {import_id} cannot be undone: {what}.")
     chunks = tx.one(
         int,
@@ -495,25 +489,25 @@ def request_undo(tx: Transaction, account_id: int, import_id: int) -> Job:
         id=import_id,
     )
     if not chunks:
-        if job.report.created or job.report.joined or job.report.removed:
+        if import_.report.created or import_.report.joined or import_.report.removed:
             raise NotNow(f"Import {import_id} cannot be undone any more: what it did is not kept so long.")
-        if not job.report.list_created:
-            return change(tx, job, state="undone")
-    return change(tx, job, state="undoing", reached=0)
+        if not import_.report.list_created:
+            return change(tx, import_, state="undone")
+    return change(tx, import_, state="undoing", reached=0)
 
 
-def change(tx: Transaction, job: Job, **values: Any) -> Job:
-    """Change an import, if nobody has changed how far it is since `job` was read. The caller holds the
+def change(tx: Transaction, import_: Import, **values: Any) -> Import:
+    """Change an import, if nobody has changed how far it is since `import_` was read. The caller holds the
     account where it changes anything that is counted.
 
     Raises:
         NotNow: somebody else worked on it.
     """
-    if "state" in values and values["state"] != job.state:
+    if "state" in values and values["state"] != import_.state:
         values.setdefault("phase_started_at", tx.now)
         if values["state"] in ENDED:
             values.setdefault("finished_at", tx.now)
-        elif job.ended:
+        elif import_.ended:
             values["finished_at"] = None
     if "report" in values:
         values["report"] = _json(values["report"])
@@ -524,15 +518,15 @@ def change(tx: Transaction, job: Job, **values: Any) -> Job:
         WHERE account_id = :account_id AND id = :id AND state = :state_before AND reached = :reached_before
         RETURNING {_COLUMNS}
         """,
-        account_id=job.account_id,
-        id=job.id,
-        state_before=job.state,
-        reached_before=job.reached,
+        account_id=import_.account_id,
+        id=import_.id,
+        state_before=import_.state,
+        reached_before=import_.reached,
         **values,
     )
     if row is None:
-        raise NotNow(f"Somebody else works on import {job.id}.")
-    return _job(row)
+        raise NotNow(f"Somebody else works on import {import_.id}.")
+    return _import(row)
 
 
 def added(report: Report, counted: Report) -> Report:
@@ -553,11 +547,11 @@ _NUMBERS = [
 ]
 
 
-def _job(row: _Row) -> Job:
+def _import(row: _Row) -> Import:
     values = msgspec.structs.asdict(row)
     values["spec"] = msgspec.json.decode(row.spec, type=ImportSpec)
     values["report"] = msgspec.json.decode(row.report, type=Report)
-    return Job(**values)
+    return Import(**values)
 
 
 def _json(value: Any) -> str:

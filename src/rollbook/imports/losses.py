@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollbook import accounts
 from rollbook.db import Transaction
-from rollbook.imports import UNDERWAY, Job, change, get
+from rollbook.imports import UNDERWAY, Import, change, get
 
 LOST = (
     "The files of this import are not in the spool any more, as after a restore. What is in the book of it "
@@ -15,7 +15,7 @@ DEATHS_MAX = 3
 """Of workers over one import without a step forward between them."""
 
 
-def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once: bool = False) -> Job:
+def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once: bool = False) -> Import:
     """A worker died over an import. It is worked on again, but not for ever: with `DEATHS_MAX` deaths since
     the last step forward it has failed.
 
@@ -27,32 +27,32 @@ def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once:
         NotFound: the account has no import with that id.
     """
     accounts.lock(tx, account_id)
-    job = get(tx, account_id, import_id)
-    if job.state not in UNDERWAY:
-        return job
-    if job.cancel_wanted and job.state != "undoing":
-        return change(tx, job, state="cancelled")
-    where = f"{'reading' if job.state == 'waiting' else job.state} {job.reached}"
-    deaths = job.deaths + 1 if job.died_where == where else 1
+    import_ = get(tx, account_id, import_id)
+    if import_.state not in UNDERWAY:
+        return import_
+    if import_.cancel_wanted and import_.state != "undoing":
+        return change(tx, import_, state="cancelled")
+    where = f"{'reading' if import_.state == 'waiting' else import_.state} {import_.reached}"
+    deaths = import_.deaths + 1 if import_.died_where == where else 1
     if deaths < DEATHS_MAX and not at_once:
-        return change(tx, job, deaths=deaths, died_where=where)
+        return change(tx, import_, deaths=deaths, died_where=where)
     times = f"died {deaths} times at the same place, the last time because " if deaths > 1 else "was ended: "
     said = f"The process that worked on the import {times}{why}."
-    if job.state == "undoing":
-        return change(tx, job, state="done", deaths=deaths, error=f"It cannot be undone. {said}")
-    return change(tx, job, state="failed", deaths=deaths, error=said)
+    if import_.state == "undoing":
+        return change(tx, import_, state="done", deaths=deaths, error=f"It cannot be undone. {said}")
+    return change(tx, import_, state="failed", deaths=deaths, error=said)
 
 
-def lost(tx: Transaction, account_id: int, import_id: int) -> Job:
+def lost(tx: Transaction, account_id: int, import_id: int) -> Import:
     """The files of an import are gone: it has failed.
 
     Raises:
         NotFound: the account has no import with that id.
     """
     accounts.lock(tx, account_id)
-    job = get(tx, account_id, import_id)
-    if job.state not in UNDERWAY:
-        return job
-    if job.state == "undoing":
-        return change(tx, job, state="done", error=f"It cannot be undone. {LOST}")
-    return change(tx, job, state="failed", error=LOST)
+    import_ = get(tx, account_id, import_id)
+    if import_.state not in UNDERWAY:
+        return import_
+    if import_.state == "undoing":
+        return change(tx, import_, state="done", error=f"It cannot be undone. {LOST}")
+    return change(tx, import_, state="failed", error=LOST)

@@ -24,7 +24,7 @@ import msgspec
 from rollbook import imports
 from rollbook.db import Database
 from rollbook.errors import NotFound, NotNow, Unavailable
-from rollbook.imports import Job, Named, losses
+from rollbook.imports import Import, Named, losses
 from rollbook.imports.order import BEGUN, ENDED, Limits, Order
 from rollbook.imports.spool import Spool
 
@@ -169,7 +169,9 @@ class Minder:
         self._retire()
         return bool(waiting) or any(worker.named is not None for worker in self._workers)
 
-    def run(self, job: Job, stopping: threading.Event, watch: Callable[[Job], None]) -> Job | None:
+    def run(
+        self, import_: Import, stopping: threading.Event, watch: Callable[[Import], None]
+    ) -> Import | None:
         """Work on one import until it ends or waits for a confirmation, or watch whoever does.
 
         Args:
@@ -179,24 +181,24 @@ class Minder:
         Returns:
             The import; `None` when the work was to stop.
         """
-        named = imports.name_of(job)
+        named = imports.name_of(import_)
         while True:
             try:
-                job = self._database.read(imports.get, named.account_id, named.id)
-                watch(job)
-                if self._stepped(named, job):
-                    return job
+                import_ = self._database.read(imports.get, named.account_id, named.id)
+                watch(import_)
+                if self._stepped(named, import_):
+                    return import_
             except Unavailable:
                 pass  # the worker waits for the database, too, and says so
             if stopping.is_set():
                 return None
             self.pause(WATCH_SECONDS, stopping)
 
-    def _stepped(self, named: Named, job: Job) -> bool:
+    def _stepped(self, named: Named, import_: Import) -> bool:
         """Look after the work on one import; whether it is over."""
         self._reap()
         busy = [worker for worker in self._workers if worker.named is not None]
-        if not busy and job.state not in imports.UNDERWAY:
+        if not busy and import_.state not in imports.UNDERWAY:
             return True
         for worker in busy:
             self._watch(worker, named)
@@ -252,9 +254,9 @@ class Minder:
         while self._deaths:
             named, why, at_once = self._deaths[0]
             with contextlib.suppress(NotFound, NotNow):
-                job = self._database.write(losses.died, named.account_id, named.id, why, at_once=at_once)
-                if job.ended and not job.rows_staged:
-                    self._spool.clear_stage(job.folder)
+                import_ = self._database.write(losses.died, named.account_id, named.id, why, at_once=at_once)
+                if import_.ended and not import_.rows_staged:
+                    self._spool.clear_stage(import_.folder)
             self._deaths.pop(0)
 
     def _said(self, status: int) -> str:
@@ -274,13 +276,13 @@ class Minder:
                 worker.process.kill()
             return
         try:
-            job = self._database.read(imports.get, named.account_id, named.id)
+            import_ = self._database.read(imports.get, named.account_id, named.id)
         except NotFound:
             return
         patience = self._limits.stall_seconds
         if patience and not worker.is_ready:
             patience = max(patience, START_SECONDS)
-        if job.state not in imports.UNDERWAY or (job.cancel_wanted and job.state != "undoing"):
+        if import_.state not in imports.UNDERWAY or (import_.cancel_wanted and import_.state != "undoing"):
             worker.cancel_since = worker.cancel_since or now
             if now - worker.cancel_since > CANCEL_SECONDS:
                 worker.kill("its import was cancelled")
@@ -310,13 +312,13 @@ class Minder:
     def _look_for_files(self, named: Named) -> None:
         """The files of an import are not here. They may be with somebody else, who works on it; where they
         can be nowhere, as after a restore, it has failed."""
-        job, now = self._database.read(imports.get, named.account_id, named.id), time.monotonic()
-        how_far = (job.state, job.bytes_done, job.rows_read, job.reached)
+        import_, now = self._database.read(imports.get, named.account_id, named.id), time.monotonic()
+        how_far = (import_.state, import_.bytes_done, import_.rows_read, import_.reached)
         if named not in self._missing or self._missing[named][0] != how_far:
             self._missing[named] = (how_far, now)
         here, embedded = self._spool.id, self._database.embedded
         patience = AWAY_EMBEDDED_SECONDS if embedded else AWAY_SECONDS
-        was_here = job.spool == here if here else embedded
+        was_here = import_.spool == here if here else embedded
         if was_here or now - self._missing[named][1] > patience:
             del self._missing[named]
             with contextlib.suppress(NotFound, NotNow):

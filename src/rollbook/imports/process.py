@@ -81,11 +81,11 @@ def forget_old(database: Database, spool: Spool, *, keep_days: float) -> None:
             database.write(imports.cancel, found.account_id, found.id)
     old, orphans = spool.old(before.timestamp()), spool.old(time.time() - ORPHAN_SECONDS)
     for folder in {*old, *orphans}:
-        job = database.read(imports.of_folder, folder)
-        if job is None:
+        import_ = database.read(imports.of_folder, folder)
+        if import_ is None:
             is_over = folder in orphans
         else:
-            is_over = job.finished_at is not None and job.finished_at < before
+            is_over = import_.finished_at is not None and import_.finished_at < before
         if is_over:
             spool.discard(folder)
     spool.forget_incoming(time.time() - INCOMING_SECONDS_MAX)

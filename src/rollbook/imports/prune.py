@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rollbook import accounts, imports, lists, members
 from rollbook.db import Database, Transaction
-from rollbook.imports import Job, Report, journal
+from rollbook.imports import Import, Report, journal
 from rollbook.imports.journal import Chunk
 
 MEMBERS_AT_ONCE = 5_000
@@ -23,7 +23,7 @@ class _Member(msgspec.Struct, frozen=True):
     stop_mask: int
 
 
-def leaving(database: Database, job: Job, phones: NDArray[np.int64]) -> tuple[int, int] | None:
+def leaving(database: Database, import_: Import, phones: NDArray[np.int64]) -> tuple[int, int] | None:
     """Whether a confirmation is needed: more than half of a list's members would leave it.
 
     Args:
@@ -32,32 +32,37 @@ def leaving(database: Database, job: Job, phones: NDArray[np.int64]) -> tuple[in
     Returns:
         How many would leave, of how many; `None` where nobody needs to be asked.
     """
-    if job.spec.mode != "replace" or job.spec.dry_run or job.spec.confirm or job.list_id is None:
+    if (
+        import_.spec.mode != "replace"
+        or import_.spec.dry_run
+        or import_.spec.confirm
+        or import_.list_id is None
+    ):
         return None
-    items = database.read(lists.get, job.account_id, job.list_id).items
+    items = database.read(lists.get, import_.account_id, import_.list_id).items
     if items <= MEMBERS_UNASKED_MAX:
         return None
     at = msgspec.structs.replace(
-        job, spec=msgspec.structs.replace(job.spec, dry_run=True), reached=0, report=Report()
+        import_, spec=msgspec.structs.replace(import_.spec, dry_run=True), reached=0, report=Report()
     )
-    while (further := database.read(some, job.account_id, at, phones)) is not None:
+    while (further := database.read(some, import_.account_id, at, phones)) is not None:
         at = further
     return (at.report.removed, items) if at.report.removed * 2 > items else None
 
 
-def some(tx: Transaction, account_id: int, job: Job, phones: NDArray[np.int64]) -> Job | None:
+def some(tx: Transaction, account_id: int, import_: Import, phones: NDArray[np.int64]) -> Import | None:
     """Look at the next members of the list, and take out those whose phone is not staged.
 
     In a dry run this only counts.
 
     Args:
-        job: `reached` is the last member that was looked at.
+        import_: `reached` is the last member that was looked at.
         phones: all that are staged, ascending.
 
     Returns:
         The import as it is then; `None` when there were no more members.
     """
-    if not job.spec.dry_run:
+    if not import_.spec.dry_run:
         accounts.lock(tx, account_id)
     rows = tx.all(
         _Member,
@@ -72,8 +77,8 @@ def some(tx: Transaction, account_id: int, job: Job, phones: NDArray[np.int64]) 
         ORDER BY contact.id
         """,
         account_id=account_id,
-        list_id=job.list_id,
-        reached=job.reached,
+        list_id=import_.list_id,
+        reached=import_.reached,
         most=MEMBERS_AT_ONCE,
     )
     if not rows:
@@ -85,16 +90,16 @@ def some(tx: Transaction, account_id: int, job: Job, phones: NDArray[np.int64]) 
         for row, there in zip(rows, (phones[places] == found).tolist(), strict=True)
         if not there
     }
-    report = imports.added(job.report, Report(removed=len(masks)))
-    if job.spec.dry_run:
-        return msgspec.structs.replace(job, reached=rows[-1].id, report=report)
-    assert job.list_id is not None
+    report = imports.added(import_.report, Report(removed=len(masks)))
+    if import_.spec.dry_run:
+        return msgspec.structs.replace(import_, reached=rows[-1].id, report=report)
+    assert import_.list_id is not None
     if masks:
-        members.remove_many(tx, account_id, job.list_id, masks)
+        members.remove_many(tx, account_id, import_.list_id, masks)
         journal.write(
             tx,
             account_id,
-            job.id,
-            Chunk(job.rows_staged + rows[-1].id, 0, removed=journal.pack(sorted(masks))),
+            import_.id,
+            Chunk(import_.rows_staged + rows[-1].id, 0, removed=journal.pack(sorted(masks))),
         )
-    return imports.change(tx, job, reached=rows[-1].id, report=report)
+    return imports.change(tx, import_, reached=rows[-1].id, report=report)

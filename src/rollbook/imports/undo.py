@@ -16,7 +16,7 @@ import numpy as np
 from rollbook import accounts, contacts, fields, imports, lists, members
 from rollbook.db import Transaction
 from rollbook.errors import NotFound
-from rollbook.imports import Job, Report, journal
+from rollbook.imports import Import, Report, journal
 from rollbook.imports.journal import Chunk
 from rollbook.imports.stage import Stage
 from rollbook.members import LISTS_MAX, Membership
@@ -30,56 +30,56 @@ class _Contact(msgspec.Struct, frozen=True):
     phone: int
 
 
-def some(tx: Transaction, account_id: int, job: Job, staged: Stage) -> Job | None:
+def some(tx: Transaction, account_id: int, import_: Import, staged: Stage) -> Import | None:
     """Take back a piece of what the import did, the newest first.
 
     Returns:
         The import as it is then; `None` when nothing is left.
     """
     accounts.lock(tx, account_id)
-    chunk = journal.last(tx, account_id, job.id)
+    chunk = journal.last(tx, account_id, import_.id)
     if chunk is None:
         return None
-    has_list = job.list_id is not None and _exists(tx, account_id, job.list_id)
+    has_list = import_.list_id is not None and _exists(tx, account_id, import_.list_id)
     done: Counter[str] = Counter()
     rest = chunk
     if chunk.removed:
         ids = journal.unpack(chunk.removed)
         now, later = ids[:CONTACTS_AT_ONCE].tolist(), ids[CONTACTS_AT_ONCE:]
-        if has_list and job.list_id is not None:
-            done["members_returned"] = _return(tx, account_id, job.list_id, now)
+        if has_list and import_.list_id is not None:
+            done["members_returned"] = _return(tx, account_id, import_.list_id, now)
         rest = msgspec.structs.replace(chunk, removed=journal.pack(later))
     elif chunk.joined:
         ids = journal.unpack(chunk.joined)
         now, later = ids[:CONTACTS_AT_ONCE].tolist(), ids[CONTACTS_AT_ONCE:]
-        if has_list and job.list_id is not None:
-            done["members_removed"] = _take_out(tx, account_id, job.list_id, now)
+        if has_list and import_.list_id is not None:
+            done["members_removed"] = _take_out(tx, account_id, import_.list_id, now)
         rest = msgspec.structs.replace(chunk, joined=journal.pack(later))
     elif chunk.contacts:
         size = min(chunk.contacts, CONTACTS_AT_ONCE)
         first = chunk.first_id + chunk.contacts - size
-        done.update(_delete(tx, account_id, job, staged, chunk, first, size, has_list=has_list))
+        done.update(_delete(tx, account_id, import_, staged, chunk, first, size, has_list=has_list))
         rest = msgspec.structs.replace(chunk, contacts=chunk.contacts - size)
-    journal.rewrite(tx, account_id, job.id, rest)
-    report = imports.added(job.report, Report(undone=dict(done)))
-    return imports.change(tx, job, report=report)
+    journal.rewrite(tx, account_id, import_.id, rest)
+    report = imports.added(import_.report, Report(undone=dict(done)))
+    return imports.change(tx, import_, report=report)
 
 
-def finish(tx: Transaction, account_id: int, job: Job, report: Report) -> Job:
+def finish(tx: Transaction, account_id: int, import_: Import, report: Report) -> Import:
     """All is taken back: a list that was made for the import goes, too, if it is empty."""
     accounts.lock(tx, account_id)
     undone = dict(report.undone)
     if report.stops_added:
         undone["stops_left"] = report.stops_added
-    if report.list_created and job.list_id is not None and _exists(tx, account_id, job.list_id):
-        if lists.get(tx, account_id, job.list_id).items == 0:
-            lists.delete(tx, account_id, job.list_id)
+    if report.list_created and import_.list_id is not None and _exists(tx, account_id, import_.list_id):
+        if lists.get(tx, account_id, import_.list_id).items == 0:
+            lists.delete(tx, account_id, import_.list_id)
             undone["lists_deleted"] = 1
         else:
             undone["lists_left"] = 1
     if report.fields_created:
         undone["fields_left"] = len(report.fields_created)
-    return imports.change(tx, job, state="undone", report=msgspec.structs.replace(report, undone=undone))
+    return imports.change(tx, import_, state="undone", report=msgspec.structs.replace(report, undone=undone))
 
 
 def _exists(tx: Transaction, account_id: int, list_id: int) -> bool:
@@ -122,7 +122,7 @@ def _take_out(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]
 def _delete(
     tx: Transaction,
     account_id: int,
-    job: Job,
+    import_: Import,
     staged: Stage,
     chunk: Chunk,
     first: int,
@@ -151,7 +151,7 @@ def _delete(
     in_lists: dict[int, set[int]] = {}
     for pair in members.of_contacts(tx, account_id, ids):
         in_lists.setdefault(pair.contact_id, set()).add(pair.list_id)
-    expected_lists = {job.list_id} if has_list else set()
+    expected_lists = {import_.list_id} if has_list else set()
     in_fields: dict[int, dict[int, str]] = {}
     for value in fields.values_of(tx, account_id, ids):
         in_fields.setdefault(value.contact_id, {})[value.field_id] = value.value
@@ -161,7 +161,7 @@ def _delete(
     for row, place, same in zip(found, places.tolist(), same_phone.tolist(), strict=True):
         gave = {
             field_id: value
-            for field_id, column in zip(job.report.field_ids, given, strict=True)
+            for field_id, column in zip(import_.report.field_ids, given, strict=True)
             if field_id in known and (value := column[place])
         }
         if same and in_lists.get(row.id, set()) == expected_lists and in_fields.get(row.id, {}) == gave:

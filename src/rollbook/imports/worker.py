@@ -26,7 +26,7 @@ from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailabl
 from rollbook.fields import Field
 from rollbook.files import Table, open_table
 from rollbook.files.options import reading
-from rollbook.imports import Job, Report, columns, journal, losses, merge, prune, rejects, stage, undo
+from rollbook.imports import Import, Report, columns, journal, losses, merge, prune, rejects, stage, undo
 from rollbook.imports.columns import Columns
 from rollbook.imports.order import Limits
 from rollbook.imports.spec import ImportSpec
@@ -55,7 +55,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _log = logging.getLogger("rollbook")
 
-Watch = Callable[[Job], None]
+Watch = Callable[[Import], None]
 
 
 class Stopped(Exception):
@@ -108,7 +108,7 @@ class Worker:
     def _under_way(self, found: imports.Named) -> bool:
         return self._database.read(imports.get, found.account_id, found.id).state in imports.UNDERWAY
 
-    def run(self, account_id: int, import_id: int) -> Job:
+    def run(self, account_id: int, import_id: int) -> Import:
         """Work on one import to its end or until it waits for a confirmation, or watch whoever does.
 
         Raises:
@@ -120,28 +120,28 @@ class Worker:
             with self._spool.held(folder) as held:
                 if held:
                     return self._finish(account_id, import_id)
-            job = self._database.read(imports.get, account_id, import_id)
-            self._watch(job)
-            if job.ended or job.state == "confirm":
-                return job
+            import_ = self._database.read(imports.get, account_id, import_id)
+            self._watch(import_)
+            if import_.ended or import_.state == "confirm":
+                return import_
             if self._stopping.wait(TOLD_SECONDS):
                 raise Stopped
 
-    def _finish(self, account_id: int, import_id: int) -> Job:
+    def _finish(self, account_id: int, import_id: int) -> Import:
         told = ""
         while True:
             try:
-                job = self._database.read(imports.get, account_id, import_id)
-                while not job.ended and job.state != "confirm":
-                    self._watch(job)
-                    job = self._step(job)
-                self._watch(job)
-                if job.state == "confirm":
-                    return job
-                self._spool.forget_upload(job.folder)
-                if job.spec.dry_run or job.state == "undone":  # there is nothing to undo
-                    stage.clear(self._spool.folder(job.folder))
-                return job
+                import_ = self._database.read(imports.get, account_id, import_id)
+                while not import_.ended and import_.state != "confirm":
+                    self._watch(import_)
+                    import_ = self._step(import_)
+                self._watch(import_)
+                if import_.state == "confirm":
+                    return import_
+                self._spool.forget_upload(import_.folder)
+                if import_.spec.dry_run or import_.state == "undone":  # there is nothing to undo
+                    stage.clear(self._spool.folder(import_.folder))
+                return import_
             except (Unavailable, NotNow) as error:
                 self._alive()
                 if str(error) != told:  # a person may be waiting, and can do something about it
@@ -150,7 +150,7 @@ class Worker:
                 if self._stopping.wait(AWAY_SECONDS):
                     raise Stopped from error
 
-    def _step(self, job: Job) -> Job:
+    def _step(self, import_: Import) -> Import:
         """One phase of the work; the import as it is then."""
         if self._stopping.is_set():
             raise Stopped
@@ -160,49 +160,49 @@ class Worker:
             "merging": self._merge,
             "pruning": self._prune,
             "undoing": self._undo,
-        }[job.state]
+        }[import_.state]
         try:
-            if job.cancel_wanted and job.state != "undoing":
+            if import_.cancel_wanted and import_.state != "undoing":
                 raise _Cancelled
-            return step(job)
+            return step(import_)
         except _Cancelled:
-            if job.state in ("waiting", "reading"):
-                stage.clear(self._spool.folder(job.folder))
-            return self._change(job.account_id, job.id, state="cancelled")
+            if import_.state in ("waiting", "reading"):
+                stage.clear(self._spool.folder(import_.folder))
+            return self._change(import_.account_id, import_.id, state="cancelled")
         except (Unavailable, NotNow, Stopped):
             raise
         except FileNotFoundError:
-            return self._fail(job, losses.LOST)
+            return self._fail(import_, losses.LOST)
         except OSError as error:
             if error.errno in _FULL or any(os.strerror(number) in str(error) for number in _FULL):
-                return self._fail(job, f"The disk of the spool is full ({self._spool.path}).")
-            return self._fail(job, f"A file of the import cannot be used: {error}.")
+                return self._fail(import_, f"The disk of the spool is full ({self._spool.path}).")
+            return self._fail(import_, f"A file of the import cannot be used: {error}.")
         except RollbookError as error:
-            return self._fail(job, str(error))
+            return self._fail(import_, str(error))
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "start new thread" not in str(error):
-                return self._fail_unexpectedly(job)
-            _log.exception("import %d took too much memory", job.id)
+                return self._fail_unexpectedly(import_)
+            _log.exception("import %d took too much memory", import_.id)
             return self._fail(
-                job,
+                import_,
                 "The import takes more memory than a worker may have (--import-memory-bytes-max). Split the "
                 "file, or save it as CSV.",
             )
         except Exception:
-            return self._fail_unexpectedly(job)
+            return self._fail_unexpectedly(import_)
 
-    def _fail_unexpectedly(self, job: Job) -> Job:
-        _log.exception("import %d failed", job.id)
-        return self._fail(job, "The import failed unexpectedly; the log has the details.")
+    def _fail_unexpectedly(self, import_: Import) -> Import:
+        _log.exception("import %d failed", import_.id)
+        return self._fail(import_, "The import failed unexpectedly; the log has the details.")
 
-    def _fail(self, job: Job, why: str) -> Job:
-        if job.state in ("waiting", "reading"):
-            stage.clear(self._spool.folder(job.folder))
+    def _fail(self, import_: Import, why: str) -> Import:
+        if import_.state in ("waiting", "reading"):
+            stage.clear(self._spool.folder(import_.folder))
         kept = why.encode(errors="backslashreplace").decode().replace("\0", "\\0")  # as every engine can keep
-        return self._change(job.account_id, job.id, state="failed", error=kept)
+        return self._change(import_.account_id, import_.id, state="failed", error=kept)
 
-    def _change(self, account_id: int, import_id: int, **values: Any) -> Job:
-        def change(tx: Transaction, account_id: int) -> Job:
+    def _change(self, account_id: int, import_id: int, **values: Any) -> Import:
+        def change(tx: Transaction, account_id: int) -> Import:
             accounts.lock(tx, account_id)
             return imports.change(tx, imports.get(tx, account_id, import_id), **values)
 
@@ -210,14 +210,16 @@ class Worker:
 
     # Reading
 
-    def _read(self, job: Job) -> Job:
-        folder = self._spool.folder(job.folder)
-        spec = job.spec
+    def _read(self, import_: Import) -> Import:
+        folder = self._spool.folder(import_.folder)
+        spec = import_.spec
         started = time.perf_counter()
-        job = self._change(job.account_id, job.id, state="reading", bytes_done=0, rows_read=0, rows_staged=0)
+        import_ = self._change(
+            import_.account_id, import_.id, state="reading", bytes_done=0, rows_read=0, rows_staged=0
+        )
         options = replace(reading(spec), alive=self._goes_on)
-        with open_table(self._spool.source(job.folder), options) as table:
-            known = self._database.read(fields.all, job.account_id)
+        with open_table(self._spool.source(import_.folder), options) as table:
+            known = self._database.read(fields.all, import_.account_id)
             chosen = columns.choose(
                 table.columns,
                 table.sample,
@@ -233,33 +235,37 @@ class Worker:
             filled += [Filled(name, field, "text") for name, field in chosen.new.items()]
             if not spec.into_book or only_stops:
                 filled = []
-            job = self._change(job.account_id, job.id, size_bytes=table.size_bytes)
+            import_ = self._change(import_.account_id, import_.id, size_bytes=table.size_bytes)
             totals = stage.build(
                 table,
-                _phones(chosen, spec, lambda phones: self._database.read(_in_book, job.account_id, phones)),
+                _phones(
+                    chosen, spec, lambda phones: self._database.read(_in_book, import_.account_id, phones)
+                ),
                 filled,
                 folder,
-                progress=self._reading_progress(job),
+                progress=self._reading_progress(import_),
                 limits=self._limits,
             )
             about, header = _about(table), _header(table)
             hidden_rows, left_out = table.hidden_rows, dict(table.left_out)
         if not totals.rows and (spec.mode == "replace" or not (spec.stop or only_stops)):
             raise BadFile(
-                f"{job.source} has a header but no rows." if table.columns else f"{job.source} is empty."
+                f"{import_.source} has a header but no rows."
+                if table.columns
+                else f"{import_.source} is empty."
             )
         if spec.rows is not None and totals.rows != spec.rows:
             raise BadFile(
-                f"{job.source} has {totals.rows:,} rows, not {spec.rows:,} as {mention('rows')} says: "
+                f"{import_.source} has {totals.rows:,} rows, not {spec.rows:,} as {mention('rows')} says: "
                 "nothing was imported."
             )
         if spec.mode == "replace" and not totals.staged:
             raise BadFile(
-                f"{job.source} has no good phone number in {totals.rows} rows: its list would be emptied, "
-                "so nothing was replaced."
+                f"{import_.source} has no good phone number in {totals.rows} rows: its list would be "
+                "emptied, so nothing was replaced."
             )
         report = msgspec.structs.replace(
-            job.report,
+            import_.report,
             rejected=dict(totals.rejected),
             duplicates=totals.duplicates,
             further_phones=totals.further,
@@ -280,11 +286,11 @@ class Worker:
                 f"Values that no field can have were left out, {totals.values_left_out} in all, of rows "
                 "that stop their phone: an opt-out counts whatever else stands beside it."
             )
-        asked = prune.leaving(self._database, job, Stage(folder).phones) if totals.staged else None
+        asked = prune.leaving(self._database, import_, Stage(folder).phones) if totals.staged else None
         if asked is not None:
             report.leaving, report.members = asked
         return self._database.write(
-            _staged, job.account_id, job.id, [one.field for one in filled], report, totals
+            _staged, import_.account_id, import_.id, [one.field for one in filled], report, totals
         )
 
     def _goes_on(self) -> None:
@@ -301,7 +307,7 @@ class Worker:
                 "must stay free (--spool-free-bytes-min). Nothing was imported; make room, and try again."
             )
 
-    def _reading_progress(self, job: Job) -> Callable[[int, int], None]:
+    def _reading_progress(self, import_: Import) -> Callable[[int, int], None]:
         told = time.monotonic()
 
         def progress(bytes_done: int, rows: int) -> None:
@@ -310,7 +316,7 @@ class Worker:
             self._must_have_room()
             if time.monotonic() - told >= TOLD_SECONDS:
                 told = time.monotonic()
-                changed = self._change(job.account_id, job.id, bytes_done=bytes_done, rows_read=rows)
+                changed = self._change(import_.account_id, import_.id, bytes_done=bytes_done, rows_read=rows)
                 if changed.cancel_wanted:
                     raise _Cancelled
                 self._watch(changed)
@@ -319,61 +325,69 @@ class Worker:
 
     # Merging
 
-    def _more_leave(self, job: Job, staged: Stage) -> Job | None:
+    def _more_leave(self, import_: Import, staged: Stage) -> Import | None:
         """The import waiting once more, if the list has grown and more leave than were confirmed."""
-        asked = prune.leaving(self._database, job, staged.phones)
-        if asked is None or asked[0] <= job.report.leaving:
+        asked = prune.leaving(self._database, import_, staged.phones)
+        if asked is None or asked[0] <= import_.report.leaving:
             return None
-        report = msgspec.structs.replace(job.report, leaving=asked[0], members=asked[1])
-        return self._change(job.account_id, job.id, state="confirm", report=report)
+        report = msgspec.structs.replace(import_.report, leaving=asked[0], members=asked[1])
+        return self._change(import_.account_id, import_.id, state="confirm", report=report)
 
-    def _merge(self, job: Job) -> Job:
-        staged = Stage(self._spool.folder(job.folder))
-        if job.report.leaving and not job.reached and (again := self._more_leave(job, staged)):
+    def _merge(self, import_: Import) -> Import:
+        staged = Stage(self._spool.folder(import_.folder))
+        if import_.report.leaving and not import_.reached and (again := self._more_leave(import_, staged)):
             return again
-        goal = self._database.read(_goal, job.account_id, job)
+        goal = self._database.read(_goal, import_.account_id, import_)
         started = time.perf_counter()
         told = time.monotonic()
-        while job.reached < len(staged):
-            if job.cancel_wanted:
+        while import_.reached < len(staged):
+            if import_.cancel_wanted:
                 raise _Cancelled
             self._goes_on()
-            rows = min(self._chunk_rows, len(staged) - job.reached)
+            rows = min(self._chunk_rows, len(staged) - import_.reached)
             piece = merge.Staged(
-                job.reached,
-                np.array(staged.phones[job.reached : job.reached + rows]),
-                staged.values(job.reached, rows),
-                staged.masks(job.reached, rows),
+                import_.reached,
+                np.array(staged.phones[import_.reached : import_.reached + rows]),
+                staged.values(import_.reached, rows),
+                staged.masks(import_.reached, rows),
             )
             took = _Took()
-            if job.spec.dry_run:
-                counted = self._database.read(took.measured(merge.plan), job.account_id, goal, piece).counted
-                report = imports.added(job.report, counted)
-                job = msgspec.structs.replace(job, reached=job.reached + rows, report=report)
-                if time.monotonic() - told > TOLD_SECONDS or job.reached == len(staged):
+            if import_.spec.dry_run:
+                counted = self._database.read(
+                    took.measured(merge.plan), import_.account_id, goal, piece
+                ).counted
+                report = imports.added(import_.report, counted)
+                import_ = msgspec.structs.replace(import_, reached=import_.reached + rows, report=report)
+                if time.monotonic() - told > TOLD_SECONDS or import_.reached == len(staged):
                     told = time.monotonic()
-                    job = self._change(job.account_id, job.id, reached=job.reached, report=job.report)
+                    import_ = self._change(
+                        import_.account_id, import_.id, reached=import_.reached, report=import_.report
+                    )
             else:
-                job = self._database.write(took.measured(_merged), job.account_id, job, goal, piece)
+                import_ = self._database.write(
+                    took.measured(_merged), import_.account_id, import_, goal, piece
+                )
                 time.sleep(PAUSE_SECONDS)
             self._resize(took.seconds)
-            self._watch(job)
-        rejects_folder = self._spool.folder(job.folder)
-        self._write_refused(job, staged, rejects_folder)
-        report = _timed(job.report, "merging", started)
-        if job.spec.mode == "replace":
-            return self._change(job.account_id, job.id, state="pruning", reached=0, report=report)
-        return self._change(job.account_id, job.id, state="done", report=report)
+            self._watch(import_)
+        rejects_folder = self._spool.folder(import_.folder)
+        self._write_refused(import_, staged, rejects_folder)
+        report = _timed(import_.report, "merging", started)
+        if import_.spec.mode == "replace":
+            return self._change(import_.account_id, import_.id, state="pruning", reached=0, report=report)
+        return self._change(import_.account_id, import_.id, state="done", report=report)
 
-    def _write_refused(self, job: Job, staged: Stage, folder: Path) -> None:
-        places = self._database.read(journal.refused, job.account_id, job.id)
+    def _write_refused(self, import_: Import, staged: Stage, folder: Path) -> None:
+        places = self._database.read(journal.refused, import_.account_id, import_.id)
         why = f"The contact would be in more than {LISTS_MAX} lists."
         if places:
             lines = staged.lines
             rejects.append(
                 folder,
                 [(int(lines[place]), int(staged.phones[place]), "too_many_lists", why) for place in places],
-                next((column for column, what in job.report.columns.items() if what == columns.PHONE), ""),
+                next(
+                    (column for column, what in import_.report.columns.items() if what == columns.PHONE), ""
+                ),
             )
 
     def _resize(self, seconds: float) -> None:
@@ -383,47 +397,51 @@ class Worker:
 
     # Pruning
 
-    def _prune(self, job: Job) -> Job:
-        staged = Stage(self._spool.folder(job.folder))
+    def _prune(self, import_: Import) -> Import:
+        staged = Stage(self._spool.folder(import_.folder))
         started = time.perf_counter()
-        while job.list_id is not None:
-            if job.cancel_wanted:
+        while import_.list_id is not None:
+            if import_.cancel_wanted:
                 raise _Cancelled
             self._goes_on()
-            run = self._database.read if job.spec.dry_run else self._database.write
-            reached = run(prune.some, job.account_id, job, staged.phones)
+            run = self._database.read if import_.spec.dry_run else self._database.write
+            reached = run(prune.some, import_.account_id, import_, staged.phones)
             if reached is None:
                 break
-            job = reached
-            if job.spec.dry_run:
-                job = self._change(job.account_id, job.id, reached=job.reached, report=job.report)
+            import_ = reached
+            if import_.spec.dry_run:
+                import_ = self._change(
+                    import_.account_id, import_.id, reached=import_.reached, report=import_.report
+                )
             else:
                 time.sleep(PAUSE_SECONDS)
-            self._watch(job)
+            self._watch(import_)
         return self._change(
-            job.account_id, job.id, state="done", report=_timed(job.report, "pruning", started)
+            import_.account_id, import_.id, state="done", report=_timed(import_.report, "pruning", started)
         )
 
     # Undoing
 
-    def _undo(self, job: Job) -> Job:
-        folder = self._spool.folder(job.folder)
+    def _undo(self, import_: Import) -> Import:
+        folder = self._spool.folder(import_.folder)
         try:
             staged = Stage(folder)
         except OSError:
             return self._change(
-                job.account_id,
-                job.id,
+                import_.account_id,
+                import_.id,
                 state="done",
                 error="It cannot be undone: what it staged is not in the spool any more.",
             )
         started = time.perf_counter()
-        while (further := self._database.write(undo.some, job.account_id, job, staged)) is not None:
+        while (further := self._database.write(undo.some, import_.account_id, import_, staged)) is not None:
             self._goes_on()
-            job = further
+            import_ = further
             time.sleep(PAUSE_SECONDS)
-            self._watch(job)
-        return self._database.write(undo.finish, job.account_id, job, _timed(job.report, "undoing", started))
+            self._watch(import_)
+        return self._database.write(
+            undo.finish, import_.account_id, import_, _timed(import_.report, "undoing", started)
+        )
 
 
 class _Took:
@@ -502,23 +520,23 @@ def _header(table: Table) -> str:
 
 def _staged(
     tx: Transaction, account_id: int, import_id: int, names: list[str], report: Report, totals: stage.Totals
-) -> Job:
+) -> Import:
     """A file was read: make the fields that it needs and go on to the merge, or wait to be confirmed."""
     accounts.lock(tx, account_id)
-    job = imports.get(tx, account_id, import_id)
-    if job.cancel_wanted:
+    import_ = imports.get(tx, account_id, import_id)
+    if import_.cancel_wanted:
         raise _Cancelled
     if report.leaving:
         report.fields_wanted = names
     else:
-        report = imports.with_fields(tx, msgspec.structs.replace(job, report=report), names)
-    list_id, report.list_created = imports.with_list(tx, job)
+        report = imports.with_fields(tx, msgspec.structs.replace(import_, report=report), names)
+    list_id, report.list_created = imports.with_list(tx, import_)
     return imports.change(
         tx,
-        job,
+        import_,
         list_id=list_id,
         state="confirm" if report.leaving else "merging",
-        bytes_done=job.size_bytes,
+        bytes_done=import_.size_bytes,
         rows_read=totals.rows,
         rows_staged=totals.staged,
         reached=0,
@@ -526,20 +544,22 @@ def _staged(
     )
 
 
-def _goal(tx: Transaction, account_id: int, job: Job) -> merge.Goal:
+def _goal(tx: Transaction, account_id: int, import_: Import) -> merge.Goal:
     """What to do with each phone; a field that was deleted meanwhile is filled no more."""
     known: dict[int, Field] = {field.id: field for field in fields.all(tx, account_id)}
     used: list[merge.Used] = []
-    for field_id in job.report.field_ids:
+    for field_id in import_.report.field_ids:
         if field_id == 0:
             used.append(merge.Used(None, "text"))
         else:
             field = known.get(field_id)
             used.append(merge.Used(field.id, field.type) if field is not None else merge.GONE)
-    return merge.goal(job.spec, job.list_id, used, only_stops=job.report.only_stops)
+    return merge.goal(import_.spec, import_.list_id, used, only_stops=import_.report.only_stops)
 
 
-def _merged(tx: Transaction, account_id: int, job: Job, goal: merge.Goal, piece: merge.Staged) -> Job:
+def _merged(
+    tx: Transaction, account_id: int, import_: Import, goal: merge.Goal, piece: merge.Staged
+) -> Import:
     """Bring a piece of the stage into the book."""
     accounts.lock(tx, account_id)
     if goal.list_id is not None:
@@ -549,12 +569,12 @@ def _merged(tx: Transaction, account_id: int, job: Job, goal: merge.Goal, piece:
             raise NotFound("list", f"{goal.list_id} any more: it was deleted during the import") from None
     planned = merge.plan(tx, account_id, goal, piece)
     chunk = merge.apply(tx, account_id, goal, piece, planned)
-    journal.write(tx, account_id, job.id, chunk)
+    journal.write(tx, account_id, import_.id, chunk)
     return imports.change(
         tx,
-        job,
-        reached=job.reached + len(piece.phones),
-        report=imports.added(job.report, planned.counted),
+        import_,
+        reached=import_.reached + len(piece.phones),
+        report=imports.added(import_.report, planned.counted),
     )
 
 
