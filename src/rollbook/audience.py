@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from rollbook import lists
+from rollbook import channels, lists
 from rollbook.channels import CHANNELS, COUNTED, mask_of, stopped
 from rollbook.counts import ACCOUNT_COUNTS, LIST_COUNTS
 from rollbook.db import Transaction
@@ -272,12 +272,12 @@ class _Counting:
 
 def _known(tx: Transaction, account_id: int, audience: Audience) -> _Known:
     """What is kept of all that an audience names; see `count` for errors."""
-    problems = [
-        Problem(name, f"The {name} must be some of {', '.join(CHANNELS)}, not {channel!r}.")
-        for name in ("reachable", "stopped")
-        for channel in getattr(audience, name)
-        if channel not in CHANNELS
-    ]
+    problems = []
+    for name in ("reachable", "stopped"):
+        try:
+            channels.parse(getattr(audience, name) or CHANNELS, called=name)
+        except ValueError as error:
+            problems.append(Problem(name, str(error)))
     wanted = audience.list_ids
     if len(wanted) > LISTS_MAX:
         raise Invalid([*problems, Problem("lists", f"An audience names at most {LISTS_MAX} lists.")])
@@ -316,7 +316,7 @@ def _kept(known: _Known, audience: Audience) -> int | None:
     mask = mask_of(audience.reachable or audience.stopped)
     if one is None:
         return None if mask else known.account.contacts
-    counts: dict[int, int] = {0: 0, COUNTED: one.stop_list_count}
+    counts: dict[int, int] = {0: 0, mask_of(COUNTED): one.stop_list_count}
     counts |= {bit: getattr(one, f"{channel}_stopped") for channel, bit in CHANNELS.items()}
     if mask not in counts:
         return None

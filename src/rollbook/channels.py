@@ -7,15 +7,42 @@ from collections.abc import Iterable
 CHANNELS = {"sms": 1, "viber": 2, "rcs": 4, "whatsapp": 8}
 """Every channel and its bit. Bits are stored: never give one a new meaning."""
 
-COUNTED = CHANNELS["sms"] | CHANNELS["viber"]
-"""A phone stopped on any of these counts, once, in a list's `stop_list_count`."""
+COUNTED = ("sms", "viber")
+"""A member of a list whose phone is stopped on any of these counts, once, in its `stop_list_count`."""
+
+QUOTED_CHARACTERS_MAX = 40
+"""Of a text that is not a channel, in a message."""
+
+
+def parse(names: str | Iterable[str], called: str = "") -> tuple[str, ...]:
+    """Read the names of channels, in any case and with white space around them.
+
+    Args:
+        names: each by itself, or one text in which they are comma-separated.
+        called: what the message calls the input that they came in, such as `reachable`.
+
+    Returns:
+        The channels as `CHANNELS` has them, each once, in their order.
+
+    Raises:
+        ValueError: there is none, or one is not a channel. Without `called` the message is to be put behind
+            the name of the input.
+    """
+    if isinstance(names, str):
+        names = [name for name in names.split(",") if name.strip()]
+    found = tuple(dict.fromkeys(name.strip().lower() for name in names))
+    wrong = [repr(_shortened(name)) for name in found if name not in CHANNELS]
+    if wrong or not found:
+        sentence = f"must be any of {', '.join(CHANNELS)}, not {wrong[0] if wrong else 'empty'}"
+        raise ValueError(f"The {called} {sentence}." if called else sentence)
+    return found
 
 
 def mask_of(names: Iterable[str]) -> int:
     """The mask of some channels.
 
     Raises:
-        KeyError: one of `names` is no channel.
+        KeyError: one of `names` is not a key of `CHANNELS`; see `parse`.
     """
     mask = 0
     for name in names:
@@ -26,30 +53,6 @@ def mask_of(names: Iterable[str]) -> int:
 def names_of(mask: int) -> list[str]:
     """The channels of a mask."""
     return [name for name, bit in CHANNELS.items() if mask & bit]
-
-
-def checked(names: Iterable[str]) -> tuple[str, ...]:
-    """Channels by their names in any case, each once.
-
-    Raises:
-        ValueError: none is named, or one that there is not; the sentence tells what there is.
-    """
-    known = ", ".join(CHANNELS)
-    found = [name.strip().lower() for name in names]
-    if not found:
-        raise ValueError(f"No channel is named; there are {known}.")
-    if unknown := [name for name in found if name not in CHANNELS]:
-        raise ValueError(f"There is no channel {unknown[0]!r}; there are {known}.")
-    return tuple(dict.fromkeys(found))
-
-
-def read(text: str) -> tuple[str, ...]:
-    """The channels that a text names, comma-separated, each once.
-
-    Raises:
-        ValueError: it names none, or one that there is not; the sentence tells what there is.
-    """
-    return checked(part for part in text.split(",") if part.strip())
 
 
 def stopped(channel: str, column: str) -> str:
@@ -64,4 +67,8 @@ def bit(channel: str, column: str) -> str:
 
 def counted_bit(column: str) -> str:
     """SQL: 1 where the mask in `column` has one of the `COUNTED` channels, else 0."""
-    return f"(({column} | ({column} >> 1)) & 1)"
+    return f"({' | '.join(bit(channel, column) for channel in COUNTED)})"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= QUOTED_CHARACTERS_MAX else f"{name[:QUOTED_CHARACTERS_MAX]}..."

@@ -1,8 +1,8 @@
 """The counts of lists and accounts: the only statements that change them.
 
-`items` = members; `stop_list_count` = members whose phone is stopped for SMS or Viber; `<channel>_stopped` =
-members stopped on that channel. Who adds, removes or stops contacts describes the change to `change` in the
-same transaction, while it holds the account (`accounts.lock`).
+`items` = members; `stop_list_count` = members whose phone is stopped on any of `channels.COUNTED`;
+`<channel>_stopped` = members stopped on that channel. Who adds, removes or stops contacts describes the
+change to `change` in the same transaction, while it holds the account (`accounts.lock`).
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Generic, Literal, TypeVar
 
-from rollbook import phones, texts
-from rollbook.channels import CHANNELS, stopped
+from rollbook import channels, phones, texts
+from rollbook.channels import stopped
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 
@@ -342,9 +342,7 @@ def _operand(column: Column, criterion: Criterion) -> int | str | datetime:
     if column.kind == "phone":
         return phones.fragment(text) if criterion.operator == "like" else _phone(text)
     if column.kind == "channel":
-        channel = text.strip().lower()
-        if channel not in CHANNELS:
-            raise ValueError(f"must be one of {', '.join(CHANNELS)}")
+        [channel] = channels.parse([text])
         return channel
     if column.key is not None:
         return column.key(text)

@@ -312,7 +312,7 @@ STOP_CASES = [
     Case("free 0 rows", "POST", "/api/stoplist/detach", {"ids": [], "types": ["sms"]}, 422, INVALID, ("ids",)),
     Case("free on 0 channels", "POST", "/api/stoplist/detach", {"ids": ["{stop}"], "types": []}, 422, INVALID, ("types",)),
     Case("free on 5 channels", "POST", "/api/stoplist/detach", {"ids": ["{stop}"], "types": ["sms"] * 5}, 422, INVALID, ("types",)),
-    Case("free on an unknown channel", "POST", "/api/stoplist/detach", {"ids": ["{stop}"], "types": ["sms", "SMS"]}, 422, INVALID, ("types[1]",)),
+    Case("free on an unknown channel", "POST", "/api/stoplist/detach", {"ids": ["{stop}"], "types": ["SMS", "fax"]}, 422, INVALID, ("types[1]",)),
     Case("free nothing", "POST", "/api/stoplist/detach", {}, 422, INVALID, ("ids", "types")),
     *(Case(f"free the row {id!r}", "POST", "/api/stoplist/detach", {"ids": ["{stop}", id], "types": ["sms"]}, 422, INVALID, ("ids[1]",)) for id in [*NO_IDS, None, 1.5]),
     Case("an unknown channel", "GET", "/api/stoplist?type=fax", b"", 422, INVALID, ("type",)),

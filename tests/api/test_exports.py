@@ -178,7 +178,7 @@ def test_an_audience_is_counted_then_exported(api: httpx.Client, book: dict[str,
         (
             {"reachable": "telex"},
             "reachable",
-            "There is no channel 'telex'; there are sms, viber, rcs, whatsapp.",
+            "The reachable must be any of sms, viber, rcs, whatsapp, not 'telex'.",
         ),
         ({"with_lists": "perhaps"}, "with_lists", "The with_lists must be true or false, not 'perhaps'."),
         (

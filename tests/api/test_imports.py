@@ -166,7 +166,7 @@ def test_a_key_makes_a_repeated_upload_one_import(api: httpx.Client) -> None:
         ({"map": ["A=phone", "B="], "map[]": "C"}, "map", "COLUMN=FIELD"),
         ({"create_fields": ""}, "create_fields", "is empty: it takes true or false"),
         ({"dry_run": "maybe"}, "dry_run", "true or false"),
-        ({"stop": "sms,fax"}, "stop", "no channel 'fax'"),
+        ({"stop": "sms,fax"}, "stop", "must be any of sms, viber, rcs, whatsapp, not 'fax'."),
         ({"stop": ""}, "stop", "is empty: it takes some of sms, viber"),
         ({"format": ["csv", "xlsx"]}, "format", "given once"),
         ({"format": "foo"}, "format", "must be csv, xlsx, parquet, jsonl or vcard, not 'foo'"),

@@ -46,7 +46,7 @@ def test_stopped_phones_are_answered_exactly_in_their_order(api: httpx.Client) -
 
 def test_stopping_again_adds_channels_and_keeps_the_row(api: httpx.Client) -> None:
     [first] = stopped(api, 1, types=("sms",))
-    [again] = stopped(api, 1, types=("sms", "sms"))
+    [again] = stopped(api, 1, types=("sms", "SMS"))
     assert again == first
     one, two = stopped(api, 1, 2, types=("rcs",))
     assert (one["id"], flags(one), flags(two)) == (first["id"], {"sms", "rcs"}, {"rcs"})

@@ -180,7 +180,7 @@ def test_every_list_and_channel_that_there_is_not_is_named(
         with pytest.raises(Invalid) as caught:
             db.read(look, alice.account_id, wanted)
         assert [(problem.field, problem.message) for problem in caught.value.problems] == [
-            ("reachable", "The reachable must be some of sms, viber, rcs, whatsapp, not 'telex'."),
+            ("reachable", "The reachable must be any of sms, viber, rcs, whatsapp, not 'telex'."),
             ("lists", f"There is no contact list {theirs}."),
             ("minus", "There is no contact list 777777, 999999."),
         ]

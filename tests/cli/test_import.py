@@ -173,7 +173,7 @@ def test_opt_outs_without_a_row_are_a_success_of_no_rows(local: None, tmp_path: 
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--stop", "fax"], "'--stop': There is no channel 'fax'; there are sms, viber, rcs, whatsapp."),
+        (["--stop", "fax"], "'--stop': The stop must be any of sms, viber, rcs, whatsapp, not 'fax'."),
         (["--stop", ""], "'--stop': The stop is empty: it takes some of sms, viber, rcs, whatsapp."),
         (["--map", "phone"], "'--map': The map must be COLUMN=FIELD, not 'phone'."),
         (["--map", "a=phone", "--map", "a=b"], "The map says two things of the column 'a'."),

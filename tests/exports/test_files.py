@@ -289,7 +289,7 @@ def test_what_does_not_go_together_is_refused() -> None:
         ({"format": "jsonl", "safe_for_spreadsheets": True}, "--safe-for-spreadsheets goes with csv and xlsx only."),
         ({"format": "xlsx", "bom": True}, "--bom goes with csv only."),
         ({"what": "stop list", "with_lists": True}, "--with-lists goes with contacts only."),
-        ({"what": "stop list", "channels": ("telex",)}, "The type must be some of sms, viber, rcs, whatsapp."),
+        ({"what": "stop list", "channels": ("telex",)}, "The type must be any of sms, viber, rcs, whatsapp, not 'telex'."),
     ]  # fmt: skip
     for wanted, told in cases:
         with pytest.raises(Invalid) as caught:

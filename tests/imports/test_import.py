@@ -224,7 +224,7 @@ def test_only_valid_phones_go_in_unless_told_otherwise(desk: Desk) -> None:
     [
         ({"mode": "replace"}, "needs a list"),
         ({"mode": "merge"}, "add, update or replace"),
-        ({"stop": ("fax",)}, "no channel 'fax'"),
+        ({"stop": ("fax",)}, "The stop must be any of sms, viber, rcs, whatsapp, not 'fax'."),
         ({"region": "XX"}, "two letters such as UA"),
         ({"list": "ab"}, "list name"),
     ],

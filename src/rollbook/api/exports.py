@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -33,7 +34,7 @@ def _channels_option(name: str, about: str) -> Option:
         name,
         about,
         takes=f"some of {', '.join(CHANNELS)}",
-        read=channels.read,
+        read=partial(channels.parse, called=name),
         many=True,
         choices=tuple(CHANNELS),
     )
@@ -252,23 +253,14 @@ def _meant(body: AudienceBody) -> Audience:
             problems.append(Problem(name, f"The {name} are empty: name lists, or leave {name} out."))
         else:
             ids[name] = tuple(wire.ids_of(named, name, 1, audience.LISTS_MAX, problems))
+    on: dict[str, tuple[str, ...]] = {}
     for name in ("reachable", "stopped"):
-        problems += _channels_problem(name, getattr(body, name))
+        if (names := getattr(body, name)) is msgspec.UNSET:
+            continue
+        try:
+            on[name] = channels.parse(names, called=name)
+        except ValueError as error:
+            problems.append(Problem(name, str(error)))
     if problems:
         raise Invalid(problems)
-    return Audience(
-        **ids,
-        reachable=tuple(dict.fromkeys(body.reachable or ())),
-        stopped=tuple(dict.fromkeys(body.stopped or ())),
-    )
-
-
-def _channels_problem(name: str, named: list[str] | msgspec.UnsetType) -> list[Problem]:
-    known = ", ".join(CHANNELS)
-    if named is msgspec.UNSET:
-        return []
-    if not named:
-        return [Problem(name, f"The {name} are empty: name some of {known}, or leave {name} out.")]
-    if any(channel not in CHANNELS for channel in named):
-        return [Problem(name, f"The {name} must be some of {known}.")]
-    return []
+    return Audience(**ids, reachable=on.get("reachable", ()), stopped=on.get("stopped", ()))

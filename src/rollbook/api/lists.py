@@ -9,7 +9,7 @@ import msgspec
 from rollbook import lists
 from rollbook.api import wire
 from rollbook.api.wire import Call, Read, Write
-from rollbook.channels import CHANNELS
+from rollbook.channels import CHANNELS, COUNTED
 from rollbook.search import Page, Search
 
 LIMIT = 50
@@ -76,7 +76,7 @@ class ContactList(msgspec.Struct):
     stop_list_count: Annotated[
         int,
         msgspec.Meta(
-            description="Contacts in the list whose phone is on the stop list of SMS or Viber, exact.",
+            description=f"Contacts in the list whose phone is stopped on {' or '.join(COUNTED)}, exact.",
             examples=[0],
         ),
     ]

@@ -225,7 +225,8 @@ class StopSearch(msgspec.Struct):
 
 def add(call: Call, body: StopsAdd) -> Write:
     """Stop phones on channels; doing so again is fine."""
-    problems = _types_problem(body.types)
+    problems: list[Problem] = []
+    types = _types(body.types, problems)
     if problem := wire.too_many(body.phones, "phones", 1, stop_list.PHONES_MAX):
         problems.append(problem)
     found = []
@@ -236,17 +237,18 @@ def add(call: Call, body: StopsAdd) -> Write:
             problems.append(Problem(f"phones[{index}]", f"The phones[{index}] {error}."))
     if problems:
         raise Invalid(problems)
-    adding = partial(stop_list.add, phones=found, channels=body.types)
+    adding = partial(stop_list.add, phones=found, channels=types)
     return Write(adding, show=lambda rows: StopRows([_shown(call, row) for row in rows]))
 
 
 def remove(call: Call, body: StopsRemove) -> Write:
     """Let rows of the stop list be messaged again on channels; a row without channels is gone."""
-    problems = _types_problem(body.types)
+    problems: list[Problem] = []
+    types = _types(body.types, problems)
     ids = wire.ids_of(body.ids, "ids", 1, stop_list.REMOVED_AT_ONCE_MAX, problems)
     if problems:
         raise Invalid(problems)
-    return Write(partial(stop_list.remove, ids=ids, channels=body.types), show=lambda _: Nothing())
+    return Write(partial(stop_list.remove, ids=ids, channels=types), show=lambda _: Nothing())
 
 
 def upsert(call: Call, body: StopsUpsert) -> Write:
@@ -324,7 +326,7 @@ _RELEASE_ITEM = Body(ReleaseItem, called="stop")
 def _mask(named: Iterable[str]) -> int:
     """The mask of the channels of an item."""
     try:
-        return mask_of(channels.checked(named))
+        return mask_of(channels.parse(named, called="channels"))
     except ValueError as error:
         raise Invalid([Problem("channels", str(error))]) from None
 
@@ -337,9 +339,12 @@ def index(call: Call) -> Read:
         page = wire.page_of(call.params, limit=LIMIT_OF_INDEX)
     except Invalid as error:
         problems += error.problems
-    channel = (wire.text_of(call.params, "type") or wire.text_of(call.params, "types")).strip().lower()
-    if channel and channel not in CHANNELS:
-        problems.append(Problem("type", f"The type must be one of {', '.join(CHANNELS)}."))
+    channel = (wire.text_of(call.params, "type") or wire.text_of(call.params, "types")).strip()
+    if channel:
+        try:
+            [channel] = channels.parse([channel], called="type")
+        except ValueError as error:
+            problems.append(Problem("type", str(error)))
     if problems or page is None:
         raise Invalid(problems)
     wanted = Search((Criterion("type", "=", channel),) if channel else (), page=page)
@@ -372,24 +377,22 @@ def search(call: Call) -> Read:
     return Read(partial(stop_list.find, list_id=list_id), wanted, show=show)
 
 
-def _check_types(types: list[str]) -> None:
-    if _types_problem(types):
-        raise ValueError(f"must be 1 to {len(CHANNELS)} of {', '.join(CHANNELS)}")
-
-
-RULES = {"types": _check_types}
+RULES = {"types": channels.parse}
 """For a body that has a value of the wrong type besides."""
 
 
-def _types_problem(types: list[str]) -> list[Problem]:
-    if problem := wire.too_many(types, "types", 1, len(CHANNELS), "channels"):
-        return [problem]
-    known = ", ".join(CHANNELS)
-    return [
-        Problem(f"types[{number}]", f"The types[{number}] must be one of {known}.")
-        for number, name in enumerate(types)
-        if name not in CHANNELS
-    ]
+def _types(names: list[str], problems: list[Problem]) -> list[str]:
+    """The channels of a body, with what is wrong added to `problems`."""
+    if problem := wire.too_many(names, "types", 1, len(CHANNELS), "channels"):
+        problems.append(problem)
+        return []
+    found: list[str] = []
+    for index, name in enumerate(names):
+        try:
+            found += channels.parse([name], called=f"types[{index}]")
+        except ValueError as error:
+            problems.append(Problem(f"types[{index}]", str(error)))
+    return found
 
 
 def _shown(call: Call, row: stop_list.Stop) -> StopRow:

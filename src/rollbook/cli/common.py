@@ -59,7 +59,7 @@ class _Channels(click.ParamType[tuple[str, ...]]):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
         try:
-            return channels.read(value)
+            return channels.parse(value, called=param.name or "" if param else "")
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

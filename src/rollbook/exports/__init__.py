@@ -10,9 +10,9 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from rollbook import audience
+from rollbook import audience, channels
 from rollbook.audience import Audience
-from rollbook.channels import CHANNELS, mask_of
+from rollbook.channels import mask_of
 from rollbook.db import Cell, Database, Piece, Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import columns
@@ -78,8 +78,11 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             problems.append(Problem("safe_for_spreadsheets", what))
         if self.bom and self.format != "csv":
             problems.append(Problem("bom", f"{mention('bom', 'true')} goes with csv only."))
-        if any(channel not in CHANNELS for channel in self.channels):
-            problems.append(Problem("type", f"The type must be some of {', '.join(CHANNELS)}."))
+        if self.channels:
+            try:
+                channels.parse(self.channels, called="type")
+            except ValueError as error:
+                problems.append(Problem("type", str(error)))
         if self.with_lists and self.what == "stop list":
             problems.append(
                 Problem("with_lists", f"{mention('with_lists', 'true')} goes with contacts only.")

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rollbook.channels import CHANNELS, mask_of
+from rollbook import channels
+from rollbook.channels import mask_of
 
 CONTACT = ("phone", "id", "created_at", "stopped")
 """The columns of every export of contacts (`exports.columns`)."""
@@ -71,8 +72,8 @@ def recognised(
         phones = [(row[columns.index("phone")] or "").strip() for row in sample]
         whole = only_stops or tuple(columns[: len(CONTACT)]) == CONTACT
         whole = whole and all(map(_E164.fullmatch, filter(None, phones)))
-        known = [_mask(cell) is not None for cell in cells if cell]
-        if all(known) or (whole and any(known)):
+        filled = [_is_mask(cell) for cell in cells if cell]
+        if all(filled) or (whole and any(filled)):
             own = {"id", "created_at", "lists"} if whole else set()
             return OwnExport(column, frozenset(own & set(columns)), whole, only_stops and whole)
     return None
@@ -85,16 +86,32 @@ def masks(cells: pa.Array) -> tuple[NDArray[np.int64], dict[int, str]]:
         The masks; and for each place where something else stands, why it cannot be.
     """
     encoded = pc.dictionary_encode(pc.fill_null(cells, ""))
-    known = [_mask(text) for text in encoded.dictionary.to_pylist()]
     indices = encoded.indices.to_numpy(zero_copy_only=False)
-    bad = [code for code, mask in enumerate(known) if mask is None]
-    places = np.flatnonzero(np.isin(indices, bad)).tolist() if bad else []
-    table = np.array([mask or 0 for mask in known], np.int64)
-    return table[indices], {place: f"names no channels; there are {', '.join(CHANNELS)}" for place in places}
+    distinct = np.zeros(len(encoded.dictionary), np.int64)
+    wrong: dict[int, str] = {}
+    for code, text in enumerate(encoded.dictionary.to_pylist()):
+        try:
+            distinct[code] = _mask(text)
+        except ValueError as error:
+            wrong[code] = str(error)
+    places = np.flatnonzero(np.isin(indices, list(wrong))).tolist() if wrong else []
+    return distinct[indices], {place: wrong[indices[place]] for place in places}
 
 
-def _mask(text: str) -> int | None:
-    if text.startswith("[") and text.endswith("]"):
-        text = text[1:-1].replace('"', "")  # a list in JSON
-    names = [name.strip().lower() for name in _BETWEEN.split(text)] if text.strip() else []
-    return mask_of(names) if all(name in CHANNELS for name in names) else None
+def _is_mask(cell: str) -> bool:
+    try:
+        _mask(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _mask(cell: str) -> int:
+    """The channels that a cell names, as a mask; 0 for an empty one.
+
+    Raises:
+        ValueError: it names something else; see `channels.parse`.
+    """
+    if cell.startswith("[") and cell.endswith("]"):
+        cell = cell[1:-1].replace('"', "")  # a list in JSON
+    return mask_of(channels.parse(_BETWEEN.split(cell))) if cell.strip() else 0

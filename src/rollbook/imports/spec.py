@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -224,7 +225,7 @@ OPTIONS = (
         "stop",
         f"Put every phone on the stop list of these channels, comma-separated: {', '.join(CHANNELS)}.",
         takes=f"some of {', '.join(CHANNELS)}",
-        read=channels.read,
+        read=partial(channels.parse, called="stop"),
         many=True,
         choices=tuple(CHANNELS),
         metavar="CHANNELS",
