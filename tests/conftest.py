@@ -20,6 +20,7 @@ import pytest
 from rollbook import accounts
 from rollbook.accounts import Account
 from rollbook.db import Database, open_database
+from tests.databases import Databases
 from tests.servers import Postgres, Service, nginx, run
 
 ENGINES = ("sqlite", "postgresql")
@@ -42,9 +43,23 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """Where the databases of tests come from."""
+    return Databases(tmp_path_factory.mktemp("databases"))
+
+
 @pytest.fixture
-def url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of an empty database on that engine."""
+def url(engine: str, databases: Databases, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a migrated database without rows on that engine."""
+    if engine == "sqlite":
+        return databases.sqlite(tmp_path)
+    return databases.postgresql(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def new_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a new database on that engine, for tests whose subject is the database: nothing is migrated."""
     if engine == "sqlite":
         yield f"sqlite:///{tmp_path}/rollbook.db"
         return

@@ -43,9 +43,9 @@ def test_accounts_and_keys_from_the_command_line(url: str) -> None:
     assert told(url, "account", "wipe-sandbox", "acme", "--yes") == {"lists_deleted": 0}
 
 
-def test_the_same_for_people(url: str) -> None:
+def test_the_same_for_people(new_url: str) -> None:
     def say(*arguments: str) -> str:
-        done = run(*arguments, env={"ROLLBOOK_DATABASE_URL": url})
+        done = run(*arguments, env={"ROLLBOOK_DATABASE_URL": new_url})
         assert done.returncode == 0, done.stderr
         return done.stdout
 
