@@ -69,7 +69,7 @@ def commands(text: str) -> list[Command]:
             inside = line == "```console"
         elif inside and line.startswith("$ "):
             found.append(Command(number, line[2:], []))
-        elif inside and found and found[-1].text.endswith("\\") and not found[-1].printed:
+        elif inside and found and not found[-1].printed and _goes_on(found[-1].text):
             found[-1] = found[-1]._replace(text=f"{found[-1].text}\n{line}")
         elif inside:
             assert found, f"line {number}: a console block begins with a command"
@@ -194,6 +194,12 @@ def matches(expected: Sequence[str], found: Sequence[str]) -> bool:
     """Whether lines are those that a page shows, in which `...` stands for any lines left out."""
     pattern = "".join("(?:.*\n)*" if line.strip() == "..." else f"{re.escape(line)}\n" for line in expected)
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in found)) is not None
+
+
+def _goes_on(text: str) -> bool:
+    """Whether the next line belongs to a command: after a backslash, and up to the end of a here-document."""
+    here = re.search(r"<<'(\w+)'", text)
+    return text.endswith("\\") or (here is not None and text.splitlines()[-1] != here[1])
 
 
 def _masked(lines: Iterable[str]) -> list[str]:
