@@ -14,7 +14,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from rollbook.service.connections import Connections, error_answer
+from rollbook.service.connections import Connections
+from rollbook.service.refusals import error_answer
 
 ACCEPTS_A_TURN = 8
 """Connections that are taken before the others have their turn."""

@@ -6,21 +6,23 @@ looked at by one sweep over all connections, not by a timer each: a request cost
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import os
 import time
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
-import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+from uvicorn.server import ServerState
 
 from rollbook.api.streaming import CONNECTION
-from rollbook.api.wire import ErrorBody
 from rollbook.config import Settings
 from rollbook.metrics import Metrics
+from rollbook.service.cycle import Application, Connection, Cycle
+from rollbook.service.refusals import Refused, error_answer
 
 TARGET_BYTES_MAX = 512 * 1024
 """Of a request target; bulk calls put thousands of ids in the query."""
@@ -37,8 +39,8 @@ HEADS_BYTES_MAX = 64 * 1024 * 1024
 ANSWERS_BYTES_MAX = 128 * 1024 * 1024
 """Of all answers that wait for their readers, together."""
 
-WHOLE_BYTES_MAX = 64 * 1024
-"""Of a body that is put behind its head into one piece."""
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open: more than a reverse proxy in front keeps its own (60 s)."""
 
 LINGER_SECONDS = 2.0
 """How long what still comes from a refused client is thrown away: a connection that is closed at once, with
@@ -50,15 +52,10 @@ LINGERING_MAX = 64
 TELL_SECONDS = 10.0
 """The log has the same trouble once in this time."""
 
+ASGI = {"version": "3.0", "spec_version": "2.3"}
+
 FRAMING = (b"content-length", b"transfer-encoding")
 """Headers that say how long a body is."""
-
-PHRASES = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    431: b"Request Header Fields Too Large",
-    503: b"Service Unavailable",
-}
 
 _log = logging.getLogger("rollbook")
 
@@ -97,16 +94,6 @@ class Bounds:
         )
 
 
-class Refused(Exception):
-    """A request that is not read to its end."""
-
-    def __init__(self, status: int, message: str, reason: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.reason = reason
-
-
 class Connections:
     """What the connections of a process share."""
 
@@ -120,6 +107,15 @@ class Connections:
         self.heads_bytes = 0
         self._metrics = metrics
         self._told: dict[str, float] = {}
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head = b""
+
+    def common_head(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The lines of headers that every answer has; the server makes a new list each second."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        return self._head
 
     def ended(self, reason: str, message: str) -> None:
         """Count that a connection is ended, and log the first of many."""
@@ -198,51 +194,6 @@ class Connections:
             connection.look_at(now)
 
 
-class OneWrite:
-    """A transport that sends the head of an answer together with its body.
-
-    uvicorn writes them one after the other: two system calls and two packets for every answer, which
-    is a fifth of a short request's time (docs/decisions/0006-one-write-an-answer.md).
-    """
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._head = b""
-        self.written = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Hold the head of a final answer until its body comes; send anything else at once."""
-        if self._transport.is_closing():
-            return  # the loop knows that the client is gone; the application is told at its next turn
-        self.written += len(data)
-        if data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
-            self.flush()
-            self._head = data
-            return
-        head, self._head = self._head, b""
-        if head and len(data) <= WHOLE_BYTES_MAX:
-            self._transport.write(head + data)
-            return
-        if head:
-            self._transport.write(head)
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send a head that no body followed."""
-        if self._head:
-            head, self._head = self._head, b""
-            if not self._transport.is_closing():
-                self._transport.write(head)
-
-    def close(self) -> None:
-        """Send what is held, then close."""
-        self.flush()
-        self._transport.close()
-
-
 IDLE, HEAD, BODY, WHOLE = range(4)
 """What of a request has come: nothing, a part of its head, its head, all of it."""
 
@@ -271,19 +222,25 @@ class Pace:
         return False
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with bounds, long request targets, one write an answer, and the one form of errors.
+class Protocol(Connection):
+    """HTTP of one connection, with bounds, long request targets, and the one form of errors.
 
     The URL parser counts in 16 bits: of a target over 64 KiB it sees only a part. So the query is
     split off before the target is parsed.
     """
 
-    transport: Any
-
-    def __init__(self, connections: Connections, **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
+    def __init__(self, connections: Connections, server: ServerState, application: Application) -> None:
+        super().__init__(asyncio.get_running_loop())
         self._shared = connections
-        self.url = b""
+        self._server = server
+        self._application = application
+        self._parser = _parser_for(self)
+        self._pipeline: deque[Cycle] = deque()
+        self._cycle: Cycle | None = None
+        self._address: dict[str, Any] = {}
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._expects_continue = False
         self._bounds = connections.bounds
         self._stage = IDLE
         self._since = time.monotonic()
@@ -300,13 +257,23 @@ class Protocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(cast("Any", OneWrite(transport)))
+        self.transport = transport
+        self._address = {
+            "server": get_local_addr(transport),
+            "client": get_remote_addr(transport),
+            "scheme": "http",
+        }
+        self._server.connections.add(cast("Any", self))
         self._shared.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hold(0)
         self._shared.forget(self)
-        super().connection_lost(exc)
+        self._server.connections.discard(cast("Any", self))
+        if self._cycle is not None:
+            self._cycle.gone()
+        super().resume_writing()
+        del self._parser  # it knows this connection, which knows it
 
     def data_received(self, data: bytes) -> None:
         if self._refused_at is not None:
@@ -316,45 +283,50 @@ class Protocol(HttpToolsProtocol):
             self._stage = HEAD
             if self._used:  # the first request has its time from the connection on
                 self._since = time.monotonic()
-        self._unset_keepalive_if_required()
         self._unread += len(data)
         try:
-            self._feed(data)
+            try:
+                self._parser.feed_data(data)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+                self._read_otherwise(data, error)
             if self._stage in (HEAD, BODY):
                 self._bound_what_is_unread()
         except Refused as refused:
             self.refuse(refused.status, refused.message, refused.reason)
 
-    def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._read_on()
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self._feed(rest)
-        except httptools.HttpParserError as error:
-            if isinstance(error.__context__, Refused):
-                raise error.__context__ from None
-            raise Refused(400, "Invalid HTTP request received.", "malformed") from None
-
-    def _read_on(self) -> None:
+    def _read_otherwise(self, data: bytes, error: Exception) -> None:
         """Nothing is upgraded to: what follows the head that asked for it is read as it is without.
 
-        The parser takes it for something else than a body. So another one is told how long that is.
+        Raises:
+            Refused: it is something else that the parser did not like.
         """
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        while isinstance(error, httptools.HttpParserUpgrade):
+            data = data[error.args[0] :]
+            self._read_on()
+            try:
+                self._parser.feed_data(data)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as further:
+                error = further
+            else:
+                return
+        if isinstance(error.__context__, Refused):
+            raise error.__context__ from None
+        raise Refused(400, "Invalid HTTP request received.", "malformed") from None
+
+    def _read_on(self) -> None:
+        """Take a new parser: the old one takes what comes for something else than a body. It is told how
+        long that is."""
+        self._parser = _parser_for(self)
         if self._body_follows:
             framing = [name + b": " + value for name, value in self._framing]
-            self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
+            self._parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
             self._body_follows = False
 
     def _bound_what_is_unread(self) -> None:
         if self._stage == BODY and self._unread == 0:
             self._hold(0)
             return
-        if self._unread - len(self.url) > self._bounds.header_bytes:
+        if self._unread - len(self._url) > self._bounds.header_bytes:
             raise self._too_large()
         self._hold(self._unread)
         if self._shared.heads_bytes > HEADS_BYTES_MAX:
@@ -377,54 +349,84 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if self._body_follows:
             return
-        if len(self.pipeline) >= PIPELINED_MAX:
+        if len(self._pipeline) >= PIPELINED_MAX:
             raise Refused(503, "Too many requests wait for the answers before theirs.", "limit")
-        super().on_message_begin()
-        self.url = cast("bytes", bytearray())  # it grows in place
+        self._url = b""
+        self._headers = []
+        self._expects_continue = False
         if self._stage != HEAD:
             self._stage, self._since = HEAD, time.monotonic()
 
     def on_url(self, url: bytes) -> None:
         if self._body_follows:
             return
-        if len(self.url) + len(url) > TARGET_BYTES_MAX:
+        if len(self._url) + len(url) > TARGET_BYTES_MAX:
             raise Refused(400, "The request target is too long.", "large_head")
-        self.url += url
+        if not self._url:
+            self._url = url
+        else:
+            if isinstance(self._url, bytes):
+                self._url = cast("bytes", bytearray(self._url))  # it grows in place
+            self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects_continue = True
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._body_follows:
             return
-        version = self.parser.get_http_version()
+        parser, headers = self._parser, self._headers
+        version = parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise Refused(400, f"The service speaks HTTP/1.1 and HTTP/1.0, not HTTP/{version}.", "malformed")
         # Counted here, once: until now they were bounded by what came of the head and was not given out.
-        headers = self.headers
         if len(headers) > self._bounds.headers or (
             self._unread > self._bounds.header_bytes
             and sum(len(name) + len(value) for name, value in headers) > self._bounds.header_bytes
         ):
             raise self._too_large()
-        path, _, query = bytes(self.url).partition(b"?")
-        if len(path) > PATH_BYTES_MAX:
-            raise Refused(400, "The request path is too long.", "large_head")
-        if not query.isascii():
-            raise Refused(400, "The query of the request target is not percent-encoded.", "malformed")
-        self.url = path
-        scope = cast("dict[str, Any]", self.scope)
-        super().on_headers_complete()
-        self.headers = []  # what follows a body in chunks is no header of the request: nobody sees it
+        raw_path, query = _split(self._url)
+        path = raw_path.decode("ascii")
+        scope = {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": version,
+            **self._address,
+            "method": parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+        }
+        before = self._cycle
+        self._cycle = cycle = Cycle(
+            self,
+            scope,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            expects_continue=self._expects_continue,
+        )
+        scope[CONNECTION] = cycle
+        self._headers = []  # what follows a body in chunks is no header of the request: nobody sees it
         self._stage, self._unread, self._body_bytes = BODY, 0, 0
         self._coming.rest()
-        scope["query_string"] = query.partition(b"#")[0]
-        scope[CONNECTION] = self.cycle
-        if self.parser.should_upgrade():
+        if parser.should_upgrade():
             self._framing = [header for header in headers if header[0] in FRAMING]
             self._body_follows = bool(self._framing)
+        if before is None or before.response_complete:
+            self._begin(cycle)
+        else:
+            self.pause_reading()
+            self._pipeline.append(cycle)
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
         self._body_bytes += len(body)
-        super().on_body(body)
+        if self._cycle is not None:
+            self._cycle.take(body)
 
     def on_message_complete(self) -> None:
         if self._body_follows:
@@ -432,23 +434,41 @@ class Protocol(HttpToolsProtocol):
         self._stage, self._unread = WHOLE, 0
         if self._held:
             self._hold(0)
-        super().on_message_complete()
+        if self._cycle is not None:
+            self._cycle.end()
         self._rest()
 
-    def on_response_complete(self) -> None:
-        self.transport.flush()
-        super().on_response_complete()
-        self._rest()
+    # The application
+
+    def _begin(self, cycle: Cycle) -> None:
+        self.common_head = self._shared.common_head(self._server.default_headers)
+        cycle.task = self.loop.create_task(cycle.run(self._application))
+        self._server.tasks.add(cycle.task)
+
+    def over(self, cycle: Cycle) -> None:
+        if cycle.task is not None:
+            self._server.tasks.discard(cycle.task)
+
+    def answered(self) -> None:
+        if self.transport.is_closing():
+            return
+        self.resume_reading()
+        if self._pipeline:
+            self._begin(self._pipeline.popleft())
+        else:
+            self._rest()
 
     def _rest(self) -> None:
         """Wait for the next request, if this one is read and answered."""
-        if self._stage == WHOLE and self.cycle.response_complete and not self.transport.is_closing():
-            self._stage, self._used = IDLE, True
+        cycle = self._cycle
+        if (
+            self._stage == WHOLE
+            and cycle is not None
+            and cycle.response_complete
+            and not self.transport.is_closing()
+        ):
+            self._stage, self._used, self._since = IDLE, True, time.monotonic()
             self._shared.idle[self] = None
-            if self.timeout_keep_alive_task is None:  # it was answered before its body was there
-                self.timeout_keep_alive_task = self.loop.call_later(
-                    self.timeout_keep_alive, self.timeout_keep_alive_handler
-                )
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -463,8 +483,7 @@ class Protocol(HttpToolsProtocol):
 
     @property
     def _answering(self) -> bool:
-        cycle: Any = self.cycle  # none before the first request
-        return cycle is not None and not cycle.response_complete
+        return self._cycle is not None and not self._cycle.response_complete
 
     @property
     def unsent(self) -> int:
@@ -480,14 +499,17 @@ class Protocol(HttpToolsProtocol):
             return
         answering = self._answering
         if self.unsent:
-            if self._going.too_slow(self.transport.written - self.unsent, now, bounds):
+            if self._going.too_slow(self.written - self.unsent, now, bounds):
                 self._shared.ended("slow_reader", "its answer was not read")
                 self.transport.abort()
                 return
         else:
             self._going.rest()
         if self._stage == BODY:
-            waits_for_us = self.flow.read_paused or (answering and self.cycle.waiting_for_100_continue)
+            cycle = self._cycle
+            waits_for_us = self.read_paused or (
+                answering and cycle is not None and cycle.waiting_for_100_continue
+            )
             if waits_for_us:
                 self._coming.rest()
             elif self._coming.too_slow(self._body_bytes, now, bounds):
@@ -499,7 +521,10 @@ class Protocol(HttpToolsProtocol):
             self.refuse(
                 408, f"The request's head did not come within {bounds.header_seconds:g} seconds.", "slow_head"
             )
-        elif self._stage == IDLE and not self._used and now - self._since > bounds.header_seconds:
+        elif self._stage == IDLE and self._used:
+            if now - self._since > KEEP_ALIVE_SECONDS:
+                self.transport.close()
+        elif self._stage == IDLE and now - self._since > bounds.header_seconds:
             self._shared.ended("slow_head", "no request came")
             self.transport.close()
 
@@ -508,44 +533,48 @@ class Protocol(HttpToolsProtocol):
         self._shared.ended(reason, message)
         self._refused_at = time.monotonic()
         self._hold(0)
-        self._unset_keepalive_if_required()
-        cycle = self.cycle
+        cycle = self._cycle
         under_way = self._answering
         # An answer must be the one to the request that it is about.
         if self._stage == BODY:
-            told = under_way and not cycle.response_started and not self.pipeline
+            told = cycle is not None and under_way and not cycle.response_started and not self._pipeline
         else:
             told = not under_way
         if not told or self.transport.is_closing():
             self.transport.abort()
             return
-        if under_way:
-            cycle.disconnected = True
-            cycle.message_event.set()
-        self.flow.resume_reading()
-        self.transport.write(error_answer(status, message))
-        self.transport.flush()
+        if cycle is not None:
+            cycle.gone()
+        self.resume_reading()
+        self.write(error_answer(status, message))
         self.transport.write_eof()
 
     def shutdown(self) -> None:
-        if self._refused_at is not None:
-            self.transport.close()
+        """Close the connection, once what is under way is answered."""
+        if self._cycle is not None and self._answering and self._refused_at is None:
+            self._cycle.keep_alive = False
         else:
-            super().shutdown()
+            self.transport.close()
 
 
-def error_answer(status: int, message: str) -> bytes:
-    """An answer in the one form of errors, after which the connection ends."""
-    return b"".join(_answer(status, message))
+def _parser_for(protocol: Protocol) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(protocol)
+    # Without it, what follows a request that closes the connection would be an error in place of nothing.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
-def _answer(status: int, message: str) -> Iterator[bytes]:
-    body = msgspec.json.encode(ErrorBody(message, []))
-    yield b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\n" % (
-        status,
-        PHRASES[status],
-    )
-    if status == 503:
-        yield b"retry-after: 1\r\n"
-    yield b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (os.urandom(8).hex().encode(), len(body))
-    yield body
+def _split(target: bytes) -> tuple[bytes, bytes]:
+    """The path and the query of a request target, as they came.
+
+    Raises:
+        Refused: one of them cannot be taken.
+    """
+    path, _, query = bytes(target).partition(b"?")
+    if len(path) > PATH_BYTES_MAX:
+        raise Refused(400, "The request path is too long.", "large_head")
+    if not query.isascii():
+        raise Refused(400, "The query of the request target is not percent-encoded.", "malformed")
+    if not path.startswith(b"/") or path.startswith(b"//") or b"#" in path:
+        path = httptools.parse_url(path).path
+    return path, query.partition(b"#")[0]

@@ -20,7 +20,6 @@ import uvicorn
 
 from rollbook.api import app as application
 from rollbook.api import ending
-from rollbook.api.last_resort import OneForm
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import CannotListen
@@ -31,9 +30,6 @@ from rollbook.service import workers
 from rollbook.service.accepting import Acceptor, raise_descriptor_limit
 from rollbook.service.connections import Bounds, Connections, Protocol
 from rollbook.service.housekeeping import Housekeeper
-
-KEEP_ALIVE_SECONDS = 75
-"""How long an idle connection stays open: more than a reverse proxy in front keeps its own (60 s)."""
 
 BACKLOG = 2048
 
@@ -57,13 +53,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         def make() -> Protocol:
-            return Protocol(
-                self._connections,
-                config=self.config,
-                server_state=self.server_state,
-                app_state={},
-                _loop=asyncio.get_running_loop(),
-            )
+            return Protocol(self._connections, self.server_state, self.config.loaded_app)
 
         self.servers = [
             cast("Any", Acceptor(listening, self.config.backlog, make, self._connections))
@@ -135,13 +125,12 @@ def _serve_here(
     config = uvicorn.Config(
         _placeholder,
         loop="uvloop",
-        http=Protocol,
+        http="httptools",
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=parts.settings.shutdown_seconds,
         backlog=BACKLOG,
     )
@@ -149,7 +138,7 @@ def _serve_here(
 
     async def main() -> None:
         config.load()
-        config.loaded_app = OneForm(parts.make_app(parts.settings, database, metrics, log))
+        config.loaded_app = parts.make_app(parts.settings, database, metrics, log)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
