@@ -23,21 +23,6 @@ KEY_LENGTH = 20
 NAME_LENGTH_MAX = 100
 LABEL_LENGTH_MAX = 100
 
-SANDBOX_TABLES = (
-    "membership",
-    "field_value",
-    "contact",
-    "stop_list",
-    "contact_field",
-    "contact_list",
-    "leftover",
-    "verification",
-    "idempotent_answer",
-    "import_job",
-    "import_chunk",
-)
-"""Every table that holds an account's data; `wipe_sandbox` empties them."""
-
 
 class Account(msgspec.Struct, frozen=True):
     """An account. `sandbox_id` is the account id under which its test keys work."""
@@ -118,7 +103,7 @@ def create(tx: Transaction, *, name: str) -> Account:
         account_id=account_id,
         now=tx.now,
     )
-    return Account(account_id, name, sandbox_id, tx.now)
+    return Account(account_id=account_id, name=name, sandbox_id=sandbox_id, created_at=tx.now)
 
 
 def all(tx: Transaction) -> list[Account]:
@@ -157,33 +142,6 @@ def lock(tx: Transaction, account_id: int) -> None:
     """Hold the account until this transaction ends: whoever changes what is counted, or which list is the
     default one, waits here for the others of the same account."""
     tx.hold("SELECT account_id FROM account WHERE account_id = :account_id", account_id=account_id)
-
-
-def wipe_sandbox(tx: Transaction, *, name: str) -> int:
-    """Delete everything in an account's sandbox; its test keys stay.
-
-    Returns:
-        How many contact lists there were.
-
-    Raises:
-        NotFound: there is no such account.
-    """
-    sandbox_id = named(tx, name).sandbox_id
-    lock(tx, sandbox_id)
-    lists = tx.one(
-        int, "SELECT count(*) FROM contact_list WHERE account_id = :account_id", account_id=sandbox_id
-    )
-    for table in SANDBOX_TABLES:
-        tx.run(f"DELETE FROM {table} WHERE account_id = :account_id", account_id=sandbox_id)
-    tx.run(
-        """
-        UPDATE account SET contacts = 0, stops = 0,
-                           sms_stops = 0, viber_stops = 0, rcs_stops = 0, whatsapp_stops = 0
-        WHERE account_id = :account_id
-        """,
-        account_id=sandbox_id,
-    )
-    return lists or 0
 
 
 def create_key(

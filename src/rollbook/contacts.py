@@ -1,6 +1,8 @@
 """Contacts: a phone, unique in its account, with the lists it is in and values in the account's fields.
 
-Every change of contacts goes through `insert`, `extend` and `remove`, for one or for thousands.
+`insert` and `insert_all` insert contacts, `update` gives one another phone, `remove` deletes them. No other
+module does (a test says so), but for `sandbox`, which empties the table. `contact.stop_mask` is a copy of
+what the stop list says; `stop_list.copy_masks` keeps it up to date.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from datetime import datetime
 import msgspec
 
 from rollbook import accounts, counts, fields, lists, members
-from rollbook.db import Rows, SetBased, Taken, Transaction
+from rollbook.db import Integers, Rows, SetBased, Taken, Transaction
 from rollbook.errors import (
     AlreadyExists,
     Invalid,
@@ -143,7 +145,7 @@ def create_many(
         if id is None:
             outcomes[number] = AlreadyExists("contact", new.phone)
             continue
-        outcomes[number] = Contact(id, new.phone, tx.now)
+        outcomes[number] = Contact(id=id, phone=new.phone, created_at=tx.now)
         pairs += [Membership(list_id, id) for list_id in dict.fromkeys(new.list_ids)]
         stored |= {(id, field_id): value for field_id, value in values[number].items()}
     extend(tx, account_id, pairs, stored)
@@ -267,7 +269,13 @@ def get_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> li
     for value in fields.values_of(tx, account_id, list(rows)):
         values_of.setdefault(value.contact_id, {})[value.field_id] = value.value
     return [
-        Contact(row.id, row.phone, row.created_at, lists_of.get(row.id, ()), values_of.get(row.id, {}))
+        Contact(
+            id=row.id,
+            phone=row.phone,
+            created_at=row.created_at,
+            lists=lists_of.get(row.id, ()),
+            values=values_of.get(row.id, {}),
+        )
         for row in (rows.get(id) for id in contact_ids)
         if row is not None
     ]
@@ -329,6 +337,37 @@ def insert(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[int 
     )
     counts.change_account(tx, account_id, contacts=len(created))
     return [id if id in created else None for id in ids]
+
+
+def insert_all(tx: Transaction, account_id: int, phones: Integers, *, stopped: bool) -> int:
+    """Insert contacts with ids in the order of their phones. The caller holds the account.
+
+    Args:
+        phones: ascending, none of them in the book.
+        stopped: some of them may be on the stop list, and take their masks from it.
+
+    Returns:
+        The id of the first; the others follow it.
+    """
+    count = len(phones.values)
+    first_id = tx.new_ids("contact", count)[0]
+    mask, join = "0", ""
+    if stopped:
+        mask = "coalesce(stop_list.mask, 0)"
+        join = "LEFT JOIN stop_list ON stop_list.account_id = :account_id AND stop_list.phone = phones.value"
+    tx.run(
+        f"""
+        INSERT INTO contact (account_id, id, phone, stop_mask, created_at)
+        SELECT :account_id, :first_id + phones.place - 1, phones.value, {mask}, :now
+        FROM {tx.integers("phones")} {join}
+        """,
+        account_id=account_id,
+        first_id=first_id,
+        now=tx.now,
+        phones=phones,
+    )
+    counts.change_account(tx, account_id, contacts=count)
+    return first_id
 
 
 def extend(
@@ -399,8 +438,8 @@ def _change_phone(tx: Transaction, account_id: int, row: Row, phone: int) -> Non
         counts.change(
             tx,
             account_id,
-            """
-            SELECT list_id, 1 AS contacts, 0 AS joined, :before AS before, :after AS after
+            f"""
+            SELECT list_id, {counts.staying(":before", ":after")}
             FROM membership WHERE account_id = :account_id AND contact_id = :contact_id
             """,
             contact_id=row.id,

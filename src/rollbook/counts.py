@@ -1,14 +1,17 @@
-"""The counts of lists and accounts: the only statements that change them.
+"""The counts of lists and accounts: every statement that changes one is here (a test looks for others).
 
-`items` = members; `stop_list_count` = members whose phone is stopped on any of `channels.COUNTED`;
-`<channel>_stopped` = members stopped on that channel. Who adds, removes or stops contacts describes the
-change to `change` in the same transaction, while it holds the account (`accounts.lock`).
+Of a list: `items` = members; `stop_list_count` = members whose phone is stopped on any of `channels.COUNTED`;
+`<channel>_stopped` = members stopped on that channel. Of an account: `contacts`; `stops` = rows of the stop
+list; `<channel>_stops` = rows that stop on that channel.
+
+A change of members or stops is counted in its own transaction, while that holds the account
+(`accounts.lock`): docs/decisions/0015.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from rollbook.channels import CHANNELS, bit, counted_bit
@@ -21,20 +24,72 @@ ACCOUNT_COUNTS = ("contacts", "stops", *(f"{channel}_stops" for channel in CHANN
 """The columns of account that are counts."""
 
 
-class Mask(NamedTuple):
-    """Members of a list that have the same stop mask."""
+_FACTS_OF_MEMBERS = {
+    "items": "count(*)",
+    "stop_list_count": f"sum({counted_bit('contact.stop_mask')})",
+    **{f"{channel}_stopped": f"sum({bit(channel, 'contact.stop_mask')})" for channel in CHANNELS},
+}
+
+FACTS_OF_LISTS = f"""
+    SELECT membership.list_id AS list_id,
+           {", ".join(f"{sql} AS {name}" for name, sql in _FACTS_OF_MEMBERS.items())}
+    FROM membership JOIN contact ON contact.account_id = :account_id AND contact.id = membership.contact_id
+    WHERE membership.account_id = :account_id
+    GROUP BY membership.list_id
+"""
+"""SQL: what `LIST_COUNTS` of each list with members must be. It reads every member of the account."""
+
+FACTS_OF_ACCOUNT = f"""
+    SELECT (SELECT count(*) FROM contact WHERE account_id = :account_id) AS contacts, count(*) AS stops,
+           {", ".join(f"coalesce(sum({bit(channel, 'mask')}), 0) AS {channel}_stops" for channel in CHANNELS)}
+    FROM stop_list WHERE account_id = :account_id
+"""
+"""SQL: what `ACCOUNT_COUNTS` must be. It reads every contact and every stop of the account."""
+
+
+class ListMask(NamedTuple):
+    """A list and a stop mask: those members of the list whose contacts have that mask."""
 
     list_id: int
     mask: int
+
+
+class MaskChange(NamedTuple):
+    """The mask of a row of the stop list before and after a change; 0 is no row."""
+
+    before: int
+    after: int
+
+
+def joining(mask: str, *, contacts: str = "1") -> str:
+    """SQL: the columns of a source of `change` for contacts that join a list.
+
+    Args:
+        mask: SQL of their stop mask.
+        contacts: SQL of how many they are.
+    """
+    return f"{contacts} AS contacts, 1 AS joined, 0 AS before, {mask} AS after"
+
+
+def leaving(mask: str, *, contacts: str = "1") -> str:
+    """SQL: the columns of a source of `change` for contacts that leave a list; see `joining`."""
+    return f"{contacts} AS contacts, -1 AS joined, {mask} AS before, 0 AS after"
+
+
+def staying(before: str, after: str) -> str:
+    """SQL: the columns of a source of `change` for a contact that stays in a list and gets another stop mask.
+
+    Args:
+        before, after: SQL of its stop mask.
+    """
+    return f"1 AS contacts, 0 AS joined, {before} AS before, {after} AS after"
 
 
 def change(tx: Transaction, account_id: int, source: str, /, **params: Any) -> None:
     """Change the counts of lists by what `source` says.
 
     Args:
-        source: a SELECT of `list_id`, `contacts` (how many the row stands for), `joined` (1 when they join
-            the list, -1 when they leave it, 0 when they stay), and their stop masks `before` and `after`;
-            0 for who is not in the list before or after.
+        source: a SELECT of `list_id` and of the columns that `joining`, `leaving` or `staying` name.
         params: of `source`.
     """
     deltas = {
@@ -56,31 +111,31 @@ def change(tx: Transaction, account_id: int, source: str, /, **params: Any) -> N
     )
 
 
-def joined(tx: Transaction, account_id: int, members: Mapping[Mask, int]) -> None:
+def joined(tx: Transaction, account_id: int, members: Mapping[ListMask, int]) -> None:
     """Count contacts that joined lists.
 
     Args:
         members: how many of each list and mask.
     """
-    _moved(tx, account_id, members, "1 AS joined, 0 AS before, mask AS after")
+    _change_members(tx, account_id, members, joining("mask", contacts="contacts"))
 
 
-def left(tx: Transaction, account_id: int, members: Mapping[Mask, int]) -> None:
+def left(tx: Transaction, account_id: int, members: Mapping[ListMask, int]) -> None:
     """Count contacts that left lists; see `joined`."""
-    _moved(tx, account_id, members, "-1 AS joined, mask AS before, 0 AS after")
+    _change_members(tx, account_id, members, leaving("mask", contacts="contacts"))
 
 
-def _moved(tx: Transaction, account_id: int, members: Mapping[Mask, int], how: str) -> None:
+def _change_members(tx: Transaction, account_id: int, members: Mapping[ListMask, int], columns: str) -> None:
     if members:
         ordered = sorted(members.items())
         change(
             tx,
             account_id,
             f"""
-            SELECT list_id, contacts, {how}
-            FROM {tx.rows("moved", list_id="bigint", mask="bigint", contacts="bigint")}
+            SELECT list_id, {columns}
+            FROM {tx.rows("members", list_id="bigint", mask="bigint", contacts="bigint")}
             """,
-            moved=Rows(
+            members=Rows(
                 list_id=[key.list_id for key, _ in ordered],
                 mask=[key.mask for key, _ in ordered],
                 contacts=[count for _, count in ordered],
@@ -101,15 +156,54 @@ def change_account(tx: Transaction, account_id: int, **deltas: int) -> None:
         )
 
 
-def change_stops(tx: Transaction, account_id: int, masks: Mapping[tuple[int, int], int]) -> None:
+def change_stops(tx: Transaction, account_id: int, rows: Mapping[MaskChange, int]) -> None:
     """Count a change of the stop list.
 
     Args:
-        masks: for each mask before and mask after, how many rows; 0 is no row.
+        rows: how many rows of the stop list changed in each way.
     """
     deltas: Counter[str] = Counter()
-    for (before, after), rows in masks.items():
-        deltas["stops"] += rows * (bool(after) - bool(before))
+    for (before, after), count in rows.items():
+        deltas["stops"] += count * (bool(after) - bool(before))
         for channel, value in CHANNELS.items():
-            deltas[f"{channel}_stops"] += rows * (bool(after & value) - bool(before & value))
+            deltas[f"{channel}_stops"] += count * (bool(after & value) - bool(before & value))
     change_account(tx, account_id, **deltas)
+
+
+def clear(tx: Transaction, account_id: int) -> None:
+    """Set the counts of an account to 0: everything in it was deleted, its lists too."""
+    tx.run(
+        f"UPDATE account SET {_zero(ACCOUNT_COUNTS)} WHERE account_id = :account_id",
+        account_id=account_id,
+    )
+
+
+def restore(tx: Transaction, account_id: int) -> None:
+    """Set all counts of an account and its lists to what the facts say, whatever they are now. The caller
+    holds the account; all of it is read."""
+    tx.run(
+        f"UPDATE contact_list SET {_zero(LIST_COUNTS)} WHERE account_id = :account_id",
+        account_id=account_id,
+    )
+    tx.run(
+        f"""
+        UPDATE contact_list SET {_facts(LIST_COUNTS)} FROM ({FACTS_OF_LISTS}) AS fact
+        WHERE contact_list.account_id = :account_id AND contact_list.id = fact.list_id
+        """,
+        account_id=account_id,
+    )
+    tx.run(
+        f"""
+        UPDATE account SET {_facts(ACCOUNT_COUNTS)} FROM ({FACTS_OF_ACCOUNT}) AS fact
+        WHERE account.account_id = :account_id
+        """,
+        account_id=account_id,
+    )
+
+
+def _zero(names: Iterable[str]) -> str:
+    return ", ".join(f"{name} = 0" for name in names)
+
+
+def _facts(names: Iterable[str]) -> str:
+    return ", ".join(f"{name} = fact.{name}" for name in names)

@@ -171,13 +171,25 @@ def create_many(
     default_id: int | None = None
     for id, new in zip(ids, news, strict=True):
         if id in created:
-            outcomes.append(ContactList(id, new.name, new.description, new.is_default, tx.now, 0, 0))
+            outcomes.append(_just_created(tx, id, new))
             default_id = id if new.is_default else default_id
         else:
             outcomes.append(AlreadyExists("list", new.name))
     if default_id is not None:
         _make_default(tx, account_id, default_id)
     return outcomes
+
+
+def _just_created(tx: Transaction, id: int, new: NewList) -> ContactList:
+    return ContactList(
+        id=id,
+        name=new.name,
+        description=new.description,
+        is_default=new.is_default,
+        created_at=tx.now,
+        items=0,
+        stop_list_count=0,
+    )
 
 
 def _create(tx: Transaction, account_id: int, new: NewList) -> ContactList:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from rollbook import accounts, counts, leftovers, lists
-from rollbook.counts import Mask
+from rollbook.counts import ListMask
 from rollbook.db import Integers, Rows, Transaction
 from rollbook.errors import LimitExceeded, UnknownIds
 
@@ -74,8 +74,8 @@ def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
         contact=Rows(id=sorted(masks)),
     )
     of_mask = Counter(masks.values())
-    joined = Counter({Mask(list_id, mask): n for list_id in chosen for mask, n in of_mask.items()})
-    joined.subtract(Mask(list_id, masks[contact_id]) for list_id, contact_id in present)
+    joined = Counter({ListMask(list_id, mask): n for list_id in chosen for mask, n in of_mask.items()})
+    joined.subtract(ListMask(list_id, masks[contact_id]) for list_id, contact_id in present)
     counts.joined(tx, account_id, +joined)
 
 
@@ -95,7 +95,7 @@ def detach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
     leaving = [row for row in of_contacts(tx, account_id, list(masks)) if row.list_id in chosen]
     if not leaving:
         return
-    counts.left(tx, account_id, Counter(Mask(row.list_id, masks[row.contact_id]) for row in leaving))
+    counts.left(tx, account_id, Counter(ListMask(row.list_id, masks[row.contact_id]) for row in leaving))
     tx.run(
         f"""
         DELETE FROM membership WHERE account_id = :account_id AND (list_id, contact_id) IN (
@@ -127,7 +127,7 @@ def add(tx: Transaction, account_id: int, pairs: Iterable[Membership], masks: Ma
         account_id=account_id,
         new=Rows(list_id=[row.list_id for row in ordered], contact_id=[row.contact_id for row in ordered]),
     )
-    counts.joined(tx, account_id, Counter(Mask(row.list_id, masks[row.contact_id]) for row in ordered))
+    counts.joined(tx, account_id, Counter(ListMask(row.list_id, masks[row.contact_id]) for row in ordered))
 
 
 def add_many(tx: Transaction, account_id: int, list_id: int, contact_ids: Integers) -> None:
@@ -156,7 +156,7 @@ def remove_many(tx: Transaction, account_id: int, list_id: int, masks: Mapping[i
     """
     if not masks:
         return
-    counts.left(tx, account_id, Counter(Mask(list_id, mask) for mask in masks.values()))
+    counts.left(tx, account_id, Counter(ListMask(list_id, mask) for mask in masks.values()))
     tx.run(
         f"""
         DELETE FROM membership WHERE account_id = :account_id AND list_id = :list_id AND contact_id IN (
@@ -176,7 +176,7 @@ def remove_contacts(tx: Transaction, account_id: int, contact_ids: Sequence[int]
         tx,
         account_id,
         f"""
-        SELECT membership.list_id, 1 AS contacts, -1 AS joined, contact.stop_mask AS before, 0 AS after
+        SELECT membership.list_id, {counts.leaving("contact.stop_mask")}
         FROM {tx.rows("gone", id="bigint")} CROSS JOIN contact CROSS JOIN membership
         WHERE contact.account_id = :account_id AND contact.id = gone.id
           AND membership.account_id = :account_id AND membership.contact_id = gone.id

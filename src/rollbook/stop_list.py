@@ -7,11 +7,13 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from rollbook import accounts, counts, lists, search
 from rollbook.channels import mask_of
+from rollbook.counts import MaskChange
 from rollbook.db import Rows, Transaction
 from rollbook.errors import RollbookError
 from rollbook.phones import renewed
@@ -287,7 +289,10 @@ def _inserted(tx: Transaction, account_id: int, masks: Mapping[int, int]) -> dic
     if not masks:
         return {}
     ids = tx.new_ids("stop_list", len(masks))
-    rows = {phone: Stop(id, phone, masks[phone], tx.now) for id, phone in zip(ids, masks, strict=True)}
+    rows = {
+        phone: Stop(id=id, phone=phone, mask=masks[phone], created_at=tx.now)
+        for id, phone in zip(ids, masks, strict=True)
+    }
     ordered = sorted(rows)
     tx.run(
         f"""
@@ -349,25 +354,41 @@ def _apply(tx: Transaction, account_id: int, changes: Sequence[_Change]) -> None
         tx,
         account_id,
         f"""
-        SELECT membership.list_id, 1 AS contacts, 0 AS joined,
-               changed.before AS before, changed.after AS after
+        SELECT membership.list_id, {counts.staying("changed.before", "changed.after")}
         FROM {rows} CROSS JOIN contact CROSS JOIN membership
         WHERE contact.account_id = :account_id AND contact.phone = changed.phone
           AND membership.account_id = :account_id AND membership.contact_id = contact.id
         """,
         changed=changed,
     )
+    copy_masks(
+        tx,
+        account_id,
+        f"""
+        SELECT stopped.id FROM {tx.rows("changed", phone="bigint")} CROSS JOIN contact AS stopped
+        WHERE stopped.account_id = :account_id AND stopped.phone = changed.phone
+        """,
+        changed=Rows(phone=[change.phone for change in changes]),
+    )
+    counts.change_stops(
+        tx, account_id, Counter(MaskChange(change.before, change.after) for change in changes)
+    )
+
+
+def copy_masks(tx: Transaction, account_id: int, contact_ids: str, /, **params: Any) -> None:
+    """Make the stop mask of contacts what the stop list says of their phones. The caller counts.
+
+    Args:
+        contact_ids: a SELECT of their ids.
+        params: of `contact_ids`.
+    """
     tx.run(
         f"""
         UPDATE contact SET stop_mask = coalesce(
             (SELECT mask FROM stop_list
              WHERE stop_list.account_id = :account_id AND stop_list.phone = contact.phone), 0)
-        WHERE contact.account_id = :account_id AND contact.id IN (
-            SELECT stopped.id FROM {tx.rows("changed", phone="bigint")} CROSS JOIN contact AS stopped
-            WHERE stopped.account_id = :account_id AND stopped.phone = changed.phone
-        )
+        WHERE contact.account_id = :account_id AND contact.id IN ({contact_ids})
         """,
         account_id=account_id,
-        changed=Rows(phone=[change.phone for change in changes]),
+        **params,
     )
-    counts.change_stops(tx, account_id, Counter((change.before, change.after) for change in changes))

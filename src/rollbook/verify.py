@@ -7,8 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from rollbook import accounts
-from rollbook.channels import CHANNELS, bit, counted_bit
+from rollbook import accounts, counts, stop_list
 from rollbook.counts import ACCOUNT_COUNTS, LIST_COUNTS
 from rollbook.db import Transaction
 
@@ -26,7 +25,7 @@ class Drift(msgspec.Struct, frozen=True):
     actual: int
 
 
-class _Counts(msgspec.Struct, frozen=True):
+class _Comparison(msgspec.Struct, frozen=True):
     """The counts of a list, or of an account, beside the facts: six each, in the order of their names."""
 
     id: int
@@ -50,7 +49,11 @@ class _Counts(msgspec.Struct, frozen=True):
             (name, getattr(self, f"kept_{number}"), getattr(self, f"actual_{number}"))
             for number, name in enumerate(names)
         ]
-        return [Drift(self.id, self.about, name, kept, fact) for name, kept, fact in pairs if kept != fact]
+        return [
+            Drift(list_id=self.id, about=self.about, count=name, kept=kept, actual=actual)
+            for name, kept, actual in pairs
+            if kept != actual
+        ]
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -60,22 +63,6 @@ class Verified(msgspec.Struct, frozen=True):
     verified_at: datetime | None
 
 
-_LIST_FACTS = {
-    "items": "count(*)",
-    "stop_list_count": f"sum({counted_bit('contact.stop_mask')})",
-    **{f"{channel}_stopped": f"sum({bit(channel, 'contact.stop_mask')})" for channel in CHANNELS},
-}
-_FACTS_OF_LISTS = f"""
-    SELECT membership.list_id AS list_id, {", ".join(f"{sql} AS {name}" for name, sql in _LIST_FACTS.items())}
-    FROM membership JOIN contact ON contact.account_id = :account_id AND contact.id = membership.contact_id
-    WHERE membership.account_id = :account_id
-    GROUP BY membership.list_id
-"""
-_FACTS_OF_ACCOUNT = f"""
-    SELECT (SELECT count(*) FROM contact WHERE account_id = :account_id) AS contacts, count(*) AS stops,
-           {", ".join(f"coalesce(sum({bit(channel, 'mask')}), 0) AS {channel}_stops" for channel in CHANNELS)}
-    FROM stop_list WHERE account_id = :account_id
-"""
 _STRAY_MASKS = """
     FROM contact WHERE contact.account_id = :account_id AND contact.stop_mask <> coalesce(
         (SELECT mask FROM stop_list
@@ -122,11 +109,11 @@ def recount(tx: Transaction, account_id: int) -> list[Drift]:
     """
     tx.read_whole_tables()
     lists = tx.all(
-        _Counts,
+        _Comparison,
         f"""
         SELECT contact_list.id, contact_list.name AS about,
                {_side_by_side("contact_list", LIST_COUNTS)}
-        FROM contact_list LEFT JOIN ({_FACTS_OF_LISTS}) AS fact ON fact.list_id = contact_list.id
+        FROM contact_list LEFT JOIN ({counts.FACTS_OF_LISTS}) AS fact ON fact.list_id = contact_list.id
         WHERE contact_list.account_id = :account_id AND ({_differ("contact_list", LIST_COUNTS)})
         ORDER BY contact_list.id
         """,
@@ -134,25 +121,25 @@ def recount(tx: Transaction, account_id: int) -> list[Drift]:
     )
     found = [drift for row in lists for drift in row.drift(LIST_COUNTS)]
     account = tx.all(
-        _Counts,
+        _Comparison,
         f"""
         SELECT 0 AS id, '' AS about, {_side_by_side("account", ACCOUNT_COUNTS)}
-        FROM account CROSS JOIN ({_FACTS_OF_ACCOUNT}) AS fact
+        FROM account CROSS JOIN ({counts.FACTS_OF_ACCOUNT}) AS fact
         WHERE account.account_id = :account_id AND ({_differ("account", ACCOUNT_COUNTS)})
         """,
         account_id=account_id,
     )
     found += [drift for row in account for drift in row.drift(ACCOUNT_COUNTS)]
-    counted = {"contacts with other stops than the stop list": _STRAY_MASKS, **_ORPHANS}
-    for name, source in counted.items():
+    strays = {"contacts with other stops than the stop list": _STRAY_MASKS, **_ORPHANS}
+    for name, source in strays.items():
         stray = tx.one(int, f"SELECT count(*) {source}", account_id=account_id) or 0
         if stray:
-            found.append(Drift(0, "", name, stray, 0))
+            found.append(Drift(list_id=0, about="", count=name, kept=stray, actual=0))
     return found
 
 
 def _side_by_side(table: str, names: Sequence[str]) -> str:
-    """SQL: what `table` keeps and what the facts say, as `_Counts` has them."""
+    """SQL: what `table` keeps and what the facts say, as `_Comparison` has them."""
     kept = [f"{table}.{name} AS kept_{number}" for number, name in enumerate(names)]
     facts = [
         f"CAST(coalesce(fact.{name}, 0) AS BIGINT) AS actual_{number}" for number, name in enumerate(names)
@@ -178,35 +165,8 @@ def fix(tx: Transaction, account_id: int) -> list[Drift]:
         return found
     for orphans in _ORPHANS.values():
         tx.run(f"DELETE {orphans}", account_id=account_id)
-    tx.run(
-        f"""
-        UPDATE contact SET stop_mask = coalesce(
-            (SELECT mask FROM stop_list
-             WHERE stop_list.account_id = :account_id AND stop_list.phone = contact.phone), 0)
-        WHERE contact.account_id = :account_id AND contact.id IN (SELECT contact.id {_STRAY_MASKS})
-        """,
-        account_id=account_id,
-    )
-    tx.run(
-        f"UPDATE contact_list SET {', '.join(f'{name} = 0' for name in LIST_COUNTS)} "
-        "WHERE account_id = :account_id",
-        account_id=account_id,
-    )
-    tx.run(
-        f"""
-        UPDATE contact_list SET {", ".join(f"{name} = fact.{name}" for name in LIST_COUNTS)}
-        FROM ({_FACTS_OF_LISTS}) AS fact
-        WHERE contact_list.account_id = :account_id AND contact_list.id = fact.list_id
-        """,
-        account_id=account_id,
-    )
-    tx.run(
-        f"""
-        UPDATE account SET {", ".join(f"{name} = fact.{name}" for name in ACCOUNT_COUNTS)}
-        FROM ({_FACTS_OF_ACCOUNT}) AS fact WHERE account.account_id = :account_id
-        """,
-        account_id=account_id,
-    )
+    stop_list.copy_masks(tx, account_id, f"SELECT contact.id {_STRAY_MASKS}")
+    counts.restore(tx, account_id)
     return found
 
 

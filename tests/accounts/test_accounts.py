@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from rollbook import accounts, idempotency, lists, search
+from rollbook import accounts, idempotency, lists, sandbox, search
 from rollbook.accounts import Account
 from rollbook.db import Database, Transaction
 from rollbook.errors import AlreadyExists, IdempotencyMismatch, Invalid, NotFound
@@ -95,7 +95,7 @@ def test_the_signing_secret_stays_the_same(db: Database) -> None:
 def test_wiping_the_sandbox_leaves_live_data(db: Database, alice: Account) -> None:
     for account_id in (alice.account_id, alice.sandbox_id):
         db.write(lists.create, account_id, NewList("Customers"))
-    assert db.write(accounts.wipe_sandbox, name="alice") == 1
+    assert db.write(sandbox.wipe, name="alice") == 1
     assert db.read(lists.find, alice.account_id, search.Search()).total == 1
     assert db.read(lists.find, alice.sandbox_id, search.Search()).total == 0
 
@@ -107,7 +107,7 @@ def test_every_table_with_data_of_accounts_is_wiped(db: Database) -> None:
     else:
         sql = "SELECT table_name FROM information_schema.columns WHERE column_name = 'account_id' AND table_schema = 'public'"
     found = set(db.read(lambda tx: tx.all(str, sql)))
-    assert found - {"account", "api_key"} == set(accounts.SANDBOX_TABLES)
+    assert found - {"account", "api_key"} == set(sandbox.TABLES)
 
 
 DAY = timedelta(hours=24)

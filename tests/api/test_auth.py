@@ -9,7 +9,7 @@ import httpx
 import jwt
 import pytest
 
-from rollbook import accounts
+from rollbook import accounts, sandbox
 from tests.conftest import ENGINES, Live, opened
 from tests.servers import Postgres, Service
 
@@ -141,14 +141,14 @@ def test_a_test_key_works_on_data_of_its_own_that_can_be_wiped(live: Live) -> No
     account = live.new_account()
     with (
         live.client(live.new_key(account)) as real,
-        live.client(live.new_key(account, test=True)) as sandbox,
+        live.client(live.new_key(account, test=True)) as tester,
     ):
         mine = real.post("/api/groups", json={"name": "Customers"}).json()["data"]
-        assert sandbox.get("/api/groups").json()["total"] == 0
-        trial = sandbox.post("/api/groups", json={"name": "Customers"})
+        assert tester.get("/api/groups").json()["total"] == 0
+        trial = tester.post("/api/groups", json={"name": "Customers"})
         assert trial.status_code == 201
         assert real.get(f"/api/groups/{trial.json()['data']['id']}").status_code == 422
         with opened(live.service.database_url) as database:
-            assert database.write(accounts.wipe_sandbox, name=account) == 1
-        assert sandbox.get("/api/groups").json()["total"] == 0
+            assert database.write(sandbox.wipe, name=account) == 1
+        assert tester.get("/api/groups").json()["total"] == 0
         assert real.get("/api/groups").json()["data"] == [mine]

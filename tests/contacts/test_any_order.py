@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from rollbook import (
-    accounts,
     contact_search,
     contacts,
     fields,
     leftovers,
     lists,
     members,
+    sandbox,
     stop_list,
     upserts,
 )
@@ -361,7 +361,7 @@ class AnyOrder(Compared):
                 raise Refused("NotFound", "account")
             return self.books[1].wipe() if a == 0 else 0
 
-        self.step(lambda: self.db.write(accounts.wipe_sandbox, name=name), predict)
+        self.step(lambda: self.db.write(sandbox.wipe, name=name), predict)
         self.check(1)
 
     # Rules: what is asked. It changes nothing, so the state is not compared again.

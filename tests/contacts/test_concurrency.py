@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from rollbook import accounts, contacts, lists, members, stop_list, upserts, verify
+from rollbook import contacts, lists, members, sandbox, stop_list, upserts, verify
 from rollbook.accounts import Account
 from rollbook.channels import CHANNELS
 from rollbook.contacts import ContactChange, NewContact
@@ -228,7 +228,7 @@ def test_counts_stay_exact_while_contacts_and_lists_come_and_go_too(
             channels=r.sample(list(CHANNELS), 2),
         ),
         "wipe": lambda d, r, a, of, ids, phones: (
-            (command_line or d).write(accounts.wipe_sandbox, name="alice") if r.random() < 0.1 else None
+            (command_line or d).write(sandbox.wipe, name="alice") if r.random() < 0.1 else None
         ),
     }
 

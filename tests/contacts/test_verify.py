@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rollbook import accounts, contacts, fields, leftovers, lists, stop_list, verify
+from rollbook import contacts, fields, leftovers, lists, sandbox, stop_list, verify
 from rollbook.accounts import Account
 from rollbook.contacts import NewContact
 from rollbook.counts import ACCOUNT_COUNTS, LIST_COUNTS
@@ -263,10 +263,10 @@ def test_leftovers_are_no_drift_and_are_not_taken_by_the_mending(
 
 
 def test_a_wiped_sandbox_has_nothing_to_count(db: Database, alice: Account) -> None:
-    sandbox = Book(db, Account(alice.sandbox_id, "", 0, alice.created_at))
+    trial = Book(db, Account(alice.sandbox_id, "", 0, alice.created_at))
     live = Book(db, alice)
     before = live.state()
-    assert db.write(accounts.wipe_sandbox, name="alice") == 2
-    assert sandbox.recount() == []
-    assert sandbox.state() == [f"account {alice.sandbox_id} {' '.join('0' for _ in ACCOUNT_COUNTS)}"]
+    assert db.write(sandbox.wipe, name="alice") == 2
+    assert trial.recount() == []
+    assert trial.state() == [f"account {alice.sandbox_id} {' '.join('0' for _ in ACCOUNT_COUNTS)}"]
     assert live.state() == before

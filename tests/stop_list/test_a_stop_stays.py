@@ -16,6 +16,7 @@ from rollbook import (
     leftovers,
     lists,
     members,
+    sandbox,
     stop_list,
     upserts,
     verify,
@@ -267,7 +268,7 @@ def removed_in_another_account(book: Book) -> None:
 
 
 def sandbox_wiped(book: Book) -> None:
-    book.db.write(accounts.wipe_sandbox, name=book.name)
+    book.db.write(sandbox.wipe, name=book.name)
 
 
 def mended(book: Book) -> None:

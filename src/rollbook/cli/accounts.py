@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 import msgspec
 
-from rollbook import accounts
+from rollbook import accounts, sandbox
 from rollbook.cli.common import (
     Group,
     database_of,
@@ -69,7 +69,7 @@ def account_wipe_sandbox(settings: Settings, name: str, yes: bool, as_json: bool
     if not yes:
         click.confirm(f"Delete everything in the sandbox of {name!r}?", abort=True, err=True)
     with database_of(settings) as database:
-        lists = database.write(accounts.wipe_sandbox, name=name)
+        lists = database.write(sandbox.wipe, name=name)
     if as_json:
         print_json({"lists_deleted": lists})
     else:

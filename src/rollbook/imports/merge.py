@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rollbook import counts, fields, members, stop_list
+from rollbook import contacts, counts, fields, members, stop_list
 from rollbook.channels import CHANNELS, mask_of
-from rollbook.counts import Mask
+from rollbook.counts import ListMask
 from rollbook.db import Integers, Rows, Transaction
 from rollbook.fields import Type
 from rollbook.imports import Report, journal
@@ -211,7 +211,8 @@ def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned:
         masks = _stop(tx, account_id, planned.stops, staged, planned)
     new, first_id = planned.new, 0
     if len(new):
-        first_id = _create(tx, account_id, staged.phones[new], stopped=bool(masks))
+        phones = Integers(staged.phones[new])
+        first_id = contacts.insert_all(tx, account_id, phones, stopped=bool(masks))
     if goal.list_id is not None:
         of_mask = Counter(planned.joining_masks.tolist())
         inside = set(new.tolist()) if masks else set()
@@ -222,7 +223,7 @@ def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned:
         everyone = np.sort(np.concatenate([planned.joining, created]))
         if len(everyone):
             members.add_many(tx, account_id, goal.list_id, Integers(everyone))
-            counts.joined(tx, account_id, {Mask(goal.list_id, m): n for m, n in of_mask.items() if n})
+            counts.joined(tx, account_id, {ListMask(goal.list_id, m): n for m, n in of_mask.items() if n})
     if planned.new_values:
         _store(tx, account_id, goal, staged, planned, first_id)
     return Chunk(
@@ -355,28 +356,6 @@ def _stop(tx: Transaction, account_id: int, stops: Ids, staged: Staged, planned:
     after |= stops
     stopped = np.flatnonzero(after)
     return dict(zip(stopped.tolist(), after[stopped].tolist(), strict=True))
-
-
-def _create(tx: Transaction, account_id: int, phones: Ids, *, stopped: bool) -> int:
-    """Insert contacts that are not there, with ids in the order of their phones; the first id."""
-    first_id = tx.new_ids("contact", len(phones))[0]
-    mask, join = "0", ""
-    if stopped:
-        mask = "coalesce(stop_list.mask, 0)"
-        join = "LEFT JOIN stop_list ON stop_list.account_id = :account_id AND stop_list.phone = phones.value"
-    tx.run(
-        f"""
-        INSERT INTO contact (account_id, id, phone, stop_mask, created_at)
-        SELECT :account_id, :first_id + phones.place - 1, phones.value, {mask}, :now
-        FROM {tx.integers("phones")} {join}
-        """,
-        account_id=account_id,
-        first_id=first_id,
-        now=tx.now,
-        phones=Integers(phones),
-    )
-    counts.change_account(tx, account_id, contacts=len(phones))
-    return first_id
 
 
 def _store(
