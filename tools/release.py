@@ -140,7 +140,9 @@ def build(root: Path, folder: Path) -> Built:
     with tempfile.TemporaryDirectory() as unpacked, tarfile.open(sdist) as archive:
         archive.extractall(unpacked, filter="data")
         [source] = Path(unpacked).iterdir()
-        return Built(sdist, called("build_wheel", source))
+        wheel = called("build_wheel", source)
+    wheel.chmod(0o644)  # flit makes a file that only its owner can read
+    return Built(sdist, wheel)
 
 
 def problems_of_files(root: Path, built: Built) -> list[str]:

@@ -97,38 +97,13 @@ class Session:
         Raises:
             AssertionError: the shell did not reach the end of a command.
         """
-        lines = ["shopt -s expand_aliases"]
-        for command in shown:
-            lines += [self._substituted(command.text), r"printf '\n\036%d\n' $?"]
-        script = self._programs / "session.sh"
-        script.write_text("\n".join(lines) + "\n", "utf-8")
-        output = self._programs / "output"
-        with (
-            output.open("wb") as stdout,
-            begun(
-                ["env", *self._cleared(), "bash", str(script)],
-                env=self._environment(),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            ) as shell,
-        ):
-            try:
-                shell.wait(SECONDS_MAX)
-            except BaseException:
-                print(output.read_text("utf-8", "replace"))
-                os.killpg(shell.pid, signal.SIGKILL)  # what it started, too
-                raise
-        printed = output.read_text("utf-8", "replace")
-        parts = re.split(r"\n\x1e(\d+)\n", printed)
-        outcomes = [
-            Outcome(int(status), _trimmed(text.splitlines()))
-            for text, status in zip(parts[::2], parts[1::2], strict=False)
-        ]
-        assert len(outcomes) == len(shown), f"{script.read_text()}\n{printed}"
-        return outcomes
+        return in_one_shell(
+            [self._substituted(command.text) for command in shown],
+            self._programs,
+            folder=self.folder,
+            env=self._environment(),
+            unset=self._cleared(),
+        )
 
     def _substituted(self, text: str) -> str:
         for pattern, by in SUBSTITUTED.items():
@@ -153,18 +128,61 @@ class Session:
         return {**own, "PATH": os.pathsep.join(path)}
 
     def _cleared(self) -> list[str]:
-        """Flags of `env`: a session has no setting of the developer's."""
+        """Variables that a session does not get: it has no setting of the developer's."""
         own = self._environment()
-        return [
-            f"--unset={name}"
-            for name in os.environ
-            if name.startswith(("ROLLBOOK_", "PG")) and name not in own
-        ]
+        return [name for name in os.environ if name.startswith(("ROLLBOOK_", "PG")) and name not in own]
 
     def _program(self, name: str, text: str) -> None:
         path = self._programs / name
         path.write_text(f"#!/bin/sh\n{text}\n", "utf-8")
         path.chmod(0o755)
+
+
+def in_one_shell(
+    texts: Sequence[str], scratch: Path, *, folder: Path, env: Mapping[str, str], unset: Sequence[str] = ()
+) -> list[Outcome]:
+    """Run commands one after another in one shell.
+
+    Args:
+        scratch: an existing folder for the script and what it prints.
+        folder: where the shell begins.
+        env: variables beside those of this process.
+        unset: variables of this process that the shell does not get.
+
+    Raises:
+        AssertionError: the shell did not reach the end of a command.
+    """
+    lines = ["shopt -s expand_aliases"]
+    for text in texts:
+        lines += [text, r"printf '\n\036%d\n' $?"]
+    script, output = scratch / "session.sh", scratch / "output"
+    script.write_text("\n".join(lines) + "\n", "utf-8")
+    with (
+        output.open("wb") as stdout,
+        begun(
+            ["env", *(f"--unset={name}" for name in unset), "bash", str(script)],
+            env=env,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as shell,
+    ):
+        try:
+            shell.wait(SECONDS_MAX)
+        except BaseException:
+            print(output.read_text("utf-8", "replace"))
+            os.killpg(shell.pid, signal.SIGKILL)  # what it started, too
+            raise
+    printed = output.read_text("utf-8", "replace")
+    parts = re.split(r"\n\x1e(\d+)\n", printed)
+    outcomes = [
+        Outcome(int(status), _trimmed(part.splitlines()))
+        for part, status in zip(parts[::2], parts[1::2], strict=False)
+    ]
+    assert len(outcomes) == len(texts), f"{script.read_text()}\n{printed}"
+    return outcomes
 
 
 def lies(shown: Sequence[Command], outcomes: Sequence[Outcome]) -> list[str]:

@@ -25,6 +25,7 @@ import pytest
 from rollbook import __version__
 from tests.cli.test_systemd import values
 from tests.docs.generate import ROOT
+from tests.docs.sessions import Command, commands, in_one_shell, lies
 from tests.docs.test_docs import masked, session
 from tests.servers import begun
 from tools import release
@@ -32,14 +33,6 @@ from tools import release
 PAGE = (ROOT / "docs" / "how-to" / "install.md").read_text("utf-8")
 SERVE = "rollbook serve"
 START_SECONDS_MAX = 60
-MARK = "\x1e"
-
-
-class Command(NamedTuple):
-    """A command of the page, and what it says that it prints."""
-
-    text: str
-    printed: str
 
 
 class Place(NamedTuple):
@@ -49,21 +42,12 @@ class Place(NamedTuple):
     env: Mapping[str, str]
     built: release.Built
 
-    def run(self, commands: Sequence[Command]) -> None:
+    def run(self, shown: Sequence[Command]) -> None:
         """Run commands in one shell; each must succeed, and print what the page shows, if it shows anything."""
-        lines = [f"{command.text}\nprintf '{MARK}'" for command in commands]
-        with begun(
-            ["bash", "--noprofile", "--norc", "-e", "-c", "\n".join(lines)],
-            env=self.env,
-            measured=False,
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as shell:
-            out, error = shell.communicate(timeout=240)
-        assert shell.returncode == 0, f"{out}\n{error}"
-        for command, printed in zip(commands, out.split(MARK), strict=False):
-            assert not command.printed or command.printed.strip() == printed.strip(), command.text
+        measured = [name for name in os.environ if name.startswith("COVERAGE_")]
+        texts = [command.text for command in shown]
+        outcomes = in_one_shell(texts, self.folder.parent, folder=self.folder, env=self.env, unset=measured)
+        assert lies(shown, outcomes) == []
 
     def output(self, *command: str, **env: str) -> str:
         """What a program of the fresh environment prints."""
@@ -79,20 +63,11 @@ class Place(NamedTuple):
         return str(out)
 
 
-def commands() -> list[Command]:
-    """The commands of the page's `console` blocks, in their order."""
-    found = []
-    for block in re.findall(r"^```console\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            text, _, printed = part.partition("\n")
-            found.append(Command(text, printed))
-    return found
-
-
 def around_serve() -> tuple[list[Command], list[Command]]:
     """The commands of the page before it starts the service, and those after."""
-    at = [command.text for command in commands()].index(SERVE)
-    return commands()[:at], commands()[at + 1 :]
+    shown = commands(PAGE)
+    at = [command.text for command in shown].index(SERVE)
+    return shown[:at], shown[at + 1 :]
 
 
 def locked() -> set[Path]:
@@ -235,13 +210,13 @@ def test_a_shell_gets_completions(place: Place, shell: str) -> None:
 
 
 def test_bash_completes_by_the_file_of_the_page(place: Place) -> None:
-    write = [command for command in commands() if "_ROLLBOOK_COMPLETE" in command.text]
+    write = [command for command in commands(PAGE) if "_ROLLBOOK_COMPLETE" in command.text]
     assert len(write) == 3
     path = f"export PATH='{place.folder}/rollbook/bin':$PATH"
     completed = (
         ". ./rollbook-complete.bash; COMP_WORDS=(rollbook stops a); COMP_CWORD=2; "
         '_rollbook_completion rollbook; echo "${COMPREPLY[@]}"'
     )
-    place.run([Command(path, ""), *write, Command(completed, "add")])
+    place.run([Command(0, path, []), *write, Command(0, completed, ["add"])])
     assert "#compdef rollbook" in (place.folder / "rollbook-complete.zsh").read_text()
     assert "--command rollbook" in (place.folder / "rollbook-complete.fish").read_text()
