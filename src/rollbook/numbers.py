@@ -8,8 +8,8 @@ from typing import NamedTuple
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat
 
+from rollbook import phones
 from rollbook.errors import Invalid, Problem
-from rollbook.phones import one
 
 CHECKED_AT_ONCE_MAX = 10_000
 """Takes a second and a half."""
@@ -24,11 +24,11 @@ class Number(NamedTuple):
         text: as it came.
         valid: it is in a range that the plan of its country assigns.
         possible: its country code exists and has numbers of that length.
-        reason: why it is not valid, one of `phones.column.REASONS`; "" when it is.
+        reason: why it is not valid, one of `phones.REASONS`; "" when it is.
         sentence: the reason for people, to be put behind the number.
         phone: digits of E.164; `None` when it is no possible number. The other members are empty then.
         region: two letters (ISO 3166-1), or 001 for numbers of no country; "" when unknown.
-        type: `mobile`, `fixed_line`, ..., one of `phones.column.TYPES`; `unknown` when not valid.
+        type: `mobile`, `fixed_line`, ..., one of `phones.TYPES`; `unknown` when not valid.
         e164, international, national: the number, written in these ways.
         carrier: who was given the range, in English; numbers may have been ported since. "" when unknown.
         time_zones: of where it is in use, such as Europe/Kyiv.
@@ -63,13 +63,13 @@ def check(texts: Sequence[str], region: str | None) -> list[Number]:
     if len(texts) > CHECKED_AT_ONCE_MAX:
         problem = f"There may be at most {CHECKED_AT_ONCE_MAX} numbers, not {len(texts)}."
         raise Invalid([Problem("numbers", problem)])
-    region = one.known_region(region)
-    known = {text: _checked(text, region) for text in dict.fromkeys(texts)}
-    return [known[text] for text in texts]
+    region = phones.parse_region(region)
+    checked = {text: _checked(text, region) for text in dict.fromkeys(texts)}
+    return [checked[text] for text in texts]
 
 
 def _checked(text: str, region: str | None) -> Number:
-    reading = one.read(text, region)
+    reading = phones.read(text, region)
     verdict, number = reading.verdict, reading.number
     e164 = international = national = carrier = ""
     time_zones: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ def _checked(text: str, region: str | None) -> Number:
         valid=not verdict.reason,
         possible=verdict.possible,
         reason=verdict.reason,
-        sentence=one.sentence(verdict.reason, text, region),
+        sentence=phones.sentence(verdict.reason, text, region),
         phone=reading.phone or None,
         region=verdict.region,
         type=verdict.type,

@@ -16,8 +16,7 @@ from rollbook.channels import mask_of
 from rollbook.counts import MaskChange
 from rollbook.db import Rows, Transaction
 from rollbook.errors import RollbookError
-from rollbook.phones import renewed
-from rollbook.phones.changes import old_forms
+from rollbook.phones import old_forms, renewed
 from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
 
 PHONES_MAX = 1_000

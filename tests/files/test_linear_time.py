@@ -21,12 +21,11 @@ from typing import Any
 import pytest
 
 import rollbook
-from rollbook import fields, search, texts
+from rollbook import fields, phones, search, texts
 from rollbook.errors import BadFile
 from rollbook.files import ReadOptions, json_table, open_table, sheet_size
 from rollbook.files.dialect import DELIMITERS
 from rollbook.files.rows import Lexer
-from rollbook.phones import single
 
 SMALL, LARGE = 2_000, 16_000
 FACTOR_MAX = 3 * LARGE / SMALL
@@ -35,7 +34,9 @@ FACTOR_MAX = 3 * LARGE / SMALL
 FLOOR_SECONDS = 0.0005
 """What is quicker than that cannot be told from nothing."""
 
-OWN_TEXT = frozenset({"api/openapi.py", "db/migrations/__init__.py", "db/postgres.py", "phones/national.py"})
+OWN_TEXT = frozenset(
+    {"api/openapi.py", "db/migrations/__init__.py", "db/postgres.py", "phones/plans/national.py"}
+)
 """Modules whose patterns meet nothing but our own texts: SQL, and metadata of numbering plans."""
 
 ANYTHING = (
@@ -231,7 +232,7 @@ def test_patterns_are_where_they_are_found() -> None:
             at_top = isinstance(top, (ast.Assign, ast.AnnAssign)) and set(calls) == {"re.compile"}
             compiled += at_top
             is_lexer = name == "files/rows.py" and isinstance(top, ast.ClassDef) and top.name == "Lexer"
-            is_plan = name == "phones/single.py" and calls == ["re.compile"]  # of a country's metadata
+            is_plan = name == "phones/one.py" and calls == ["re.compile"]  # of a country's metadata
             assert at_top or not calls or is_lexer or is_plan or name in OWN_TEXT, f"{name}: {calls}"
     assert compiled > 20
 
@@ -239,7 +240,7 @@ def test_patterns_are_where_they_are_found() -> None:
 @pytest.mark.parametrize(
     "read",
     [
-        single.parse,
+        phones.parse,
         fields.clean_name,
         search.fold,
         texts.normal,

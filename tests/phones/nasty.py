@@ -9,7 +9,7 @@ from functools import cache
 import phonenumbers
 from phonenumbers import PhoneMetadata
 
-from rollbook.phones.plans.patterns import Choice, Digit, End, Group, Node, Repeat, Series, parse
+from rollbook.phones.plans.patterns import CapturingGroup, Choice, Digit, End, Node, Repeat, Series, parse
 
 TYPES = [
     "general_desc",
@@ -87,7 +87,7 @@ def _spelled(node: Node, chance: random.Random) -> Iterator[str]:
         case Repeat(part, least, most):
             for _ in range(chance.randint(least, most)):
                 yield from _spelled(part, chance)
-        case Group(_, part):
+        case CapturingGroup(_, part):
             yield from _spelled(part, chance)
         case End():
             pass

@@ -10,7 +10,7 @@ import pytest
 
 from rollbook.errors import Invalid
 from rollbook.phones import column
-from rollbook.phones.column import REASONS, REGIONS, SENTENCES, TYPES, Column, classify
+from rollbook.phones.column import REASONS, REGIONS, SENTENCES, TYPES, PhoneColumn, classify
 from tests.phones.nasty import Nasty
 from tests.phones.oracle import differences
 
@@ -243,7 +243,7 @@ def test_one_endless_text_costs_nothing() -> None:
 def test_threads_may_read_at_the_same_time() -> None:
     texts = pa.array(Nasty("PL", seed=7).texts(2000))
     expected = classify(texts, "PL")
-    found: list[Column] = []
+    found: list[PhoneColumn] = []
     threads = [threading.Thread(target=lambda: found.append(classify(texts, "PL"))) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -259,6 +259,6 @@ def test_every_reason_but_the_first_has_a_sentence() -> None:
     assert set(SENTENCES) == set(REASONS[1:])
 
 
-def assert_same(found: Column, expected: Column) -> None:
+def assert_same(found: PhoneColumn, expected: PhoneColumn) -> None:
     for name in ("phone", "possible", "valid", "reason", "region", "type"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), name)

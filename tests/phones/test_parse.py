@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollbook import phones
+from rollbook.errors import Invalid
 from rollbook.phones import BadPhone, changes
 
 
@@ -128,7 +129,7 @@ def test_every_beginning_agrees_with_phonenumbers() -> None:
     """What is known about a number by its first four digits; a few more behind a code whose plan changed."""
     chosen = random.Random(11)
     beginnings = [f"{start:04}" for start in range(10_000)]
-    beginnings += [f"{code}{start:03}" for code in changes.PLANS for start in range(1000)]
+    beginnings += [f"{code}{start:03}" for code in changes.CHANGED_PLANS for start in range(1000)]
     for beginning in beginnings:
         length = chosen.randrange(9, 16)
         text = beginning + "".join(chosen.choices("0123456789", k=length - len(beginning)))
@@ -159,3 +160,15 @@ def slow(text: str) -> int | None:
         return phones.parse(f"+{text}", "UA")
     except BadPhone:
         return None
+
+
+@pytest.mark.parametrize(("text", "region"), [("UA", "UA"), (" gb\t", "GB"), (None, None)])
+def test_a_region_is_read_in_any_case(text: str | None, region: str | None) -> None:
+    assert phones.parse_region(text) == region
+
+
+@pytest.mark.parametrize("text", ["", "U", "UKR", "ZZ", "001", "380"], ids=repr)
+def test_what_is_not_a_region_is_refused_with_what_one_looks_like(text: str) -> None:
+    with pytest.raises(Invalid, match="The region must be two letters such as UA") as refused:
+        phones.parse_region(text)
+    assert [problem.field for problem in refused.value.problems] == ["region"]

@@ -12,7 +12,7 @@ from rollbook.api import wire
 from rollbook.api.wire import Call, Compute
 from rollbook.errors import Invalid
 from rollbook.numbers import CHECKED_AT_ONCE_MAX
-from rollbook.phones.verdict import REASONS, TYPES
+from rollbook.phones import REASONS, TYPES
 
 
 class NumbersCheck(msgspec.Struct, forbid_unknown_fields=True):

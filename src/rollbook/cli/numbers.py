@@ -33,12 +33,12 @@ from rollbook.files.options import READING, reading
 from rollbook.files.phone_columns import code_column
 from rollbook.imports.spec import REGION
 from rollbook.numbers import CHECKED_AT_ONCE_MAX, check
-from rollbook.phones.verdict import REASONS, REGIONS, SENTENCES, TYPES
+from rollbook.phones import REASONS, REGIONS, SENTENCES, TYPES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from rollbook.phones.column import Column
+    from rollbook.phones.column import PhoneColumn
 
 REGIONS_SHOWN = 15
 """Of the table; the rest is one row. JSON has all."""
@@ -49,7 +49,7 @@ HEAD = ("line", "number", "valid", "possible", "reason", "e164", "region", "type
 DETAILS = ("international", "national", "carrier", "time_zones")
 
 
-class Summary(msgspec.Struct):
+class NumbersReport(msgspec.Struct):
     """How many numbers of a file are what.
 
     Args:
@@ -133,29 +133,29 @@ def _opened(path: str, options: ReadOptions) -> Iterator[Table]:
 
 def _chosen(table: Table, column: str | None, region: str | None) -> str:
     """The column with the numbers."""
-    known = ", ".join(table.columns)
+    names = ", ".join(table.columns)
     if column is None:
         from rollbook.imports import stage
 
         found = phone_columns(table.columns, table.sample, lambda texts: stage.valid(texts, region)).phone
         if found is None:
-            raise BadFile(f"No column looks like phone numbers; name one with --column: {known}.")
+            raise BadFile(f"No column looks like phone numbers; name one with --column: {names}.")
         return found
     for name in table.columns:
         if name.casefold() == column.strip().casefold():
             return name
-    raise BadFile(f"There is no column {column!r}; there are {known}.")
+    raise BadFile(f"There is no column {column!r}; there are {names}.")
 
 
 def _checked(
     table: Table, column: str, region: str | None, output: str | None, *, brief: bool, raw: bool, bom: bool
-) -> Summary:
+) -> NumbersReport:
     from rollbook.phones.calling_codes import joined
     from rollbook.phones.column import classify
 
     place = table.columns.index(column)
     codes = code_column(table.columns, table.sample, set(table.columns) - {column})
-    found = Summary(column)
+    found = NumbersReport(column)
     with _writing(output, detailed=not brief, raw=raw, bom=bom) as rows:
         for batch in table.batches():
             texts = batch.cells.column(place)
@@ -172,7 +172,7 @@ def _checked(
     return found
 
 
-def _count(found: Summary, numbers: Column) -> None:
+def _count(found: NumbersReport, numbers: PhoneColumn) -> None:
     import numpy as np
 
     valid = numbers.valid
@@ -204,7 +204,7 @@ class _Rows:
         self._shown = str if raw else _safe
         self._writer.writerow((*HEAD, *DETAILS) if detailed else HEAD)
 
-    def write(self, batch: Batch, texts: pa.Array, numbers: Column, region: str | None) -> None:
+    def write(self, batch: Batch, texts: pa.Array, numbers: PhoneColumn, region: str | None) -> None:
         for first in range(0, len(texts), CHECKED_AT_ONCE_MAX):
             part = slice(first, first + CHECKED_AT_ONCE_MAX)
             words = [text or "" for text in texts[part].to_pylist()]
@@ -249,7 +249,7 @@ def _said(values: Sequence[bool]) -> Iterator[str]:
     return ("yes" if value else "no" for value in values)
 
 
-def _print(found: Summary) -> None:
+def _print(found: NumbersReport) -> None:
     say(f"Column {found.column!r}: {found.rows:,} numbers, of which are")
     rows = [("valid", found.valid)]
     rows += [(f"not: {SENTENCES[reason]}", count) for reason, count in found.reasons.items()]

@@ -10,21 +10,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rollbook import phones
-from rollbook.phones import column, one
-from rollbook.phones.column import Column
-from rollbook.phones.single import DIGITS_MAX, DIGITS_MIN
+from rollbook.phones import OUT_OF_BOUNDS, PHONE_MAX, PHONE_MIN, REASONS, SENTENCES, column
+from rollbook.phones.column import PhoneColumn
 
-PHONE_MIN, PHONE_MAX = 10 ** (DIGITS_MIN - 1), 10**DIGITS_MAX - 1
-OUT_OF_BOUNDS = f"must have {DIGITS_MIN} to {DIGITS_MAX} digits with its country code"
-
-_LOCAL_ONLY = column.REASONS.index("local_only")
+_LOCAL_ONLY = REASONS.index("local_only")
 """Numbers without an area code: possible to dial there, but not from anywhere else."""
 
-_TWO_NUMBERS = column.REASONS.index("two_numbers")
-_EMPTY = column.REASONS.index("empty")
+_TWO_NUMBERS = REASONS.index("two_numbers")
+_EMPTY = REASONS.index("empty")
 
-_WORDS = np.array([*column.REASONS, "out_of_bounds"], object)
-_SENTENCES = [*(column.SENTENCES.get(word, "") for word in column.REASONS), OUT_OF_BOUNDS]
+_WORDS = np.array([*REASONS, "out_of_bounds"], object)
+_SENTENCES = [*(SENTENCES.get(word, "") for word in REASONS), OUT_OF_BOUNDS]
 
 
 class Found(NamedTuple):
@@ -62,7 +58,7 @@ class Found(NamedTuple):
         reasons = self.reasons[places]
         told = [_SENTENCES[reason] for reason in reasons.tolist()]
         for at in np.flatnonzero(reasons == _TWO_NUMBERS).tolist():
-            told[at] = one.sentence("two_numbers", self.text(int(places[at]), cells, names), region)
+            told[at] = phones.sentence("two_numbers", self.text(int(places[at]), cells, names), region)
         if len(names) == 1:
             return _WORDS[reasons], [f"The phone {why}." for why in told]
         columns = (names[which] for which in self.columns[places].tolist())
@@ -87,7 +83,7 @@ class Found(NamedTuple):
         places = np.flatnonzero(~self.ok & (self.reasons == _TWO_NUMBERS))
         if not len(places):
             return self
-        parts = [one.numbers_in(self.text(int(place), cells, names), region) for place in places]
+        parts = [phones.numbers_in(self.text(int(place), cells, names), region) for place in places]
         many = np.ones(len(self.rows), np.int64)
         many[places] = [max(1, len(some)) for some in parts]
         which = np.repeat(np.arange(len(many)), many)
@@ -131,7 +127,7 @@ class Found(NamedTuple):
         return Found(rows, columns, numbers, self.ok[places], self.reasons[places])
 
 
-def phones_in(columns: Sequence[Column], *, only_valid: bool, every: bool) -> Found:
+def phones_in(columns: Sequence[PhoneColumn], *, only_valid: bool, every: bool) -> Found:
     """Find the phones of some rows.
 
     Args:
@@ -160,7 +156,7 @@ def phones_in(columns: Sequence[Column], *, only_valid: bool, every: bool) -> Fo
     return Found(rows, which, numbers[which, rows], ok[which, rows], reasons[which, rows])
 
 
-def _looked_at(found: Column, *, only_valid: bool) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+def _looked_at(found: PhoneColumn, *, only_valid: bool) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
     accepted = found.valid if only_valid else found.possible & (found.reason != _LOCAL_ONLY)
     within = (found.phone >= PHONE_MIN) & (found.phone <= PHONE_MAX)
     reasons = np.where(accepted & ~within, np.uint8(len(_WORDS) - 1), found.reason)

@@ -16,7 +16,7 @@ import pyarrow.csv as arrow_csv
 from numpy.typing import NDArray
 
 from rollbook.files import SENTENCES, BadRow, formulas
-from rollbook.phones.verdict import REASONS
+from rollbook.phones import REASONS
 
 NAME = "rejects.csv"
 HEAD = ("rollbook:line", "rollbook:reason", "rollbook:message")

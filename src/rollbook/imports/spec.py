@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from rollbook import channels, lists
+from rollbook import channels, lists, phones
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, Problem
 from rollbook.files.options import READING, contradictions
@@ -145,17 +145,11 @@ def _list_meant(text: str) -> str:
     return text if lists.ID.fullmatch(text.strip()) else _list_name(text)
 
 
-def _region(text: str) -> str | None:
-    from rollbook.phones.one import known_region  # it loads every numbering plan
-
-    return known_region(text.strip())
-
-
 REGION = Option(
     "region",
     "Country of numbers without a country code, such as UA (ISO 3166-1).",
     takes="two letters such as UA (ISO 3166-1)",
-    read=_region,
+    read=phones.parse_region,
     metavar="COUNTRY",
 )
 

@@ -1,6 +1,6 @@
 """Numbering plans that changed: the old form of a number that has one new form.
 
-Only what is not assigned today, and is in the new form, is read as the new one (see `one.read`): what the
+Only what is not assigned today, and is in the new form, is read as the new one (see `phones.read`): what the
 table says can never take a number from somebody who has it now. In Argentina +54 11 15 ... is +54 9 11 ... by
 libphonenumber itself; +54 11 ... without 9 or 15 is a number of its own, a fixed line.
 """
@@ -14,7 +14,7 @@ VERSION = 1
 """To be counted up when a plan is added: what is stored is brought up to date then (`renumbering`)."""
 
 
-class Change(NamedTuple):
+class PrefixChange(NamedTuple):
     """One rule of a plan: digits in front of a national number give way to others.
 
     Args:
@@ -28,19 +28,19 @@ class Change(NamedTuple):
     new: str
 
 
-class Plan(NamedTuple):
-    """A plan that changed.
+class ChangedPlan(NamedTuple):
+    """A numbering plan that changed.
 
     Args:
         country: two letters (ISO 3166-1).
-        since: when the new form came into force everywhere.
-        source: who says so.
+        since: from when on the new form can be dialled everywhere. The old one worked for up to a year more.
+        source: the regulator's act that says so.
     """
 
     country: str
     since: str
     source: str
-    changes: Sequence[Change]
+    changes: Sequence[PrefixChange]
 
 
 _BRAZIL = {
@@ -57,56 +57,58 @@ _VIETNAM = {
     "186": "56", "188": "58", "199": "59",
 }  # fmt: skip
 
-PLANS: Mapping[int, Plan] = {
-    52: Plan(
+CHANGED_PLANS: Mapping[int, ChangedPlan] = {
+    52: ChangedPlan(
         "MX",
         "2019-08-03",
-        "IFT, Plan Técnico Fundamental de Numeración (DOF 11/05/2018)",
-        [Change("1", 11, "")],
+        "IFT, Plan Técnico Fundamental de Numeración (DOF 11/05/2018); the old form ended on 2020-08-03",
+        [PrefixChange("1", 11, "")],
     ),
-    55: Plan(
+    55: ChangedPlan(
         "BR",
         "2016-11-06",
-        "Anatel, Resolução nº 553/2010 (nono dígito)",
+        "Anatel, Resolução nº 553 de 14/12/2010 (nono dígito); the last areas were 41 to 55",
         [
-            Change(f"{area}{first}", 10, f"{area}9{first}")
+            PrefixChange(f"{area}{first}", 10, f"{area}9{first}")
             for tens, ones in _BRAZIL.items()
             for area in (tens + one for one in ones)
             for first in "6789"
         ],
     ),
-    57: Plan(
+    57: ChangedPlan(
         "CO",
         "2021-09-01",
-        "CRC, Resolución 5826 de 2019",
-        [Change(area, 8, f"60{area}") for area in "1245678"],
+        "CRC, Resolución 5826 de 2019 (marcación única nacional); the old form ended on 2022-06-01",
+        [PrefixChange(area, 8, f"60{area}") for area in "1245678"],
     ),
-    84: Plan(
+    84: ChangedPlan(
         "VN",
         "2018-09-15",
         "Ministry of Information and Communications (MIC), conversion of 11-digit mobile numbers",
-        [Change(old, 10, new) for old, new in _VIETNAM.items()],
+        [PrefixChange(old, 10, new) for old, new in _VIETNAM.items()],
     ),
-    225: Plan(
+    225: ChangedPlan(
         "CI",
         "2021-01-31",
         "ARTCI, passage de 8 à 10 chiffres (mobile numbers)",
         [
-            Change(f"{first}{second}", 8, f"{new}{first}{second}")
+            PrefixChange(f"{first}{second}", 8, f"{new}{first}{second}")
             for new, seconds in _IVORY_COAST.items()
             for second in seconds
             for first in "0456789"
         ],
     ),
-    229: Plan("BJ", "2024-11-30", "ARCEP Bénin, passage de 8 à 10 chiffres", [Change("", 8, "01")]),
+    229: ChangedPlan(
+        "BJ", "2024-11-30", "ARCEP Bénin, passage de 8 à 10 chiffres", [PrefixChange("", 8, "01")]
+    ),
 }
 """By country calling code."""
 
 
 def renewed(country_code: int, national: str) -> str | None:
     """The new form of a national number; `None` where the table has none."""
-    if country_code in PLANS:
-        for change in PLANS[country_code].changes:
+    if country_code in CHANGED_PLANS:
+        for change in CHANGED_PLANS[country_code].changes:
             if len(national) == change.digits and national.startswith(change.old):
                 return change.new + national[len(change.old) :]
     return None
@@ -119,7 +121,7 @@ def old_ranges() -> Iterator[tuple[int, int]]:
             int(f"{code}{change.old}") * 10 ** (change.digits - len(change.old)),
             change.digits - len(change.old),
         )
-        for code, plan in PLANS.items()
+        for code, plan in CHANGED_PLANS.items()
         for change in plan.changes
     )
     first, end = ranges[0][0], ranges[0][0]
@@ -146,7 +148,7 @@ def old_forms(phone: int) -> list[int]:
 def _by_new() -> dict[str, list[tuple[str, int]]]:
     """For what new forms begin with: what the old ones began with, and how many digits these had."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for code, plan in PLANS.items():
+    for code, plan in CHANGED_PLANS.items():
         for change in plan.changes:
             forms = found.setdefault(f"{code}{change.new}", [])
             forms.append((f"{code}{change.old}", len(str(code)) + change.digits))

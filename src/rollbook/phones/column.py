@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from rollbook.errors import Invalid, Problem
 from rollbook.phones import one, several, spelling
-from rollbook.phones.plans import BEHIND_PLUS, Table, table
-from rollbook.phones.plans.pieces import DIGITS_MAX, POWERS
+from rollbook.phones.plans import BEHIND_PLUS, DIGITS_MAX, POWERS, RangeTable, table
 from rollbook.phones.verdict import (
     AGAIN,
     ASK,
@@ -32,7 +31,7 @@ from rollbook.phones.verdict import (
     Verdict,
 )
 
-__all__ = ["REASONS", "REGIONS", "SENTENCES", "TYPES", "Column", "classify"]
+__all__ = ["REASONS", "REGIONS", "SENTENCES", "TYPES", "PhoneColumn", "classify"]
 
 BLOCK_ROWS = 1 << 16
 """Worked on at a time: what is in between stays in the processor's cache."""
@@ -64,8 +63,8 @@ of a no-break space."""
 
 
 @dataclass(frozen=True)
-class Column:
-    """What is known about each text of a column; arrays of one length.
+class PhoneColumn:
+    """What is ranges about each text of a column; arrays of one length.
 
     Args:
         phone: digits of E.164 as a number; 0 when the text is no possible number.
@@ -88,7 +87,7 @@ class Column:
         return len(self.phone)
 
 
-def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> Column:
+def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> PhoneColumn:
     """Read a column of texts as phone numbers.
 
     Its spelling is made plain first (see `phones.spelling`): nothing unseen, one kind of space, dash and
@@ -111,10 +110,10 @@ def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> Co
     Raises:
         Invalid: libphonenumber does not know the region, or `texts` are no strings.
     """
-    region = one.known_region(region)
+    region = one.parse_region(region)
     if texts.type not in (pa.string(), pa.large_string()):
         raise Invalid([Problem("texts", f"Phone numbers must be text, not {texts.type}.")])
-    known = table(region)
+    ranges = table(region)
     phone = np.zeros(len(texts), np.int64)
     verdict = np.zeros(len(texts), np.int32)
     first = 0
@@ -122,13 +121,13 @@ def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> Co
         for at in range(0, len(chunk), BLOCK_ROWS):
             block = chunk.slice(at, BLOCK_ROWS)
             rows = slice(first, first + len(block))
-            phone[rows], verdict[rows] = _block(block, known, always_abroad=region is None)
+            phone[rows], verdict[rows] = _block(block, ranges, always_abroad=region is None)
             first = rows.stop
     odd = np.flatnonzero(verdict & ASK)
     if len(odd):
-        phone[odd], verdict[odd] = _asked(texts.take(pa.array(odd)), region, known)
+        phone[odd], verdict[odd] = _asked(texts.take(pa.array(odd)), region, ranges)
     reason = ((verdict & REASON_BITS) >> 4).astype(np.uint8)
-    return Column(
+    return PhoneColumn(
         phone=phone,
         possible=(verdict & POSSIBLE) != 0,
         valid=reason == 0,
@@ -139,7 +138,7 @@ def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> Co
 
 
 def _block(
-    block: pa.Array, known: Table, *, always_abroad: bool
+    block: pa.Array, ranges: RangeTable, *, always_abroad: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Phones and verdicts; `ASK` where `phonenumbers` has to read the text.
 
@@ -152,21 +151,21 @@ def _block(
     read = _read(block)
     keys = np.where(read.plain, read.value + POWERS[read.size], 1)
     keys += np.where(read.plus | always_abroad, BEHIND_PLUS, 0)
-    at = known.find(keys)
-    verdict = known.verdicts[at]
-    move = known.moves[at]
+    at = ranges.find(keys)
+    verdict = ranges.verdicts[at]
+    move = ranges.moves[at]
     again = np.flatnonzero(verdict & AGAIN)
     if len(again):
         rest = keys[again] + move[again]
-        at = known.find(rest)
-        found = known.verdicts[at]
+        at = ranges.find(rest)
+        found = ranges.verdicts[at]
         # An international prefix comes off once. And what does not begin with 0 may be a country code itself.
         found = np.where(found & AGAIN, _UNKNOWN_COUNTRY_CODE, found)
         begins_with_zero = read.value[again] < POWERS[read.size[again] - 1]
         unclear = ((found & REASON_BITS) != 0) & ~begins_with_zero & ~read.plus[again]
-        keys[again], move[again], verdict[again] = rest, known.moves[at], np.where(unclear, ASK, found)
+        keys[again], move[again], verdict[again] = rest, ranges.moves[at], np.where(unclear, ASK, found)
     verdict[((verdict & RETRIED) != 0) & ~read.begins] = ASK
-    _dial_double_zero(read, known, keys, move, verdict, always_abroad=always_abroad)
+    _dial_double_zero(read, ranges, keys, move, verdict, always_abroad=always_abroad)
     verdict[((verdict & REASON_BITS) != 0) & read.may_be_two] = ASK
     verdict[((verdict & (REASON_BITS | RETRIED)) != 0) & read.may_be_marked] = ASK
     verdict[~read.plain] = ASK
@@ -177,7 +176,7 @@ def _block(
 
 def _dial_double_zero(
     read: _Read,
-    known: Table,
+    ranges: RangeTable,
     keys: NDArray[np.int64],
     move: NDArray[np.int64],
     verdict: NDArray[np.int32],
@@ -191,18 +190,18 @@ def _dial_double_zero(
         return
     size = read.size[rows] - 2
     abroad = read.value[rows] + POWERS[size] + BEHIND_PLUS
-    at = known.find(abroad)
-    found = np.where(size < DIGITS_MIN, ASK, known.verdicts[at])
+    at = ranges.find(abroad)
+    found = np.where(size < DIGITS_MIN, ASK, ranges.verdicts[at])
     found[(found & AGAIN) != 0] = _UNKNOWN_COUNTRY_CODE
     take = (found & (REASON_BITS | ASK)) == 0
     take |= ((found & POSSIBLE) != 0) & ((verdict[rows] & POSSIBLE) == 0)
     take |= ((found & ASK) != 0) | always_abroad
     taken = rows[take]
-    keys[taken], move[taken], verdict[taken] = abroad[take], known.moves[at][take], found[take]
+    keys[taken], move[taken], verdict[taken] = abroad[take], ranges.moves[at][take], found[take]
 
 
 def _asked(
-    texts: pa.Array | pa.ChunkedArray, region: str | None, known: Table
+    texts: pa.Array | pa.ChunkedArray, region: str | None, ranges: RangeTable
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Phones and verdicts of odd texts, each different one read once: those that are odd only in spelling as
     the plain ones are, the others one by one."""
@@ -219,7 +218,7 @@ def _asked(
     phones, verdicts = np.zeros(len(plain), np.int64), np.full(len(plain), ASK, np.int32)
     for at in range(0, len(plain), BLOCK_ROWS):
         rows = slice(at, at + BLOCK_ROWS)
-        phones[rows], verdicts[rows] = _block(plain[rows], known, always_abroad=region is None)
+        phones[rows], verdicts[rows] = _block(plain[rows], ranges, always_abroad=region is None)
     odd = np.flatnonzero(verdicts & ASK)
     read = [one.read(text, region) for text in different.dictionary.take(pa.array(odd)).to_pylist()]
     phones[odd] = [answer.phone for answer in read]

@@ -1,14 +1,19 @@
-"""One text, however odd: what is not plain digits and punctuation is read by `phonenumbers` itself."""
+"""One phone number: from what people write to E.164 digits, by the rules of libphonenumber.
+
+What is not plain digits and punctuation is read by `phonenumbers` itself.
+"""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import NamedTuple
 
 import phonenumbers
 from phonenumbers import (
     SUPPORTED_REGIONS,
     NumberParseException,
+    PhoneMetadata,
     PhoneNumber,
     PhoneNumberFormat,
     PhoneNumberType,
@@ -17,8 +22,17 @@ from phonenumbers import (
 
 from rollbook.errors import Invalid, Problem
 from rollbook.phones import changes, several
-from rollbook.phones.spelling import NoDigits, cleaned
-from rollbook.phones.verdict import E164_DIGITS_MAX, SENTENCES, Verdict
+from rollbook.phones.spelling import WIDE, NoDigits, cleaned, plain
+from rollbook.phones.verdict import (
+    E164_DIGITS_MAX,
+    E164_DIGITS_MIN,
+    NOT_DIGITS,
+    OUT_OF_BOUNDS,
+    PHONE_MAX,
+    PHONE_MIN,
+    SENTENCES,
+    Verdict,
+)
 
 CHARACTERS_MAX = 250
 """Of a text that libphonenumber reads; its own limit."""
@@ -30,7 +44,7 @@ _LOCAL_CONTEXT = ";phone-context="
 _LETTERED_TYPES = ("toll_free", "premium_rate", "shared_cost", "uan", "personal_number")
 """Numbers that are advertised in letters; elsewhere they are a name more often than digits."""
 
-_UNREADABLE = {
+_PARSE_ERRORS = {
     NumberParseException.INVALID_COUNTRY_CODE: "unknown_country_code",
     NumberParseException.NOT_A_NUMBER: "not_a_number",
     NumberParseException.TOO_SHORT_AFTER_IDD: "too_short",
@@ -45,6 +59,19 @@ _LENGTHS = {
     ValidationResult.TOO_LONG: "too_long",
     ValidationResult.INVALID_LENGTH: "invalid_length",
 }
+_WRITTEN = re.compile(r"\s{0,99}+\+?[\s(]{0,99}+[1-9][\d\s()\-]*+", re.ASCII)
+_PUNCTUATION = str.maketrans("", "", " \t\r\n\v\f()-+")
+_FRAGMENT = re.compile(r"(?:tel:)?[+\d\s().\-/\[\]]*+", re.IGNORECASE | re.ASCII)
+_CONTRACT = re.compile(
+    r"(?:tel:\+?[\d\s().\-/\[\]]++(?:;[a-z\-]{1,20}=[\w.\-+]{0,40}){0,5}|[\s(]{0,9}+\+?[\d\s().\-/\[\]]*+)",
+    re.IGNORECASE | re.ASCII,
+)
+_NO_DIGITS = re.compile(r"\D++", re.ASCII)
+_DIGITS = re.compile(r"\+?\d++", re.ASCII)
+
+
+class BadPhone(ValueError):
+    """A text that is no phone number; the message says why."""
 
 
 class Reading(NamedTuple):
@@ -61,11 +88,39 @@ class Reading(NamedTuple):
     number: PhoneNumber | None = None
 
 
+def parse(text: str | int, region: str | None = None) -> int:
+    """Read a phone number, as files are read (see `read`), or refuse it.
+
+    Args:
+        text: the digits of E.164, as a number or as text with an optional `+` or 00, spaces, dots, dashes and
+            brackets of every kind. Letters do not stand for digits here, and nothing else may stand beside
+            the number, but for the parameters of a `tel:`.
+        region: two letters (ISO 3166-1) of the country whose national format is meant where no country
+            code stands. Without it a country code is never guessed: the digits begin with one.
+
+    Returns:
+        The digits of E.164 as a number, from `PHONE_MIN` to `PHONE_MAX`. The number is possible (its country
+        code exists and it has a length that the plan has); whether it is assigned, see `is_valid`.
+
+    Raises:
+        BadPhone: it is no possible number.
+    """
+    if isinstance(text, int):
+        if text < 0:
+            raise BadPhone(NOT_DIGITS)
+        text = str(text)
+    if len(text) > CHARACTERS_MAX:
+        raise BadPhone(NOT_DIGITS)
+    if region is None and (quickly := _quickly(text)):
+        return quickly
+    return _accepted(text, read(text, region), region)
+
+
 def read(text: str | None, region: str | None) -> Reading:
     """Read a text by the rules that `column.classify` states.
 
     Args:
-        region: see `known_region`.
+        region: see `parse_region`.
     """
     if text is not None and len(text) > CHARACTERS_MAX:
         return Reading(0, Verdict("not_a_number"))
@@ -87,12 +142,6 @@ def read(text: str | None, region: str | None) -> Reading:
     return _alone(text, region)
 
 
-def _is_counted(text: str, number: str, region: str | None) -> bool:
-    """Whether a text is a number with a mark behind it, and not one with the digits of the mark."""
-    whole = _parsed(_with_plus(text) if region is None else text, region)
-    return bool(whole.verdict.reason) and not _alone(number, region).verdict.reason
-
-
 def numbers_in(text: str | None, region: str | None) -> list[str]:
     """The numbers in a text that holds more than one (`two_numbers`); else nothing."""
     if text is None or len(text) > CHARACTERS_MAX:
@@ -110,6 +159,80 @@ def sentence(reason: str, text: str | None, region: str | None) -> str:
         many = {2: "two"}.get(len(found), str(len(found)))
         return f"holds {many} numbers: {quoted} and '{found[-1]}'"
     return SENTENCES.get(reason, "")
+
+
+def parse_region(region: str | None) -> str | None:
+    """Read the two letters of a region (ISO 3166-1), in any case and with white space around them.
+
+    Returns:
+        The region as libphonenumber spells it; `None` for none.
+
+    Raises:
+        Invalid: libphonenumber does not know it.
+    """
+    if region is None or (letters := region.strip().upper()) in SUPPORTED_REGIONS:
+        return region and letters
+    problem = f"The region must be two letters such as UA (ISO 3166-1), not {letters!r}."
+    raise Invalid([Problem("region", problem)])
+
+
+def fragment(text: str) -> str:
+    """The digits of a part of a phone, or of a whole one, however it is spelled; nothing for an empty text.
+
+    Raises:
+        BadPhone: it is not made of digits.
+    """
+    try:
+        spelled = cleaned(text[: CHARACTERS_MAX + 1])
+    except NoDigits as error:
+        raise BadPhone(SENTENCES[str(error)]) from None
+    digits = _NO_DIGITS.sub("", spelled)
+    if _is_beside_the_contract(text):
+        raise BadPhone(NOT_DIGITS)
+    if spelled and not (digits and _FRAGMENT.fullmatch(spelled)):
+        raise BadPhone(NOT_DIGITS)
+    if len(digits) >= E164_DIGITS_MIN:
+        with suppress(BadPhone):
+            return str(parse(text))
+    return digits
+
+
+def literally(text: str) -> int | None:
+    """The digits of a text that is no phone, country code in front, where no plan has such numbers (any
+    more); `None` where they are a phone, or can be none."""
+    try:
+        digits = fragment(text).removeprefix("00")
+    except BadPhone:
+        return None
+    if not E164_DIGITS_MIN <= len(digits) <= E164_DIGITS_MAX or digits[0] == "0" or read(digits, None).phone:
+        return None
+    return int(digits)
+
+
+def renewed(phone: int) -> int | None:
+    """The form that an old number has since its plan changed (see `changes`), both E.164 digits; `None` where
+    it has no other."""
+    new = read(f"+{phone}", None).phone
+    return new if new not in (0, phone) else None
+
+
+def is_valid(phone: int) -> bool:
+    """Whether the number is in a range that the numbering plan assigns. Plans change: what is not valid
+    today may be next year.
+
+    Args:
+        phone: digits of E.164.
+    """
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(f"+{phone}"))
+    except NumberParseException:
+        return False
+
+
+def _is_counted(text: str, number: str, region: str | None) -> bool:
+    """Whether a text is a number with a mark behind it, and not one with the digits of the mark."""
+    whole = _parsed(_with_plus(text) if region is None else text, region)
+    return bool(whole.verdict.reason) and not _alone(number, region).verdict.reason
 
 
 def _numbers(text: str, region: str | None) -> list[str]:
@@ -144,19 +267,6 @@ def _alone(text: str, region: str | None) -> Reading:
     return found
 
 
-def known_region(region: str | None) -> str | None:
-    """A region as libphonenumber spells it.
-
-    Raises:
-        Invalid: it does not know that region.
-    """
-    if region is None or (region := region.upper()) in SUPPORTED_REGIONS:
-        return region
-    raise Invalid(
-        [Problem("region", f"The region must be two letters such as UA (ISO 3166-1), not {region!r}.")]
-    )
-
-
 def _behind_double_zero(text: str) -> str | None:
     """A text with `+` for the 00 that it begins with, if it does: no country code begins with 0."""
     match = None if _LOCAL_CONTEXT in text else _DOUBLE_ZERO.match(text)
@@ -175,15 +285,15 @@ def _parsed(text: str, region: str | None) -> Reading:
     try:
         number = phonenumbers.parse(text, region)
     except NumberParseException as error:
-        return Reading(0, Verdict(_UNREADABLE[error.error_type]))
+        return Reading(0, Verdict(_PARSE_ERRORS[error.error_type]))
     found = _looked_up(number)
     code = number.country_code or 0
-    if found.verdict.reason and code in changes.PLANS:
+    if found.verdict.reason and code in changes.CHANGED_PLANS:
         new = changes.renewed(code, phonenumbers.national_significant_number(number))
         if new is not None:
-            renewed = _looked_up(phonenumbers.parse(f"+{code}{new}", None))
-            if not renewed.verdict.reason:
-                return renewed
+            reading = _looked_up(phonenumbers.parse(f"+{code}{new}", None))
+            if not reading.verdict.reason:
+                return reading
     return found
 
 
@@ -203,3 +313,117 @@ def _looked_up(number: PhoneNumber) -> Reading:
         PhoneNumberType.to_string(phonenumbers.number_type(number)).lower(),
     )
     return Reading(int(digits), verdict, number)
+
+
+def _quickly(text: str) -> int | None:
+    """A number with its country code in plain digits and punctuation; `None` for any other text."""
+    digits = text.removeprefix("+")
+    if not (digits.isdigit() and digits.isascii()):
+        if not _WRITTEN.fullmatch(text) or several.without_mark(text) is not None:
+            return None
+        digits = text.translate(_PUNCTUATION)
+        if len(digits) >= several.DIGITS_MIN:
+            return None  # it may be two numbers
+    lengths, doubtful = _BEGINNINGS[digits[:BEGINNING_DIGITS]]
+    if len(digits) in lengths and (doubtful is None or not doubtful.match(digits)):
+        return int(digits)
+    return None
+
+
+def _accepted(text: str, reading: Reading, region: str | None) -> int:
+    """The phone of a reading."""
+    reason = reading.verdict.reason
+    within = PHONE_MIN <= reading.phone <= PHONE_MAX
+    if (
+        not within
+        and _DIGITS.fullmatch(text)
+        and not E164_DIGITS_MIN <= len(text.lstrip("+")) <= E164_DIGITS_MAX
+    ):
+        raise BadPhone(OUT_OF_BOUNDS)
+    if reason in ("empty", "not_a_number") or (reading.phone and several.has_letters(cleaned(text))):
+        raise BadPhone(NOT_DIGITS)
+    if reading.phone and not _is_by_contract(text):
+        raise BadPhone(NOT_DIGITS)
+    if not reading.verdict.possible or reason == "local_only":
+        raise BadPhone(sentence(reason, text, region) or NOT_DIGITS)
+    if not within:
+        raise BadPhone(OUT_OF_BOUNDS)
+    return reading.phone
+
+
+def _is_by_contract(text: str) -> bool:
+    """Whether a text that was read has only what the contract names, in whatever spelling: where files guess
+    what a mark beside a number means, the API refuses."""
+    return not _is_beside_the_contract(text) and bool(_CONTRACT.fullmatch(cleaned(text)))
+
+
+def _is_beside_the_contract(text: str) -> bool:
+    """Whether there are digits of other scripts, or a comma behind the number."""
+    if text.isascii():
+        return text.rstrip().endswith(",")
+    return plain(text).rstrip().endswith(",") or any(
+        letter.isdecimal() and not letter.isascii() and ord(letter) not in WIDE for letter in text
+    )
+
+
+class _Beginning(NamedTuple):
+    """What a numbering plan says about all numbers with the same first `BEGINNING_DIGITS` digits of E.164.
+
+    Args:
+        lengths: how many digits such a number has; none where only `read` can decide.
+        doubtful: matches the numbers of these lengths that only `read` can decide; `None` if there are
+            none.
+    """
+
+    lengths: frozenset[int]
+    doubtful: re.Pattern[str] | None
+
+
+class _Beginnings(dict[str, _Beginning]):
+    """By the first digits of numbers, each made when it is first asked for."""
+
+    def __missing__(self, start: str) -> _Beginning:
+        found = self[start] = _beginning(start)
+        return found
+
+
+_BEGINNINGS = _Beginnings()
+BEGINNING_DIGITS = 4
+"""A country calling code of three digits at most, and the one digit that most trunk prefixes have."""
+
+
+def _beginning(start: str) -> _Beginning:
+    """What is known about the numbers with some first digits."""
+    for size in (1, 2, 3):
+        code = start[:size]
+        if not code.startswith("0") and (metadata := _metadata(int(code))) is not None:
+            return _of_plan(start, code, metadata)
+    return _Beginning(frozenset(), None)
+
+
+def _metadata(country_code: int) -> PhoneMetadata | None:
+    """What `phonenumbers` knows about a country calling code; `None` if it does not exist."""
+    region = phonenumbers.region_code_for_country_code(country_code)
+    if region == phonenumbers.UNKNOWN_REGION:
+        return None
+    return PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
+
+
+def _of_plan(start: str, code: str, metadata: PhoneMetadata) -> _Beginning:
+    """What a plan says about the numbers with some first digits, `code` among them."""
+    general = metadata.general_desc
+    lengths = {len(code) + national for national in general.possible_length} if general else set()
+    lengths.intersection_update(range(E164_DIGITS_MIN, E164_DIGITS_MAX + 1))
+    doubts = []
+    if int(code) in changes.CHANGED_PLANS:
+        for old, digits, _ in changes.CHANGED_PLANS[int(code)].changes:
+            doubts.append(rf"{code}{old}\d{{{digits - len(old)}}}\Z")
+    # What `phonenumbers` takes for a trunk prefix, it strips.
+    trunk = metadata.national_prefix_for_parsing
+    if trunk and trunk.isdigit() and len(code + trunk) <= len(start):
+        if start.startswith(code + trunk):
+            lengths.clear()
+    elif trunk:
+        # Only what has to be there: a prefix that may be empty strips nothing where it is empty.
+        doubts.append(rf"{code}(?=.)(?:{trunk})(?<!^{code})")
+    return _Beginning(frozenset(lengths), re.compile("|".join(doubts)) if doubts else None)

@@ -16,6 +16,12 @@ E164_DIGITS_MAX = 15
 """With the country calling code (ITU-T E.164, section 6). Some plans have longer numbers; they are refused as
 too long, since no message reaches them."""
 
+E164_DIGITS_MIN = 9
+"""With the country calling code: what strict clients of the API accept at least."""
+
+PHONE_MIN, PHONE_MAX = 10 ** (E164_DIGITS_MIN - 1), 10**E164_DIGITS_MAX - 1
+"""The least number that is kept, and the greatest."""
+
 REASONS: tuple[str, ...] = (
     "",
     "empty",
@@ -46,6 +52,10 @@ SENTENCES: Mapping[str, str] = {
     "letters_behind": "has letters behind or among its digits",
 }
 """The reasons for people, to be put behind the number."""
+
+OUT_OF_BOUNDS = f"must have {E164_DIGITS_MIN} to {E164_DIGITS_MAX} digits with its country code"
+NOT_DIGITS = "must be digits, with an optional +, spaces, dots, dashes and brackets"
+"""Why a number is refused that may be one otherwise: by what can be kept, and by the contract of the API."""
 
 REGIONS: tuple[str, ...] = (
     "",

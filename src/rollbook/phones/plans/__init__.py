@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollbook.phones.plans import national
+from rollbook.phones.plans.pieces import DIGITS_MAX, POWERS
 from rollbook.phones.verdict import AGAIN
+
+__all__ = ["BEHIND_PLUS", "DIGITS_MAX", "POWERS", "RangeTable", "table"]
 
 BEHIND_PLUS = 1 << 62
 """Added to the key of digits that stand behind a `+`: they have a part of the table to themselves."""
@@ -19,7 +22,7 @@ REGIONS_KEPT = 16
 
 
 @dataclass(frozen=True)
-class Table:
+class RangeTable:
     """A verdict for every key.
 
     Args:
@@ -39,7 +42,7 @@ class Table:
 
 
 @lru_cache(maxsize=REGIONS_KEPT)
-def table(region: str | None) -> Table:
+def table(region: str | None) -> RangeTable:
     """The table for numbers written in a region. The first one of a process takes a moment (with no cache on
     the disk 3 s), each other 0.05 s, and 4 MB.
 
@@ -57,4 +60,6 @@ def table(region: str | None) -> Table:
         starts.insert(0, home.low)
         verdicts.insert(0, home["verdict"])
         moves.insert(0, home["move"] + np.where(again, BEHIND_PLUS, 0))
-    return Table(np.concatenate(starts), np.concatenate(verdicts).astype(np.int32), np.concatenate(moves))
+    return RangeTable(
+        np.concatenate(starts), np.concatenate(verdicts).astype(np.int32), np.concatenate(moves)
+    )

@@ -12,10 +12,10 @@ from typing import Generic, NamedTuple, TypeVar
 
 from rollbook.phones.plans.patterns import (
     ANY_DIGIT,
+    CapturingGroup,
     Choice,
     Digit,
     End,
-    Group,
     Node,
     Repeat,
     Series,
@@ -92,7 +92,7 @@ class _States:
                     start = self.add(part, inside)
                 self.jumps[start].append((end, _PLAIN))
                 return end
-            case Group(number, part):
+            case CapturingGroup(number, part):
                 inside = self._jumped(start, 2 * number - 2)
                 return self._jumped(self.add(part, inside), 2 * number - 1)
 
@@ -119,8 +119,8 @@ class Recognizer(Generic[Name]):
         self._states = _States()
         self._names: dict[int, Name] = {}
         starts = []
-        for whole, some in ((True, patterns), (False, prefixes)):
-            for name, pattern in some:
+        for whole, named in ((True, patterns), (False, prefixes)):
+            for name, pattern in named:
                 start = self._states.new()
                 end = self._states.add(parse(pattern), start)
                 if not whole:
@@ -141,9 +141,9 @@ class Recognizer(Generic[Name]):
             value: what to tell of a number that matches the patterns of these names, and no other.
         """
         values: dict[frozenset[int], Value] = {}
-        known: dict[tuple[frozenset[int], int], Sequence[Run[Value]]] = {}
+        followed: dict[tuple[frozenset[int], int], Sequence[Run[Value]]] = {}
 
-        def told(states: frozenset[int]) -> Value:
+        def value_at(states: frozenset[int]) -> Value:
             accepted = states & self._accepting
             if accepted not in values:
                 values[accepted] = value(frozenset(self._names[state] for state in accepted))
@@ -151,9 +151,11 @@ class Recognizer(Generic[Name]):
 
         def follow(states: frozenset[int], left: int) -> Sequence[Run[Value]]:
             if left == 0 or not states:
-                return ((10**left, told(states)),)
-            if (found := known.get((states, left))) is None:
-                found = known[states, left] = joined(follow(each, left - 1) for each in self._steps(states))
+                return ((10**left, value_at(states)),)
+            if (found := followed.get((states, left))) is None:
+                found = followed[states, left] = joined(
+                    follow(each, left - 1) for each in self._steps(states)
+                )
             return found
 
         return follow(self._start, length)
@@ -205,13 +207,13 @@ class PrefixReader:
 
     def runs(self, length: int) -> Sequence[Run[Match | None]]:
         """All numbers of `length` digits in ascending order, in runs that match in the same places."""
-        known: dict[tuple[_Threads, Match | None, int], Sequence[Run[Match | None]]] = {}
+        followed: dict[tuple[_Threads, Match | None, int], Sequence[Run[Match | None]]] = {}
 
         def follow(threads: _Threads, best: Match | None, left: int) -> Sequence[Run[Match | None]]:
             if left == 0 or not threads:
                 return ((10**left, best),)
-            if (found := known.get((threads, best, left))) is None:
-                found = known[threads, best, left] = joined(
+            if (found := followed.get((threads, best, left))) is None:
+                found = followed[threads, best, left] = joined(
                     follow(*self._read(threads, best, digit, length - left + 1, left == 1), left - 1)
                     for digit in range(10)
                 )

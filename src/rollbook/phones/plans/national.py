@@ -81,7 +81,7 @@ def _behind_plus() -> Pieces:
 
 
 def _read_all_plans() -> Pieces:
-    parts = [_without_known_code()]
+    parts = [_without_assigned_code()]
     for code in COUNTRY_CODE_TO_REGION_CODE:
         size = len(str(code))
         numbers = Pieces.whole(range(DIGITS_MAX + 1 - size), number=0, ask=0)
@@ -91,11 +91,11 @@ def _read_all_plans() -> Pieces:
     return _table(*parts)
 
 
-def _without_known_code() -> Pieces:
+def _without_assigned_code() -> Pieces:
     """Digits that begin with no country calling code."""
     codes = "|".join(map(str, COUNTRY_CODE_TO_REGION_CODE))
-    numbers = Pieces.whole(LENGTHS, number=0, move=0).look_up(_begins(codes), "number", "known")
-    numbers = numbers.only(numbers["known"] == 0)
+    numbers = Pieces.whole(LENGTHS, number=0, move=0).look_up(_begins(codes), "number", "assigned")
+    numbers = numbers.only(numbers["assigned"] == 0)
     return numbers.set(verdict=np.where(numbers.digits() <= 2, _TOO_SHORT, _UNKNOWN_COUNTRY_CODE))
 
 
@@ -153,12 +153,12 @@ def _without_own_code(numbers: Pieces, home: PhoneMetadata) -> Pieces:
     )
 
 
-def _finished(numbers: Pieces, known: PhoneMetadata, code: int) -> Pieces:
+def _finished(numbers: Pieces, metadata: PhoneMetadata, code: int) -> Pieces:
     """The end of `parse`: a national prefix comes off unless what is left is too short, and the plan of the
     country calling code is asked."""
-    numbers = _without_national_prefix(numbers.set(rest=numbers["number"]), known, "rest")
+    numbers = _without_national_prefix(numbers.set(rest=numbers["number"]), metadata, "rest")
     long_enough = np.array(
-        [plan.length_verdict(digits, plan.general(known)).reason in ("", "too_long") for digits in LENGTHS]
+        [plan.length_verdict(digits, plan.general(metadata)).reason in ("", "too_long") for digits in LENGTHS]
     )
     short = numbers.digits("number") < plan.NATIONAL_DIGITS_MIN
     take = long_enough[numbers.digits("rest")] & ~short
@@ -186,15 +186,15 @@ def _renewed(numbers: Pieces, code: int) -> Pieces:
     )
 
 
-def _without_national_prefix(numbers: Pieces, known: PhoneMetadata, column: str) -> Pieces:
+def _without_national_prefix(numbers: Pieces, metadata: PhoneMetadata, column: str) -> Pieces:
     """`_maybe_strip_national_prefix_carrier_code`: not if that would turn a number of the plan into none.
     Where it is not clear what comes off, the column `ask` becomes 1."""
-    if not known.national_prefix_for_parsing:
+    if not metadata.national_prefix_for_parsing:
         return numbers
-    kind, move = _beginnings(known.national_prefix_for_parsing, known.national_prefix_transform_rule)
+    kind, move = _beginnings(metadata.national_prefix_for_parsing, metadata.national_prefix_transform_rule)
     numbers = numbers.look_up(kind, column, "kind").look_up(move, column, "move")
     numbers = numbers.set(stripped=numbers[column] + numbers["move"])
-    general = _general(known)
+    general = _general(metadata)
     numbers = numbers.look_up(general, column, "fits").look_up(general, "stripped", "still_fits")
     harmed = (numbers["fits"] == 1) & (numbers["still_fits"] == 0)
     take = (numbers["kind"] == _STRIPPED) & ~harmed
@@ -221,13 +221,13 @@ def _home(region: str) -> PhoneMetadata:
 @cache
 def _changes(country_code: int) -> Steps | None:
     """What to add to the key of a national number to get that of its new form; 0 where it has none."""
-    if country_code not in changes.PLANS:
+    if country_code not in changes.CHANGED_PLANS:
         return None
     runs: dict[int, list[tuple[int, int]]] = {}
     for length in LENGTHS:
         runs[length] = []
         reached = 0
-        for change in sorted(changes.PLANS[country_code].changes):
+        for change in sorted(changes.CHANGED_PLANS[country_code].changes):
             if change.digits == length:
                 width = 10 ** (length - len(change.old))
                 first = int(change.old or "0") * width
@@ -244,9 +244,9 @@ def _verdicts(code: int) -> Steps:
     return plan.verdicts(code)
 
 
-def _general(known: PhoneMetadata) -> Steps:
+def _general(metadata: PhoneMetadata) -> Steps:
     """1 for what the general pattern of a plan matches."""
-    return _matches(plan.general(known).national_number_pattern or "")
+    return _matches(plan.general(metadata).national_number_pattern or "")
 
 
 @cache

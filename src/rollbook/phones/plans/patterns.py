@@ -54,14 +54,14 @@ class Repeat:
 
 
 @dataclass(frozen=True)
-class Group:
+class CapturingGroup:
     """A part that is remembered, counted from 1."""
 
     number: int
     part: Node
 
 
-Node = Digit | End | Series | Choice | Repeat | Group
+Node = Digit | End | Series | Choice | Repeat | CapturingGroup
 
 
 def parse(pattern: str) -> Node:
@@ -70,13 +70,13 @@ def parse(pattern: str) -> Node:
     Raises:
         UnknownPattern: it uses more than the dialect known here.
     """
-    return _Parser(pattern).parse()
+    return _PatternParser(pattern).parse()
 
 
 def groups_of(node: Node) -> int:
     """How many groups there are in a pattern."""
     match node:
-        case Group(_, part):
+        case CapturingGroup(_, part):
             return 1 + groups_of(part)
         case Repeat(part, _, _):
             return groups_of(part)
@@ -86,7 +86,7 @@ def groups_of(node: Node) -> int:
             return 0
 
 
-class _Parser:
+class _PatternParser:
     """Reads one pattern, from left to right."""
 
     def __init__(self, pattern: str) -> None:
@@ -120,7 +120,7 @@ class _Parser:
         if self._take("("):
             self.groups += 1
             number = self.groups
-            return Group(number, self._closed(self._choice()))
+            return CapturingGroup(number, self._closed(self._choice()))
         if self._take("$"):
             return End()
         if self._take("["):

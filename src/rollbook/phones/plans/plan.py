@@ -44,16 +44,16 @@ def metadata(country_code: int, region: str | None = None) -> PhoneMetadata:
     return found
 
 
-def general(known: PhoneMetadata) -> PhoneNumberDesc:
+def general(metadata: PhoneMetadata) -> PhoneNumberDesc:
     """What holds for all national numbers of a plan: a pattern and the possible lengths."""
-    assert known.general_desc is not None  # every plan has one
-    return known.general_desc
+    assert metadata.general_desc is not None  # every plan has one
+    return metadata.general_desc
 
 
-def country_code(known: PhoneMetadata) -> int:
+def country_code(metadata: PhoneMetadata) -> int:
     """The country calling code of a plan."""
-    assert known.country_code is not None
-    return known.country_code
+    assert metadata.country_code is not None
+    return metadata.country_code
 
 
 def length_verdict(digits: int, lengths: PhoneNumberDesc) -> Verdict:
@@ -85,13 +85,13 @@ class _Plan:
     def verdicts(self) -> Steps:
         patterns = []
         prefixes = []
-        for region, known in self.regions.items():
+        for region, metadata in self.regions.items():
             for name in ("general_desc", "fixed_line", "mobile", *_TYPES):
-                described: PhoneNumberDesc | None = getattr(known, name)
+                described: PhoneNumberDesc | None = getattr(metadata, name)
                 if described is not None and described.national_number_pattern:
                     patterns.append(((region, name), described.national_number_pattern))
-            if known.leading_digits:
-                prefixes.append(((region, "leading_digits"), known.leading_digits))
+            if metadata.leading_digits:
+                prefixes.append(((region, "leading_digits"), metadata.leading_digits))
         try:
             recognizer = Recognizer(patterns, prefixes)
         except UnknownPattern:
@@ -101,7 +101,7 @@ class _Plan:
     def _runs(self, recognizer: Recognizer[_Pattern], digits: int) -> Sequence[Run[int]]:
         possible = length_verdict(digits, general(self.main)).possible
         if not possible and not any(
-            digits in general(known).possible_length for known in self.regions.values()
+            digits in general(metadata).possible_length for metadata in self.regions.values()
         ):
             # No region takes a number of this length, whatever it matches.
             return [(10**digits, self._verdict(digits, frozenset()).packed())]
@@ -126,8 +126,8 @@ class _Plan:
         lists none, a type for the number."""
         if len(self.regions) == 1:
             return next(iter(self.regions))
-        for region, known in self.regions.items():
-            if known.leading_digits:
+        for region, metadata in self.regions.items():
+            if metadata.leading_digits:
                 if (region, "leading_digits") in matched:
                     return region
             elif self._type(region, digits, matched):
@@ -136,10 +136,10 @@ class _Plan:
 
     def _type(self, region: str, digits: int, matched: frozenset[_Pattern]) -> str | None:
         """`number_type` within a region; `None` where no pattern fits, which means that it is not valid."""
-        known = self.regions[region]
+        metadata = self.regions[region]
 
         def fits(name: str) -> bool:
-            described: PhoneNumberDesc | None = getattr(known, name)
+            described: PhoneNumberDesc | None = getattr(metadata, name)
             return (
                 described is not None
                 and (region, name) in matched
@@ -152,8 +152,8 @@ class _Plan:
             if fits(name):
                 return name
         if fits("fixed_line"):
-            both = known.same_mobile_and_fixed_line_pattern or fits("mobile")
+            both = metadata.same_mobile_and_fixed_line_pattern or fits("mobile")
             return "fixed_line_or_mobile" if both else "fixed_line"
-        if not known.same_mobile_and_fixed_line_pattern and fits("mobile"):
+        if not metadata.same_mobile_and_fixed_line_pattern and fits("mobile"):
             return "mobile"
         return None
