@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO
 
 import falcon
 
+from rollbook import paths
 from rollbook.api.incoming import Request
 from rollbook.api.wire import ApiError
 from rollbook.imports.spool import Spool
@@ -118,7 +118,7 @@ class Uploads:
                 else:
                     await self._write(_pieces(req.stream), upload, file, digest)
                 await req.see_the_end()
-                await asyncio.to_thread(_sync, file)
+                await asyncio.to_thread(paths.store, file)
             if digest is not None:
                 upload.digest = digest.digest()
             yield upload
@@ -182,8 +182,3 @@ def _no_room(why: str) -> ApiError:
 async def _pieces(stream: Any) -> AsyncIterator[bytes]:
     while piece := await stream.read(PIECE_BYTES):
         yield piece
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

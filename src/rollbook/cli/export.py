@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import signal
 import sys
 import time
@@ -18,7 +16,7 @@ import click
 import msgspec
 
 from rollbook import audience as audiences
-from rollbook import exports, lists, phones
+from rollbook import exports, lists, paths, phones
 from rollbook.audience import Audience
 from rollbook.channels import CHANNELS as EVERY_CHANNEL
 from rollbook.cli.common import (
@@ -314,15 +312,12 @@ def _written(output: str, *, force: bool) -> Iterator[BinaryIO]:
             raise CannotWrite(path, "it is there already; --force replaces it")
         part = path.with_name(f"{path.name}.part")
         with part.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise CannotWrite(path, "another export writes it now") from None
+            if not paths.try_lock(file):
+                raise CannotWrite(path, "another export writes it now")
             try:
                 file.truncate(0)
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+                paths.store(file)
                 part.replace(path)
             except BaseException:
                 with contextlib.suppress(OSError):

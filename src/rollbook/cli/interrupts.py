@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rollbook import paths
 from rollbook.cli.common import say
 from rollbook.errors import BadFile
 from rollbook.imports.spool import Spool
@@ -70,8 +71,7 @@ def spooled_input(spool: Spool, stopping: threading.Event) -> Path:
                 source = sys.stdin.fileno()
                 while select.select([source, told], [], []) and (piece := os.read(source, PIECE_BYTES)):
                     file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
+                paths.store(file)
     except BaseException as error:
         if path is not None:
             path.unlink(missing_ok=True)

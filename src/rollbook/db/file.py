@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from rollbook import paths
 from rollbook.db import migrations
 from rollbook.errors import DatabaseInUse, NoDatabase, StrangeDatabase, Unavailable
 
@@ -149,8 +150,9 @@ class DatabaseFile:
         except OSError as error:
             raise Unavailable(f"The database {self.shown} cannot be held: {_reason(error)}.") from error
         self._locks.append(itself)
+        if not paths.try_lock(beside):
+            raise DatabaseInUse(self.shown)
         try:
-            fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if sys.platform == "linux":
                 fcntl.fcntl(itself, fcntl.F_OFD_SETLK, _lock_of_service())
         except OSError:
@@ -223,7 +225,7 @@ class DatabaseFile:
         itself = os.open(self._real, os.O_RDONLY | os.O_CLOEXEC)
         try:
             holder = struct.unpack(_FLOCK, fcntl.fcntl(itself, fcntl.F_OFD_GETLK, _lock_of_service()))
-            if holder[0] != fcntl.F_UNLCK and not _is_flocked(f"{self._real}{LOCK}"):
+            if holder[0] != fcntl.F_UNLCK and not paths.is_locked(f"{self._real}{LOCK}"):
                 raise DatabaseInUse(self.shown, other_name=True)
         finally:
             os.close(itself)
@@ -231,20 +233,6 @@ class DatabaseFile:
 
 def _lock_of_service() -> bytes:
     return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
-
-
-def _is_flocked(path: str) -> bool:
-    try:
-        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def _left(*paths: str) -> Sequence[str]:

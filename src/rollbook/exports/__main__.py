@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 
 import msgspec
 
-from rollbook import exports
+from rollbook import exports, parent
 from rollbook.db import open_database
 from rollbook.errors import Unavailable
 from rollbook.exports.order import UNAVAILABLE, Order
@@ -25,8 +24,9 @@ NICENESS = 5
 def main() -> None:
     """Write what standard input says."""
     os.nice(NICENESS)
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    line = parent.lines(at_end=lambda: os._exit(1)).get()
+    assert line is not None  # at the end of standard input the process ends
+    order = msgspec.json.decode(line, type=Order)
     try:
         database = open_database(order.database_url)
         try:
@@ -39,12 +39,6 @@ def main() -> None:
         sys.exit(UNAVAILABLE)
     except BrokenPipeError:
         os._exit(1)  # nobody reads it any more
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1024):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

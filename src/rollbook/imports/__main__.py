@@ -12,7 +12,6 @@ import contextlib
 import faulthandler
 import logging
 import os
-import queue
 import resource
 import signal
 import threading
@@ -20,6 +19,7 @@ import time
 
 import msgspec
 
+from rollbook import parent
 from rollbook.db import open_database
 from rollbook.errors import RollbookError, Unavailable
 from rollbook.imports import Named
@@ -39,8 +39,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent ends this process in order
     logging.basicConfig(format="%(message)s")
-    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    threading.Thread(target=_read_lines, args=(lines, stopping), daemon=True).start()
+    lines = parent.lines(at_end=stopping.set)
     first = lines.get()
     if first is None:
         return
@@ -110,16 +109,6 @@ def _limit(what: int, value: int) -> None:
     _, hard = resource.getrlimit(what)
     if value:
         resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-
-
-def _read_lines(lines: queue.SimpleQueue[bytes | None], stopping: threading.Event) -> None:
-    rest = b""
-    while piece := os.read(0, 4096):  # not sys.stdin: its buffer's lock would be held when the process ends
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            lines.put(line)
-    stopping.set()
-    lines.put(None)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rollbook.channels import CHANNELS, mask_of
 from rollbook.counts import ListMask
 from rollbook.db import Integers, Rows, Transaction
 from rollbook.fields import Type
-from rollbook.imports import Report, journal
+from rollbook.imports import Report, ascending, journal
 from rollbook.imports.journal import Chunk
 from rollbook.imports.spec import ImportSpec
 from rollbook.members import LISTS_MAX
@@ -263,11 +263,11 @@ def _stopped(tx: Transaction, account_id: int, phones: Ids) -> dict[int, int]:
     if not rows:
         return {}
     found = np.fromiter((row.phone for row in rows), np.int64, len(rows))
-    places = np.minimum(np.searchsorted(phones, found), len(phones) - 1)
+    places, staged = ascending.places(phones, found)
     return {
         place: row.mask
-        for place, row, phone in zip(places.tolist(), rows, phones[places].tolist(), strict=True)
-        if phone == row.phone
+        for place, row, wanted in zip(places.tolist(), rows, staged.tolist(), strict=True)
+        if wanted
     }
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rollbook import accounts, imports, lists, members
 from rollbook.db import Database, Transaction
-from rollbook.imports import Import, Report, journal
+from rollbook.imports import Import, Report, ascending, journal
 from rollbook.imports.journal import Chunk
 
 MEMBERS_AT_ONCE = 5_000
@@ -84,12 +84,8 @@ def some(tx: Transaction, account_id: int, import_: Import, phones: NDArray[np.i
     if not rows:
         return None
     found = np.fromiter((row.phone for row in rows), np.int64, len(rows))
-    places = np.minimum(np.searchsorted(phones, found), len(phones) - 1)
-    masks = {
-        row.id: row.stop_mask
-        for row, there in zip(rows, (phones[places] == found).tolist(), strict=True)
-        if not there
-    }
+    _, in_file = ascending.places(phones, found)
+    masks = {row.id: row.stop_mask for row, stays in zip(rows, in_file.tolist(), strict=True) if not stays}
     report = imports.added(import_.report, Report(removed=len(masks)))
     if import_.spec.dry_run:
         return msgspec.structs.replace(import_, reached=rows[-1].id, report=report)

@@ -3,7 +3,6 @@ there."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from rollbook import paths
 from rollbook.errors import BadFile
 
 _ID = "spool.id"
@@ -108,17 +108,14 @@ class Spool:
         """Whether nobody else works on the import, which then holds until the end of the block, or until the
         process ends, however it ends."""
         try:
-            lock = os.open(self.folder(folder) / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = paths.locked(self.folder(folder) / _LOCK)
         except FileNotFoundError:  # its files are gone
+            lock = None
+        if lock is None:
             yield False
             return
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-            else:
-                yield True
+            yield True
         finally:
             os.close(lock)
 
@@ -164,12 +161,8 @@ class Spool:
 
     def _ready(self, folder: Path) -> None:
         (folder / "ready").touch()
-        for path in (folder, self.path):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        paths.store_path(folder)
+        paths.store_path(self.path)
 
 
 def new_folder() -> str:

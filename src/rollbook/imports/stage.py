@@ -7,7 +7,6 @@ without the file.
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rollbook import fields
+from rollbook import fields, paths
 from rollbook.errors import BadFile
 from rollbook.fields import Type
 from rollbook.files import Batch, Table, formulas
@@ -435,11 +434,7 @@ def clear(folder: Path) -> None:
 def _sync(folder: Path) -> None:
     """Bring the stage to the disk, before the database says that it is there."""
     for path in _files(folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        paths.store_path(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -3,11 +3,10 @@ not stall the event loop."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 
-from rollbook import config
+from rollbook import config, paths
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import DatabaseDamaged
@@ -70,12 +69,6 @@ class ImportWorkers:
         """The lock of the one service that starts workers for its spool; `None` when another has it, or there
         is no spool yet."""
         try:
-            lock = os.open(self._spool.path / "workers.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return paths.locked(self._spool.path / "workers.lock")
         except OSError:
             return None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            return None
-        return lock

@@ -16,7 +16,7 @@ import numpy as np
 from rollbook import accounts, contacts, fields, imports, lists, members
 from rollbook.db import Transaction
 from rollbook.errors import NotFound
-from rollbook.imports import Import, Report, journal
+from rollbook.imports import Import, Report, ascending, journal
 from rollbook.imports.journal import Chunk
 from rollbook.imports.stage import Stage
 from rollbook.members import LISTS_MAX, Membership
@@ -146,8 +146,7 @@ def _delete(
     ids = [row.id for row in found]
     phones = np.array(staged.phones[chunk.place : chunk.place + chunk.rows_staged])
     now = np.fromiter((row.phone for row in found), np.int64, len(found))
-    places = np.minimum(np.searchsorted(phones, now), len(phones) - 1)
-    same_phone = phones[places] == now
+    places, same_phone = ascending.places(phones, now)
     in_lists: dict[int, set[int]] = {}
     for pair in members.of_contacts(tx, account_id, ids):
         in_lists.setdefault(pair.contact_id, set()).add(pair.list_id)
