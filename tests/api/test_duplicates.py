@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rollbook.api import guard
+from rollbook.api.errors import ApiError
 from rollbook.api.guard import DuplicateGuard
-from rollbook.api.wire import ApiError
 from tests.servers import Service
 
 

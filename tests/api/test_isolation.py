@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from rollbook.api.app import NOT_FOUND, ROUTES
+from rollbook.api.app import ROUTES
 from rollbook.api.edge import Route
+from rollbook.api.errors import NOT_FOUND
 from tests.calls import (
     BODIES,
     PHONE,

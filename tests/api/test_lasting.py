@@ -19,8 +19,8 @@ import pytest
 
 from rollbook import accounts
 from rollbook.accounts import Account
-from rollbook.api.auth import Gate
-from rollbook.api.wire import ApiError
+from rollbook.api.errors import ApiError
+from rollbook.api.gate import Gate
 from rollbook.db import Database
 from tests.api.test_crash import start
 from tests.conftest import opened

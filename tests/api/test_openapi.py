@@ -26,7 +26,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from rollbook.api.app import LIST_TAKEN, NO_LIST, ROUTES
+from rollbook.api.app import ROUTES
+from rollbook.api.errors import LIST_TAKEN, NO_LIST
 from rollbook.api.openapi import HEADERS_SOMETIMES, document
 from rollbook.lists import COLUMNS
 from tests.calls import ended, imported

@@ -12,7 +12,7 @@ import pytest
 from rollbook import fields, lists, stop_list, upserts
 from rollbook.accounts import Account
 from rollbook.api.app import ROUTES
-from rollbook.api.auth import Gate
+from rollbook.api.gate import Gate
 from rollbook.api.wire import Call, Options
 from rollbook.contacts import NewContact
 from rollbook.db import Database

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from rollbook.api.errors import ApiError
 from rollbook.api.incoming import Request
 from rollbook.api.uploads import LOOK_BYTES, Uploads
-from rollbook.api.wire import ApiError
 from rollbook.imports.spool import Spool
 from tests.calls import ended, imported
 from tests.conftest import cli

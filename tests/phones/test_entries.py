@@ -12,7 +12,7 @@ import pytest
 
 from rollbook import numbers, phones, search
 from rollbook.api import stop_list
-from rollbook.api.auth import Gate
+from rollbook.api.gate import Gate
 from rollbook.api.wire import Call, Options
 from rollbook.errors import Invalid
 from rollbook.phones import one

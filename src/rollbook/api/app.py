@@ -13,6 +13,7 @@ from falcon.asgi import Response
 from rollbook import accounts, config
 from rollbook.api import (
     auth,
+    batches,
     contacts,
     exports,
     fields,
@@ -25,28 +26,30 @@ from rollbook.api import (
     wire,
 )
 from rollbook.api.body import Body
-from rollbook.api.edge import Bridge, Edge, Route, refuse
+from rollbook.api.edge import Bridge, Edge, Route
+from rollbook.api.errors import (
+    BAD_PHONE,
+    CONTACT_TAKEN,
+    FIELD_TAKEN,
+    LIST_TAKEN,
+    NO_CONTACT,
+    NO_FIELD,
+    NO_IMPORT,
+    NO_LIST,
+    ApiError,
+    refuse,
+)
+from rollbook.api.gate import Gate
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.incoming import Request
 from rollbook.api.observe import Observed
 from rollbook.api.slots import Slots
 from rollbook.api.streaming import Exporter
 from rollbook.api.uploads import Uploads
-from rollbook.api.wire import ApiError, Options
+from rollbook.api.wire import Options
 from rollbook.config import Settings
 from rollbook.contact_search import COLUMNS as CONTACT_COLUMNS
 from rollbook.db import Database
-from rollbook.errors import (
-    AlreadyExists,
-    IdempotencyMismatch,
-    Invalid,
-    LimitExceeded,
-    NotFound,
-    NotNow,
-    RollbookError,
-    Unavailable,
-    UnknownIds,
-)
 from rollbook.fields import RULES as FIELD_RULES
 from rollbook.files.formulas import BOM, SAFE
 from rollbook.imports.spool import Spool
@@ -56,13 +59,6 @@ from rollbook.logs import Log
 from rollbook.metrics import Metrics
 from rollbook.stop_list import COLUMNS as STOP_COLUMNS
 
-NO_LIST = "Contact group is not found"
-LIST_TAKEN = "Contact group is already exists"
-NO_CONTACT = "Invalid contact id"
-CONTACT_TAKEN = "Phone number is already exist in contact book"
-NO_FIELD = "Contact field is not found"
-FIELD_TAKEN = "Contact field is already exists"
-NO_IMPORT = "Import is not found"
 PAGE = ("page[offset]", "page[limit]", "page[after]")
 SEARCH = (*PAGE, "sort", "way", "search", "search_fields")
 
@@ -103,16 +99,17 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/groups/{id}",   lists.delete, "write", status=204, refusals=(NO_LIST,)),
     Route("GET",    "/api/groups/{id}/stats", lists.stats, "read", None, lists.OneStats,
           refusals=(NO_LIST,), own=()),
-    Route("POST",   "/api/groups/{id}/contacts", members.add, "write", PHONES, wire.Batch,
+    Route("POST",   "/api/groups/{id}/contacts", members.add, "write", PHONES, batches.Batch,
           bulk=True, refusals=(NO_LIST,), own=()),
 
     Route("POST",   "/api/contacts",        contacts.create, "write", NEW_CONTACT, contacts.OneContact, 201,
-          guarded=True, shows_fields=True, refusals=(CONTACT_TAKEN, wire.BAD_PHONE)),
+          guarded=True, shows_fields=True, refusals=(CONTACT_TAKEN, BAD_PHONE)),
     Route("GET",    "/api/contacts",        contacts.index,  "read", None, contacts.ContactIndex,
           query=(*PAGE, "groups"), shows_fields=True),
     Route("GET",    "/api/contacts/search", contacts.search, "read", None, contacts.ContactSearch,
           query=SEARCH, columns=CONTACT_COLUMNS, shows_fields=True),
-    Route("POST",   "/api/contacts/upsert", contacts.upsert, "write", UPSERT, wire.Batch, bulk=True, own=()),
+    Route("POST",   "/api/contacts/upsert", contacts.upsert, "write", UPSERT, batches.Batch,
+          bulk=True, own=()),
     Route("POST",   "/api/contacts/delete", contacts.delete_many, "write", CONTACT_IDS, status=204,
           query=("contact_ids", "group_ids"), empty_for_php=True),
     Route("GET",    "/api/contacts/fields", fields.index,  "read", None, fields.FieldIndex),
@@ -125,7 +122,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET",    "/api/contacts/{id}",   contacts.get,    "read", None, contacts.OneContact,
           shows_fields=True, refusals=(NO_CONTACT,)),
     Route("PUT",    "/api/contacts/{id}",   contacts.update, "write", CONTACT_CHANGE, contacts.OneContact,
-          shows_fields=True, refusals=(NO_CONTACT, CONTACT_TAKEN, wire.BAD_PHONE)),
+          shows_fields=True, refusals=(NO_CONTACT, CONTACT_TAKEN, BAD_PHONE)),
     Route("DELETE", "/api/contacts/{id}",   contacts.delete, "write", status=204,
           empty_for_php=True, refusals=(NO_CONTACT,)),
 
@@ -178,28 +175,6 @@ ROUTES: tuple[Route, ...] = (
 )
 # fmt: on
 
-NOT_FOUND = {"list": NO_LIST, "contact": NO_CONTACT, "field": NO_FIELD, "import": NO_IMPORT}
-TAKEN = {"list": LIST_TAKEN, "contact": CONTACT_TAKEN, "field": FIELD_TAKEN}
-
-
-def refusal(error: RollbookError) -> ApiError:
-    """The one place where an error of the core becomes status and wire text."""
-    if isinstance(error, Invalid):
-        return ApiError(422, "The given data was invalid.", problems=error.problems)
-    if isinstance(error, UnknownIds):
-        return ApiError(422, "The given data was invalid.", problems=wire.unknown(error))
-    if isinstance(error, NotFound):
-        return ApiError(422, NOT_FOUND.get(error.noun, str(error)))
-    if isinstance(error, AlreadyExists):
-        return ApiError(422, TAKEN.get(error.noun, str(error)))
-    if isinstance(error, (IdempotencyMismatch, LimitExceeded)):
-        return ApiError(422, str(error))
-    if isinstance(error, NotNow):
-        return ApiError(409, str(error))
-    if isinstance(error, Unavailable):
-        return ApiError(503, str(error), headers={"Retry-After": str(error.retry_after_seconds)})
-    raise error
-
 
 def build(
     settings: Settings,
@@ -216,7 +191,7 @@ def build(
     """
     bridge = Bridge(database, settings.request_seconds)
     spool = Spool(config.spool_of(settings))
-    gate = auth.Gate(
+    gate = Gate(
         database.write(accounts.signing_secret),
         life_seconds=settings.token_days * 86_400,
         cache_seconds=settings.auth_cache_seconds,
@@ -244,7 +219,6 @@ def build(
         streams=Slots(
             "streams of events", settings.event_streams_max, settings.event_streams_per_account_max
         ),
-        refusal=refusal,
     )
     app = falcon.asgi.App(request_type=Request, middleware=[Observed(metrics, log)])
     app.req_options.strip_url_path_trailing_slash = True
@@ -260,7 +234,7 @@ def build(
                 if route.method == "GET":
                     resource.on_head = responder
         app.add_route(path, resource)
-    operations.add(app, bridge, metrics, routes, refusal, metrics_token=settings.metrics_token)
+    operations.add(app, bridge, metrics, routes, metrics_token=settings.metrics_token)
     return app
 
 

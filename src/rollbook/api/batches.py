@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from rollbook import phones
-from rollbook.api import wire
 from rollbook.api.body import Body
-from rollbook.api.wire import ApiError
-from rollbook.errors import Invalid
+from rollbook.api.errors import ApiError, problems_of
+from rollbook.errors import Invalid, RollbookError, UnknownIds
+from rollbook.upserts import Outcome
+
+REFERENCE_LENGTH_MAX = 255
+"""Characters of it that come back."""
 
 Value = TypeVar("Value")
-Outcome = TypeVar("Outcome")
+Became = TypeVar("Became")
 Result = TypeVar("Result")
+
+
+class Item(msgspec.Struct):
+    """What became of one item of a batch."""
+
+    index: Annotated[int, msgspec.Meta(description="Its place in the request, from 0.", examples=[0])]
+    result: Literal["created", "updated", "unchanged", "invalid"]
+    id: Annotated[int | None, msgspec.Meta(description="Of the contact; null when invalid.", examples=[1])]
+    phone: Annotated[
+        int | None,
+        msgspec.Meta(description="As it is kept; null when it is none.", examples=[380000000001]),
+    ]
+    reference: Annotated[
+        str | None, msgspec.Meta(description="Yours, when you sent one.", examples=["row 1"])
+    ]
+    reason: Annotated[str | None, msgspec.Meta(description="Why it is invalid, else null.")]
+
+
+class Summary(msgspec.Struct):
+    """How many items came out how, and each of them in the order of the request."""
+
+    created: int
+    updated: int
+    unchanged: int
+    invalid: int
+    results: list[Item]
+
+
+class Batch(msgspec.Struct):
+    """What became of a batch: what is invalid was left out, all else is stored."""
+
+    data: Summary
 
 
 class Items(Generic[Value]):
@@ -39,7 +75,7 @@ class Items(Generic[Value]):
         self._references: list[str | None] = []
         self._reasons: dict[int, str] = {}
         for index, raw in enumerate(raws):
-            self._references.append(wire.reference_of(raw))
+            self._references.append(_reference_of(raw))
             try:
                 self.values.append(value_of(reader.read(bytes(raw))))
                 self._places.append(index)
@@ -53,8 +89,8 @@ class Items(Generic[Value]):
 
     def results(
         self,
-        outcomes: Sequence[Outcome],
-        done: Callable[[int, str | None, Value, Outcome], Result],
+        outcomes: Sequence[Became],
+        done: Callable[[int, str | None, Value, Became], Result],
         invalid: Callable[[int, str | None, str], Result],
     ) -> list[Result]:
         """What is told of each item, in the order of the request.
@@ -72,3 +108,33 @@ class Items(Generic[Value]):
             place: invalid(place, self._references[place], reason) for place, reason in self._reasons.items()
         }
         return [told[place] for place in sorted(told)]
+
+
+def batch_of(results: list[Item]) -> Batch:
+    """The answer to a batch."""
+    count = Counter(item.result for item in results)
+    return Batch(Summary(count["created"], count["updated"], count["unchanged"], count["invalid"], results))
+
+
+def item_of(index: int, phone: int, reference: str | None, outcome: Outcome | RollbookError) -> Item:
+    """What a caller is told of one item of a batch."""
+    if isinstance(outcome, Outcome):
+        return Item(index, outcome.result, outcome.id, phone, reference, None)
+    problems = problems_of(outcome) if isinstance(outcome, UnknownIds) else []
+    reason = " ".join(problem.message for problem in problems) or str(outcome)
+    return Item(index, "invalid", None, phone, reference, reason)
+
+
+class _Referred(msgspec.Struct):
+    reference: Any = None
+
+
+def _reference_of(raw: msgspec.Raw) -> str | None:
+    """The reference of an item of a batch, which may be wrong in itself."""
+    try:
+        reference = msgspec.json.decode(raw, type=_Referred).reference
+    except msgspec.DecodeError:  # it is no object
+        return None
+    if isinstance(reference, bool) or not isinstance(reference, (str, int)):
+        return None
+    return str(reference)[:REFERENCE_LENGTH_MAX]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rollbook.api.wire import PROBLEMS_MAX, ApiError
+from rollbook.api.errors import PROBLEMS_MAX, ApiError
 from rollbook.errors import Invalid, Problem
 from rollbook.options import there_are
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import msgspec
 
 from rollbook import contact_search, contacts, phones, upserts
-from rollbook.api import lists, wire
-from rollbook.api.batches import Items
+from rollbook.api import batches, lists, wire
+from rollbook.api.batches import Item, Items
 from rollbook.api.body import Body
-from rollbook.api.wire import ApiError, Call, Item, Read, Write
+from rollbook.api.errors import BAD_PHONE, PROBLEMS_MAX, ApiError
+from rollbook.api.wire import Call, Read, Write
 from rollbook.contacts import ContactChange, NewContact
 from rollbook.errors import Invalid, Problem, RollbookError
 from rollbook.members import LISTS_MAX
@@ -270,11 +271,11 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
 
     items = Items(body.contacts, "contacts", _ITEM, read)
 
-    def show(outcomes: list[Outcome | RollbookError]) -> wire.Batch:
-        return wire.batch_of(
+    def show(outcomes: list[Outcome | RollbookError]) -> batches.Batch:
+        return batches.batch_of(
             items.results(
                 outcomes,
-                lambda index, reference, new, outcome: wire.item_of(index, new.phone, reference, outcome),
+                lambda index, reference, new, outcome: batches.item_of(index, new.phone, reference, outcome),
                 lambda index, reference, why: Item(index, "invalid", None, None, reference, why),
             )
         )
@@ -291,7 +292,7 @@ def _phone(call: Call, value: int | str, problems: list[Problem]) -> int:
         phone = call.phone(value)
     except phones.BadPhone as error:
         if not problems:
-            raise ApiError(422, wire.BAD_PHONE) from None
+            raise ApiError(422, BAD_PHONE) from None
         raise Invalid([Problem("phone", f"The phone {error}."), *problems]) from None
     if problems:
         raise Invalid(problems)
@@ -317,7 +318,7 @@ def _values(
             wrong.append(Problem(where, f"The {where} must have a text, a number or null as its value."))
         else:
             values[id] = None if value is None else wire.plain(value)
-    problems += wrong[: wire.PROBLEMS_MAX]
+    problems += wrong[:PROBLEMS_MAX]
     return values
 
 

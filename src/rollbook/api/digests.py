@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import re
 
-from rollbook.api.wire import ApiError
+from rollbook.api.errors import ApiError
 
 ALGORITHMS = {"sha-512": hashlib.sha512, "sha-256": hashlib.sha256}
 """Those of the RFC that are still to be relied on, the preferred one first."""

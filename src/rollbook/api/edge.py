@@ -18,22 +18,21 @@ from falcon.asgi import Response
 
 from rollbook import idempotency
 from rollbook.api import slips, wire
-from rollbook.api.auth import Gate, Principal
 from rollbook.api.body import Body
 from rollbook.api.digests import WANTED
+from rollbook.api.errors import JSON, ApiError, refusal, refuse
+from rollbook.api.gate import Gate, Principal
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.incoming import CutOff, Request
 from rollbook.api.patience import Patience
 from rollbook.api.slots import Slots
 from rollbook.api.streaming import Download, Exporter
 from rollbook.api.uploads import Uploads
-from rollbook.api.wire import ApiError, Call, Compute, Lasting, Options, Raw, Read, Write
+from rollbook.api.wire import Call, Compute, Lasting, Options, Raw, Read, Write
 from rollbook.db import Database, Snapshot
 from rollbook.errors import Busy, Problem, RollbookError
 from rollbook.options import Option
 from rollbook.search import Column
-
-JSON = "application/json"
 
 COMPUTATIONS_MAX = 8
 """Waiting and under way. The longest takes a second and a half."""
@@ -202,7 +201,6 @@ class Edge:
         uploads: Uploads,
         exporter: Exporter,
         streams: Slots,
-        refusal: Callable[[RollbookError], ApiError],
     ) -> None:
         self._bridge = bridge
         self._gate = gate
@@ -214,7 +212,6 @@ class Edge:
         self._uploads = uploads
         self._exporter = exporter
         self._streams = streams
-        self._refusal = refusal
         self._told = slips.Told()
         self._encode = msgspec.json.Encoder().encode
 
@@ -230,7 +227,7 @@ class Edge:
                     req.context.error = str(error)
                 refuse(resp, error)
             except RollbookError as error:
-                refused = self._refusal(error)
+                refused = refusal(error)
                 if refused.status >= 500:
                     req.context.error = str(error)
                 refuse(resp, refused)
@@ -385,7 +382,7 @@ class Edge:
                 with tx.part():
                     body = work.show(work.fn(tx, *args))
             except RollbookError as error:
-                refused = self._refusal(error)
+                refused = refusal(error)
                 if refused.status >= 500:
                     raise
                 return idempotency.Answer(refused.status, self._encode(refused.body).decode())
@@ -415,15 +412,6 @@ class Edge:
         if answer.replayed:
             resp.set_header("Idempotent-Replayed", "true")
             resp.delete_header("Preference-Applied")  # it looks as the first caller preferred
-
-
-def refuse(resp: Response, error: ApiError) -> None:
-    """Make `resp` the answer for `error`."""
-    resp.status = error.status
-    resp.content_type = JSON
-    resp.data = msgspec.json.encode(error.body)
-    for name, value in error.headers.items():
-        resp.set_header(name, value)
 
 
 def preferences(prefer: str) -> Mapping[str, str]:

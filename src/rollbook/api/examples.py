@@ -7,7 +7,19 @@ from typing import Any
 
 import msgspec
 
-from rollbook.api import auth, contacts, exports, fields, imports, lists, members, numbers, stop_list, wire
+from rollbook.api import (
+    auth,
+    batches,
+    contacts,
+    exports,
+    fields,
+    imports,
+    lists,
+    members,
+    numbers,
+    stop_list,
+    wire,
+)
 
 _TOKEN = auth.Token("eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2lnbmF0dXJl")
 _ABOUT = "Everyone who ordered this year"
@@ -26,8 +38,8 @@ _FIELD = fields.Field(3, "City", "text", "Where the contact lives", True)
 _STOP = stop_list.StopRow(5, 380000000001, "2022-04-28 14:21:16", True, True, False, False)
 _STOP_META = wire.Meta(wire.MetaPage(1, stop_list.LIMIT, 0, None), wire.MetaSearch("type", "=", "sms"))
 _ITEMS = [
-    wire.Item(0, "created", 7, 380000000001, None, None),
-    wire.Item(1, "invalid", None, None, None, "The phone is too short."),
+    batches.Item(0, "created", 7, 380000000001, None, None),
+    batches.Item(1, "invalid", None, None, None, "The phone is too short."),
 ]
 _STATS = {
     channel: lists.ChannelStats(stopped, 1280 - stopped)
@@ -77,13 +89,13 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
     lists.stats: lists.OneStats(lists.ListStats(1, 1280, 37, _STATS)),
     members.attach: wire.Nothing(),
     members.detach: wire.Nothing(),
-    members.add: wire.batch_of(_ITEMS),
+    members.add: batches.batch_of(_ITEMS),
     contacts.create: contacts.OneContact(_CONTACT),
     contacts.index: contacts.ContactIndex([_CONTACT], 1, None),
     contacts.search: contacts.ContactSearch([_CONTACT], _CONTACT_META),
     contacts.get: contacts.OneContact(_CONTACT),
     contacts.update: contacts.OneContact(msgspec.structs.replace(_CONTACT, phone=380000000002, fields=[])),
-    contacts.upsert: wire.batch_of([msgspec.structs.replace(_ITEMS[0], reference="row 1")]),
+    contacts.upsert: batches.batch_of([msgspec.structs.replace(_ITEMS[0], reference="row 1")]),
     fields.create: fields.OneField(_FIELD),
     fields.index: fields.FieldIndex([_FIELD]),
     fields.update: fields.OneField(msgspec.structs.replace(_FIELD, name="Town")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from rollbook.api.wire import ApiError
+from rollbook.api.errors import ApiError
 
 ENTRIES_MAX = 50_000
 """Requests remembered before those that are out of the window are dropped."""

@@ -13,9 +13,10 @@ from falcon.asgi import Response, SSEvent
 
 from rollbook import imports
 from rollbook.api import ending, wire
+from rollbook.api.errors import ApiError, ErrorBody
 from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.api.uploads import Upload
-from rollbook.api.wire import ApiError, Call, ErrorBody, Lasting, Raw, Read, Write
+from rollbook.api.wire import Call, Lasting, Raw, Read, Write
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem, Unavailable
 from rollbook.files.formulas import BOM, SAFE, csv_pieces

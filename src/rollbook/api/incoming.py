@@ -12,7 +12,7 @@ from typing import Any
 import falcon.asgi
 
 from rollbook.api.digests import Digests
-from rollbook.api.wire import ApiError
+from rollbook.api.errors import ApiError
 
 REST_BYTES_MAX = 64 * 1024
 """What may come after all that a route needs, as behind the last boundary of a form."""

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import msgspec
 
 from rollbook import members, phones, upserts
-from rollbook.api import wire
-from rollbook.api.wire import Call, Item, Nothing, Write
+from rollbook.api import batches, wire
+from rollbook.api.batches import Item
+from rollbook.api.wire import Call, Nothing, Write
 from rollbook.errors import Invalid, Problem, RollbookError
 from rollbook.upserts import Outcome
 
@@ -87,10 +88,10 @@ def add(call: Call, body: Phones) -> Write:
         except phones.BadPhone as error:
             results[index] = Item(index, "invalid", None, None, None, f"The phone {error}.")
 
-    def show(outcomes: list[Outcome | RollbookError]) -> wire.Batch:
+    def show(outcomes: list[Outcome | RollbookError]) -> batches.Batch:
         for index, phone, outcome in zip(places, taken, outcomes, strict=True):
-            results[index] = wire.item_of(index, phone, None, outcome)
-        return wire.batch_of([item for item in results if item is not None])
+            results[index] = batches.item_of(index, phone, None, outcome)
+        return batches.batch_of([item for item in results if item is not None])
 
     return Write(upserts.add_phones, call.id, taken, show=show)
 

@@ -18,9 +18,9 @@ import msgspec
 import rollbook
 from rollbook.api import contacts, examples, imports, lists, parameters, slips, stop_list, wire
 from rollbook.api.body import Body
-from rollbook.api.edge import JSON, Route
+from rollbook.api.edge import Route
+from rollbook.api.errors import JSON, ApiError, ErrorBody, FieldError
 from rollbook.api.file_options import FORM_SCHEMA
-from rollbook.api.wire import ApiError, ErrorBody, FieldError
 from rollbook.config import Settings
 from rollbook.errors import IdempotencyMismatch, Invalid
 from rollbook.exports import COMPRESSIONS

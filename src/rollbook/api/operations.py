@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from falcon.asgi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from rollbook.api import openapi
-from rollbook.api.edge import JSON, Bridge, Route, refuse
+from rollbook.api.edge import Bridge, Route
+from rollbook.api.errors import JSON, ApiError, refusal, refuse
 from rollbook.api.incoming import Request
-from rollbook.api.wire import ApiError
 from rollbook.db import Transaction
 from rollbook.errors import RollbookError, Unavailable
 from rollbook.metrics import Metrics
@@ -67,20 +67,18 @@ def add(
     bridge: Bridge,
     metrics: Metrics,
     routes: Sequence[Route],
-    refusal: Callable[[RollbookError], ApiError],
     *,
     metrics_token: str,
 ) -> None:
     """Add the routes that need no token.
 
     Args:
-        refusal: turns an error of the core into an answer.
         metrics_token: what `/metrics` wants; "" for nothing.
     """
     resources: dict[str, Any] = {
         "/": _Links(),
         "/healthz": _Health(),
-        "/readyz": _Ready(bridge, refusal),
+        "/readyz": _Ready(bridge),
         "/metrics": _Metrics(metrics, metrics_token),
         "/openapi.json": _OpenApi(routes),
         "/docs": _Docs(),
@@ -110,9 +108,8 @@ class _Health:
 class _Ready:
     """The process answers and its database does too."""
 
-    def __init__(self, bridge: Bridge, refusal: Callable[[RollbookError], ApiError]) -> None:
+    def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._refusal = refusal
         self._asked: asyncio.Future[Any] | None = None
 
     async def on_get(self, req: Request, resp: Response) -> None:
@@ -121,7 +118,7 @@ class _Ready:
             await self._answered()
         except RollbookError as error:
             req.context.error = str(error)
-            refuse(resp, self._refusal(error))
+            refuse(resp, refusal(error))
         else:
             resp.content_type = JSON
             resp.data = b'{"status":"ready"}'

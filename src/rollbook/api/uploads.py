@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import falcon
 
 from rollbook import paths
+from rollbook.api.errors import ApiError
 from rollbook.api.incoming import Request
-from rollbook.api.wire import ApiError
 from rollbook.imports.spool import Spool
 
 PIECE_BYTES = 256 * 1024

@@ -1,10 +1,9 @@
-"""The forms that every call of the wire shares: errors, dates, preferences, paging, search criteria."""
+"""What all calls of the wire share: the types of values, the call itself, and what a handler returns."""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,20 +11,16 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from falcon.asgi import Response
 
 from rollbook import phones, search
-from rollbook.errors import Invalid, Problem, RollbookError, UnknownIds, listed
+from rollbook.api.errors import PROBLEMS_MAX
+from rollbook.api.gate import Gate
+from rollbook.errors import Invalid, Problem
 from rollbook.imports.spool import Spool
-from rollbook.options import as_parameters
-from rollbook.upserts import Outcome
-
-if TYPE_CHECKING:
-    from falcon.asgi import Response
-
-    from rollbook.api.auth import Gate
 
 PAGE_LIMIT_MIN = 15
 PAGE_LIMIT_MAX = 500
@@ -89,46 +84,6 @@ Reference = Annotated[
     ),
 ]
 
-REFERENCE_LENGTH_MAX = 255
-
-PROBLEMS_MAX = 20
-"""Items of one list that an answer names as wrong."""
-
-BAD_PHONE = "Invalid phone number format"
-
-
-class FieldError(msgspec.Struct):
-    """What is wrong with one field."""
-
-    field: str
-    message: str
-
-
-class ErrorBody(msgspec.Struct):
-    """The one form of every error."""
-
-    message: str
-    errors: list[FieldError]
-
-
-class ApiError(Exception):
-    """An answer that is an error: status, text, what is wrong with each field, headers."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        problems: Sequence[Problem] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        message = as_parameters(message)
-        super().__init__(message)
-        self.status = status
-        told = [FieldError(problem.field, as_parameters(problem.message)) for problem in problems]
-        self.body = ErrorBody(message, told)
-        self.headers = dict(headers or {})
-
 
 Next = Annotated[
     int | None, msgspec.Meta(description="Send it as `page[after]` for the next page; null on the last.")
@@ -161,38 +116,6 @@ class Meta(msgspec.Struct, omit_defaults=True):
 
 class Nothing(msgspec.Struct):
     """It is done: an empty object."""
-
-
-class Item(msgspec.Struct):
-    """What became of one item of a batch."""
-
-    index: Annotated[int, msgspec.Meta(description="Its place in the request, from 0.", examples=[0])]
-    result: Literal["created", "updated", "unchanged", "invalid"]
-    id: Annotated[int | None, msgspec.Meta(description="Of the contact; null when invalid.", examples=[1])]
-    phone: Annotated[
-        int | None,
-        msgspec.Meta(description="As it is kept; null when it is none.", examples=[380000000001]),
-    ]
-    reference: Annotated[
-        str | None, msgspec.Meta(description="Yours, when you sent one.", examples=["row 1"])
-    ]
-    reason: Annotated[str | None, msgspec.Meta(description="Why it is invalid, else null.")]
-
-
-class Summary(msgspec.Struct):
-    """How many items came out how, and each of them in the order of the request."""
-
-    created: int
-    updated: int
-    unchanged: int
-    invalid: int
-    results: list[Item]
-
-
-class Batch(msgspec.Struct):
-    """What became of a batch: what is invalid was left out, all else is stored."""
-
-    data: Summary
 
 
 @dataclass(frozen=True)
@@ -475,53 +398,6 @@ def meta_of(wanted: search.Search, total: int, next_id: int | None) -> Meta:
         return Meta(page)
     first = wanted.criteria[0]
     return Meta(page, MetaSearch(first.field, first.operator, first.value))
-
-
-def batch_of(results: list[Item]) -> Batch:
-    """The answer to a batch."""
-    count = Counter(item.result for item in results)
-    return Batch(Summary(count["created"], count["updated"], count["unchanged"], count["invalid"], results))
-
-
-UNKNOWN = {
-    "list": ("groups", "contact list"),
-    "contact": ("contacts", "contact"),
-    "field": ("fields", "contact field"),
-}
-"""For a noun of the core the member of a body that names it, and what it is called there."""
-
-
-def unknown(error: UnknownIds) -> list[Problem]:
-    """What a caller is told of ids that the account does not have, and of what else is wrong."""
-    ids = [
-        Problem(UNKNOWN[noun][0], f"There is no {UNKNOWN[noun][1]} {listed(ids)}.")
-        for noun, ids in error.ids.items()
-    ]
-    return [*ids, *error.problems]
-
-
-def item_of(index: int, phone: int, reference: str | None, outcome: Outcome | RollbookError) -> Item:
-    """What a caller is told of one item of a batch."""
-    if isinstance(outcome, Outcome):
-        return Item(index, outcome.result, outcome.id, phone, reference, None)
-    problems = unknown(outcome) if isinstance(outcome, UnknownIds) else []
-    reason = " ".join(problem.message for problem in problems) or str(outcome)
-    return Item(index, "invalid", None, phone, reference, reason)
-
-
-class _Referred(msgspec.Struct):
-    reference: Any = None
-
-
-def reference_of(raw: msgspec.Raw) -> str | None:
-    """The reference of an item of a batch, which may be wrong in itself."""
-    try:
-        reference = msgspec.json.decode(raw, type=_Referred).reference
-    except msgspec.DecodeError:  # it is no object
-        return None
-    if isinstance(reference, bool) or not isinstance(reference, (str, int)):
-        return None
-    return str(reference)[:REFERENCE_LENGTH_MAX]
 
 
 def too_many(values: Sequence[Any], name: str, low: int, high: int, what: str = "items") -> Problem | None:

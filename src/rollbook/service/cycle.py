@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from rollbook.api.wire import ErrorBody
+from rollbook.api.errors import ErrorBody
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Event = dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from rollbook.api.wire import ErrorBody
+from rollbook.api.errors import ErrorBody
 
 PHRASES = {
     400: b"Bad Request",
