@@ -93,13 +93,20 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+ARCHITECTURE = (DOCS / "architecture.md").read_text("utf-8")
 SHOWN_PATHS = sorted(set(re.findall(r"`((?:[\w.]+/)*[\w.]+\.(?:py|md|toml|in)|(?:[\w.]+/)+)`", CONTRIBUTING)))
+DRAWN_PATHS = sorted(set(re.findall(r"(?:\w+/)*\w+\.py\b", ARCHITECTURE)))
 
 
 @pytest.mark.parametrize("name", SHOWN_PATHS)
 def test_every_path_that_contributors_are_shown_exists(name: str) -> None:
     folders = (ROOT, generate.SOURCE)
     assert any((folder / name).exists() for folder in folders), "say it from the root, or from src/rollbook"
+
+
+@pytest.mark.parametrize("name", DRAWN_PATHS)
+def test_every_module_that_the_architecture_names_exists(name: str) -> None:
+    assert (generate.SOURCE / name).is_file()
 
 
 def test_the_diagram_of_the_readme_has_every_module_in_its_layer() -> None:
