@@ -24,7 +24,7 @@ check: .venv/dev  ## Format, lint, strict types, import layers, documentation te
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/docs
 
-format: .venv/dev  ## Format the code and mend what the linter can mend
+format: .venv/dev  ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 

@@ -44,32 +44,32 @@ class Settings:
     )
     connections_max: int = _setting(
         4000,
-        "Connections that one process holds at once, and at most half of the descriptors that it may have. "
-        "Beyond that the one that has been idle for the longest is closed; where none is idle, a new one "
-        "gets 503.",
+        "Connections that one process holds at once, capped at half of its file descriptors. "
+        "Beyond that the connection that has been idle longest is closed; if none is idle, a "
+        "new one gets 503.",
         low=1,
     )
     header_bytes_max: int = _setting(
-        65_536, "Size of a request's headers together, at most; more gets 431.", low=1024, high=16_777_216
+        65_536, "Largest size of all headers of a request together; more gets 431.", low=1024, high=16_777_216
     )
-    headers_max: int = _setting(100, "Headers of a request, at most; more get 431.", low=10, high=10_000)
+    headers_max: int = _setting(100, "Most headers of a request; more get 431.", low=10, high=10_000)
     header_seconds: float = _setting(
         10.0,
-        "How long the head of a request may take, from the connection or, on one that is used again, from "
-        "its first byte; then it gets 408.",
+        "How long the head of a request may take, from the connection or, on a reused "
+        "connection, from its first byte; then it gets 408.",
         low=0.1,
     )
     transfer_bytes_per_second_min: float = _setting(
         500.0,
-        "What a client must send of a body, and take of an answer, at least, or it is cut off (a body with "
-        "408); 0 for no such bound.",
+        "Slowest pace at which a client may send a body or read an answer; slower ones are cut "
+        "off (a body with 408). 0 for no limit.",
         low=0,
     )
     slow_seconds: float = _setting(20.0, "Over how long that pace is measured.", low=0.1)
     request_seconds: float = _setting(
         25.0,
-        "How long a request waits for the database; then it gets 503 (a change may or may not be stored), "
-        "and so does every other at once, until the database answers again.",
+        "How long a request waits for the database; then it gets 503 (a change may or may not "
+        "be stored), and so does every other request at once, until the database answers again.",
         low=0.1,
     )
     token_days: float = _setting(
@@ -86,13 +86,15 @@ class Settings:
         "The same POST of an account repeated within this time is refused (429); 0 switches it off.",
         low=0,
     )
-    duplicate_repeats: int = _setting(5, "How many repeats within the window it takes to be refused.", low=1)
+    duplicate_repeats: int = _setting(
+        5, "Which repeat within the window is refused: with 5, the sixth request.", low=1
+    )
     idempotency_hours: float = _setting(
         24.0, "How long the answer to a request with an Idempotency-Key is kept.", low=0.000001, high=8760
     )
-    body_bytes_max: int = _setting(1_048_576, "Size of a request's JSON body, at most.", low=1024)
+    body_bytes_max: int = _setting(1_048_576, "Largest JSON body of a request.", low=1024)
     bulk_body_bytes_max: int = _setting(
-        16_777_216, "Size of the body of a call that takes thousands of contacts, at most.", low=1024
+        16_777_216, "Largest body of a call that takes thousands of contacts.", low=1024
     )
     spool_dir: str = _setting(
         "",
@@ -108,9 +110,8 @@ class Settings:
     )
     import_stall_seconds: float = _setting(
         300.0,
-        "A worker that reported no progress of its import for this time is ended, and the import begun "
-        "anew, three "
-        "times at most; 0 for never.",
+        "A worker that reports no progress for this long is killed and its import restarted, "
+        "at most three times; 0 for never.",
         low=0,
     )
     import_memory_bytes_max: int = _setting(
@@ -120,32 +121,32 @@ class Settings:
     )
     import_cpu_seconds_max: int = _setting(
         7200,
-        "Time of a processor that one attempt at an import may take; it fails then. 0 for no limit.",
+        "CPU time that one attempt at an import may take; then it fails. 0 for no limit.",
         low=0,
     )
     import_decoded_bytes_max: int = _setting(
         34_359_738_368,
-        "Text in all cells of a file that is imported, at most, as it is when it is read.",
+        "Most text in all cells of an imported file, after decompression.",
         low=1024,
     )
     import_rejects_bytes_max: int = _setting(
         67_108_864,
-        "Size of the file of an import's rejected rows, at most; further ones are counted and not kept.",
+        "Largest file of an import's rejected rows; further rows are counted but not kept.",
         low=1024,
     )
     import_bytes_max: int = _setting(
-        4_294_967_296, "Size of a file that is sent for import, at most, as it is sent.", low=1024
+        4_294_967_296, "Largest file that may be uploaded for import, as it is sent.", low=1024
     )
     uploads_max: int = _setting(
         4, "Files that an account may send at once to one process; further ones get 429.", low=1, high=1000
     )
     spool_free_bytes_min: int = _setting(
         536_870_912,
-        "Room that files sent for import leave on the spool's disk; those that do not get 507.",
+        "Free space that uploads must leave on the spool's disk; one that would leave less gets 507.",
         low=0,
     )
     import_keep_days: float = _setting(
-        7.0, "How long an import can be undone and its rejects be read.", low=0.000001, high=3650
+        7.0, "How long an import can be undone and its rejects can be read.", low=0.000001, high=3650
     )
     exports_max: int = _setting(
         4, "Exports that one process sends at once; further ones get 503.", low=1, high=64
@@ -154,7 +155,9 @@ class Settings:
         2, "Exports of one account that one process sends at once; further ones get 503.", low=1, high=64
     )
     export_bytes_per_second_min: float = _setting(
-        10_000.0, "What a client must take of an export, on average over a minute, or it is ended.", low=0
+        10_000.0,
+        "Slowest pace at which a client may read an export, averaged over a minute; slower ones are ended.",
+        low=0,
     )
     event_streams_max: int = _setting(
         200, "Streams of events that one process sends at once; further ones get 503.", low=1
@@ -175,7 +178,7 @@ class Settings:
     write_queue_max: int = _setting(
         4096, "Writes that may wait before new ones get 503; one account may fill half of it.", low=1
     )
-    write_batch_max: int = _setting(256, "Writes that share one commit, at most.", low=1, high=10_000)
+    write_batch_max: int = _setting(256, "Most writes that share one commit.", low=1, high=10_000)
     read_queue_max: int = _setting(
         4096,
         "Reads that may wait for a thread before new ones get 503; one account may fill half of it.",
@@ -190,8 +193,8 @@ class Settings:
     shutdown_seconds: int = _setting(30, "After SIGTERM, how long requests under way may take.", low=1)
     metrics_token: str = _setting(
         "",
-        "What /metrics wants as a bearer token; without it everybody may read them. Rather as a variable: "
-        "flags show in the list of processes.",
+        "Bearer token that /metrics requires; without it anybody may read them. Better set as "
+        "a variable: flags are visible in the list of processes.",
     )
     log_level: str = _setting("info", "debug, info, warning or error; requests are logged at info.")
 

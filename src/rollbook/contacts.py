@@ -206,7 +206,7 @@ def update(tx: Transaction, account_id: int, contact_id: int, change: ContactCha
 
 
 def delete(tx: Transaction, account_id: int, contact_id: int) -> None:
-    """Delete a contact; it leaves all lists. The stop list keeps its phone.
+    """Delete a contact and its memberships. The stop list keeps its phone.
 
     Raises:
         NotFound: the account has no contact with that id.

@@ -116,8 +116,8 @@ class DatabaseDamaged(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "The database is damaged: parts of it cannot be read. It must be mended, or restored from a "
-            "backup.",
+            "The database is damaged: parts of it cannot be read. It must be repaired, or "
+            "restored from a backup.",
             retry_after_seconds=30,
         )
 
@@ -133,7 +133,9 @@ class NoDatabase(Unavailable):
     """
 
     def __init__(self, path: str, *, empty: bool = False, folder: str = "", left: Sequence[str] = ()) -> None:
-        told = f"The file {path} is empty: it is no database." if empty else f"There is no database {path}."
+        told = (
+            f"The file {path} is empty: it is not a database." if empty else f"There is no database {path}."
+        )
         if left:
             told += (
                 f" One was here: {' and '.join(left)} {'belong' if len(left) > 1 else 'belongs'} to it. Is a "

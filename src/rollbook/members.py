@@ -1,4 +1,4 @@
-"""Who is in which list."""
+"""Which contacts are in which lists."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Counted(msgspec.Struct, frozen=True):
 
 
 def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list_ids: Sequence[int]) -> None:
-    """Put every contact into every list; who is in already stays.
+    """Put every contact into every list. Existing members are left alone.
 
     Args:
         contact_ids: `CONTACTS_AT_ONCE_MAX` at most.
@@ -80,7 +80,7 @@ def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
 
 
 def detach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list_ids: Sequence[int]) -> None:
-    """Take every contact out of every list; who is not in stays out.
+    """Take every contact out of every list. Contacts that are not members are ignored.
 
     Args:
         contact_ids: `CONTACTS_AT_ONCE_MAX` at most.

@@ -24,6 +24,15 @@ takes as long as the square of their number: 3 s for 64,000 of them, 3 ms for 2,
 _HIDDEN_IN_LINES = re.compile(rf"(?![\n\t]){_HIDDEN.pattern}")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 account`, `2,000 accounts`.
+
+    Args:
+        noun: in the singular, one whose plural ends in -s.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def name(text: str, *, low: int, high: int) -> str:
     """A name as it is kept and compared: Unicode NFC, trimmed.
 
@@ -35,7 +44,7 @@ def name(text: str, *, low: int, high: int) -> str:
     """
     text = kept(text.strip(), high)
     if len(text) < low:
-        raise ValueError(f"must be at least {low} character{'s' if low > 1 else ''}")
+        raise ValueError(f"must be at least {counted(low, 'character')}")
     return text
 
 

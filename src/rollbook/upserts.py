@@ -41,7 +41,7 @@ class _Item(msgspec.Struct):
 def upsert_many(
     tx: Transaction, account_id: int, news: Sequence[NewContact]
 ) -> list[Outcome | RollbookError]:
-    """Create contacts, or add lists and values to those that are in the book.
+    """Create contacts, or add lists and values to existing ones.
 
     A fixed number of statements, however many contacts there are. What is wrong with one of them changes
     nothing about the others.

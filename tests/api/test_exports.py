@@ -184,12 +184,12 @@ def test_an_audience_is_counted_then_exported(api: httpx.Client, book: dict[str,
         (
             {"columns": "phone,a\rb"},
             "columns",
-            "The columns must be names with commas between them; a name with a comma in quotation marks.",
+            "The columns must be comma-separated names; put a name that has a comma in quotation marks.",
         ),
         (
             {"columns": '"phone'},
             "columns",
-            "The columns must be names with commas between them; a name with a comma in quotation marks.",
+            "The columns must be comma-separated names; put a name that has a comma in quotation marks.",
         ),
         (
             {"columns": "phone,Town"},

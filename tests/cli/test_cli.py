@@ -71,7 +71,7 @@ def test_the_same_for_people(new_url: str) -> None:
     assert key not in table
     assert "Acme & Co" in say("account", "list")
     assert "Revoked key 1" in say("key", "revoke", "1")
-    assert "Deleted 0 contact list(s)" in say("account", "wipe-sandbox", "Acme & Co", "--yes")
+    assert "Deleted 0 contact lists" in say("account", "wipe-sandbox", "Acme & Co", "--yes")
 
 
 @pytest.mark.parametrize(

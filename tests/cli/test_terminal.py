@@ -113,7 +113,7 @@ def test_a_name_that_is_no_text_is_refused(book: Path) -> None:
     Path(path).write_text(f"phone\n{phone(1)}\n")
     told = run("import", path)
     assert told.returncode == 1
-    assert told.stderr.startswith(f"Error: The name {book}/\\udcff.csv is no text in UTF-8: rename it")
+    assert told.stderr.startswith(f"Error: The name {book}/\\udcff.csv is not UTF-8 text: rename it")
     assert run("imports", "list", "--json").stdout == "[]\n"
     assert run("numbers", "check", path).returncode == 1
 

@@ -35,7 +35,7 @@ def test_a_right_database_is_said_to_be_right(db: Database, url: str) -> None:
     db.write(accounts.create, name="alice")
     done = run("verify", "--database-url", url)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "Every count of 1 account(s) is what the facts say.\n"
+    assert done.stdout == "All counts in 1 account are correct.\n"
     done = run("verify", "--json", "--database-url", url)
     assert json.loads(done.stdout) == {"accounts": 1, "drift": [], "fixed": False}
 
@@ -61,7 +61,7 @@ def test_drift_is_printed_and_exits_with_1_until_it_is_mended(db: Database, url:
     ]
     done = run("verify", "--fix", "--database-url", url)
     assert done.returncode == 1
-    assert "Mended." in done.stdout
+    assert "Fixed." in done.stdout
     assert run("verify", "--database-url", url).returncode == 0
 
 

@@ -85,6 +85,6 @@ def test_no_rows(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"phone": pa.array([b"\xff\xfe"])}), tmp_path / "a.parquet")
     with pytest.raises(
-        Exception, match="The column 'phone' of the Parquet file holds bytes that are no text"
+        Exception, match="The column 'phone' of the Parquet file holds bytes that are not text"
     ):
         read(tmp_path / "a.parquet")

@@ -64,7 +64,7 @@ def test_no_phone_column(desk: Desk) -> None:
 
 
 def test_binary_junk_named_csv(desk: Desk) -> None:
-    refused(desk, bytes(range(256)) * 64, "is no text")
+    refused(desk, bytes(range(256)) * 64, "is not text")
 
 
 def test_a_wrong_encoding(desk: Desk) -> None:

@@ -216,7 +216,7 @@ def update(call: Call, body: ContactUpdate) -> Write:
 
 
 def delete(call: Call) -> Write:
-    """Delete a contact; it leaves all lists. The stop list keeps its phone."""
+    """Delete a contact and its memberships. The stop list keeps its phone."""
     return Write(contacts.delete, call.id, show=lambda _: None)
 
 
@@ -253,7 +253,7 @@ def search(call: Call) -> Read:
 
 
 def upsert(call: Call, body: ContactsUpsert) -> Write:
-    """Create contacts, or add lists and values to those that are in the book.
+    """Create contacts, or add lists and values to existing ones.
 
     One transaction, up to 10,000 contacts. What is wrong with one is told in its result; it is left out, and
     all others are stored.

@@ -25,7 +25,7 @@ from rollbook.options import Option
 def _columns(text: str) -> tuple[str, ...]:
     names = named([text])
     if not all(name.strip() for name in names):
-        raise ValueError("The columns are names with commas between them; one is empty.")
+        raise ValueError("The columns are comma-separated names; one of them is empty.")
     return names
 
 
@@ -50,18 +50,18 @@ FORM = (
     ),
     Option(
         "columns",
-        "Which columns, in this order, with commas between them; a name with a comma in quotation marks.",
+        "Which columns, in this order, comma-separated; put a name that has a comma in quotation marks.",
         takes="names of columns",
         read=_columns,
     ),
     SAFE,
     BOM,
 )
-OF_CONTACTS = (*FORM, Option("with_lists", "The names of each contact's lists go along.", "switch"))
+OF_CONTACTS = (*FORM, Option("with_lists", "Include the names of each contact's lists.", "switch"))
 OPTIONS = (
     *OF_CONTACTS,
     _channels_option(
-        "reachable", "Only contacts that are stopped on none of these channels, comma-separated."
+        "reachable", "Only contacts that are not stopped on any of these channels, comma-separated."
     ),
     _channels_option("stopped", "Only contacts that are stopped on any of these channels, comma-separated."),
 )
@@ -189,17 +189,17 @@ def of_stop_list(call: Call) -> Read:
 
 
 def count_audience(call: Call, body: AudienceBody) -> Read:
-    """Count the contacts of lists put together and taken from each other, exactly."""
+    """Count an audience exactly: contacts of lists, combined, intersected and subtracted."""
     return Read(audience.count, _meant(body), show=lambda count: OneCount(Count(count)))
 
 
 def of_audience(call: Call, body: AudienceBody) -> Read:
-    """Export the contacts of lists put together and taken from each other as a file."""
+    """Export an audience as a file: contacts of lists, combined, intersected and subtracted."""
     return _download(exports.check, _export(call.said, audience=_meant(body)), "audience")
 
 
 def of_person(call: Call) -> Read:
-    """Export everything that is kept of a contact, for a person who asks for their data."""
+    """Export everything that is stored about a contact, for a person who asks for their data."""
 
     def show(found: person.Person) -> OnePerson:
         contact, stop = found.contact, found.stop_list

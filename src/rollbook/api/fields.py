@@ -115,7 +115,7 @@ def index(call: Call) -> Read:
 
 
 def update(call: Call, body: FieldUpdate) -> Write:
-    """Change a contact field; what is absent stays as it is."""
+    """Change a contact field. Absent members keep their values."""
     given = [each for each in (body.is_visible, body.is_visiable) if isinstance(each, (bool, int, str))]
     visible = wire.flag(given[0]) if given else msgspec.UNSET
     change = fields.FieldChange(body.name, body.description, visible)
@@ -123,7 +123,7 @@ def update(call: Call, body: FieldUpdate) -> Write:
 
 
 def delete_many(call: Call, body: FieldsDelete) -> Write:
-    """Delete contact fields, and what contacts have in them."""
+    """Delete contact fields and their values in all contacts."""
     problems: list[Problem] = []
     ids = wire.ids_of(body.ids, "ids", 1, fields.DELETED_AT_ONCE_MAX, problems)
     if problems:

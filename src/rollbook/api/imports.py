@@ -78,7 +78,7 @@ class Counts(msgspec.Struct):
         ),
     ]
     left_out: Annotated[
-        dict[str, int], msgspec.Meta(description="Numbers of vCards that are no phones: fax, pager.")
+        dict[str, int], msgspec.Meta(description="Numbers in vCards that are not phones: fax, pager.")
     ]
     blank: Annotated[int, msgspec.Meta(description="Rows with nothing in them; they count nowhere else.")]
 
@@ -187,12 +187,12 @@ def index(call: Call) -> Read:
 
 
 def get(call: Call) -> Read:
-    """Show an import: its phase, how many rows are done, the rate, the seconds left, and its report."""
+    """Show an import: its phase, rows done, rate, seconds left, and its report."""
     return Read(imports.get, call.id, show=lambda import_: OneImport(_shown(call, import_)))
 
 
 def cancel(call: Call) -> Write:
-    """End an import after the chunk that is under way. What is in the book by then stays; see undo."""
+    """Cancel an import after the current chunk. What it has changed so far stays; see undo."""
     return Write(imports.cancel, call.id, show=lambda import_: OneImport(_shown(call, import_)))
 
 
@@ -204,13 +204,13 @@ def confirm(call: Call) -> Write:
 
 
 def undo(call: Call) -> Write:
-    """Take back the contacts and members that an import created, unless somebody touched them since. Stops
+    """Remove the contacts and members that an import created, unless they were changed since. Stops
     stay."""
     return Write(imports.request_undo, call.id, show=lambda import_: OneImport(_shown(call, import_)))
 
 
 def rejects(call: Call) -> Read:
-    """Send the rejected rows as CSV: line, reason, message, and the row as it was."""
+    """Download the rejected rows as CSV: line, reason, message, and the original row."""
 
     def show(import_: imports.Import) -> File:
         path = call.options.spool.rejects(import_.folder)
@@ -224,7 +224,7 @@ def rejects(call: Call) -> Read:
 
 
 def events(call: Call) -> Read:
-    """Send an import, again and again while it goes on, as server-sent events named by its state."""
+    """Stream an import's progress as server-sent events, each named after its state."""
     return Read(imports.get, call.id, show=lambda import_: Events(call, import_))
 
 

@@ -169,7 +169,7 @@ def index(call: Call) -> Read:
 
 
 def update(call: Call, body: ListUpdate) -> Write:
-    """Change a contact list; what is absent stays as it is."""
+    """Change a contact list. Absent members keep their values."""
     change = lists.ListChange(
         body.name,
         body.description,
@@ -179,7 +179,7 @@ def update(call: Call, body: ListUpdate) -> Write:
 
 
 def delete(call: Call) -> Write:
-    """Delete a contact list; its contacts stay in the book."""
+    """Delete a contact list. Its contacts stay in the book."""
     return Write(lists.delete, call.id, show=lambda _: None)
 
 

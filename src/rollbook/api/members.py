@@ -54,7 +54,7 @@ class Phones(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def attach(call: Call, body: Members) -> Write:
-    """Put every contact into every list; who is in already stays."""
+    """Put every contact into every list. Existing members are left alone."""
     contact_ids, list_ids = _ids(body)
     return Write(
         partial(members.attach, contact_ids=contact_ids, list_ids=list_ids), show=lambda _: Nothing()
@@ -62,7 +62,7 @@ def attach(call: Call, body: Members) -> Write:
 
 
 def detach(call: Call, body: Members) -> Write:
-    """Take every contact out of every list; who is not in stays out."""
+    """Take every contact out of every list. Contacts that are not members are ignored."""
     contact_ids, list_ids = _ids(body)
     return Write(
         partial(members.detach, contact_ids=contact_ids, list_ids=list_ids), show=lambda _: Nothing()

@@ -29,8 +29,9 @@ class NumbersCheck(msgspec.Struct, forbid_unknown_fields=True):
     region: Annotated[
         str | None,
         msgspec.Meta(
-            description="Two letters (ISO 3166-1) of the country whose national format is meant where no "
-            "country code stands. Without it digits begin with a country code.",
+            description="Two letters (ISO 3166-1) of the country whose national format applies "
+            "to numbers without a country code. If it is left out, digits begin with a country "
+            "code.",
             examples=["UA"],
         ),
     ] = None
@@ -56,7 +57,7 @@ class CheckedNumber(msgspec.Struct):
     phone: Annotated[
         int | None,
         msgspec.Meta(
-            description="The digits of E.164; null when it is no possible number.", examples=[380507654321]
+            description="The digits of E.164; null if the number is not possible.", examples=[380507654321]
         ),
     ]
     region: Annotated[
@@ -73,7 +74,8 @@ class CheckedNumber(msgspec.Struct):
     carrier: Annotated[
         str | None,
         msgspec.Meta(
-            description="Who was given the range; numbers may have been ported since.", examples=["Vodafone"]
+            description="The operator that was assigned the range; the number may have been ported since.",
+            examples=["Vodafone"],
         ),
     ]
     time_zones: Annotated[list[str], msgspec.Meta(examples=[["Europe/Kyiv"]])]
@@ -86,7 +88,7 @@ class CheckedNumbers(msgspec.Struct):
 
 
 def check(call: Call, body: NumbersCheck) -> Compute:
-    """Tell what phone numbers are: valid or why not, of which country and type, and how they are written.
+    """Classify phone numbers: valid or why not, country, type, and how they are written.
 
     Nothing is stored, and nothing is looked up in the book.
     """

@@ -80,7 +80,7 @@ NOUNS: Mapping[str, Noun] = {
         "ContactLists",
         lists.LIMIT,
     ),
-    "members": Noun("Members of lists", "Who is in which list.", "Contacts"),
+    "members": Noun("Members of lists", "Which contacts are in which lists.", "Contacts"),
     "contacts": Noun(
         "Contacts",
         "A phone with values in the account's fields, in up to 100 lists.",
@@ -101,7 +101,7 @@ NOUNS: Mapping[str, Noun] = {
     "exports": Noun(
         "Exports and audiences", "Files of contacts, whom a message would reach, and one person's data."
     ),
-    "numbers": Noun("Phone numbers", "What can be told about a number without the book.", "", "Numbers"),
+    "numbers": Noun("Phone numbers", "What is known about a number without the book.", "", "Numbers"),
     "imports": Noun(
         "Imports",
         "Files of contacts, read into the book in the background.",
@@ -119,7 +119,7 @@ LIMITS: Mapping[Callable[..., Any], int] = {
 PIECES = (contacts.UpsertItem, contacts.FieldValue, stop_list.StopItem, stop_list.ReleaseItem)
 """Of bodies that are read piece by piece: their schemas refer to these."""
 
-OPERATIONS = Noun("Operations", "For whoever runs the service; none of them needs a token.")
+OPERATIONS = Noun("Operations", "For operators of the service; none of them needs a token.")
 
 _METRIC = 'rollbook_queue_depth{queue="write"} 0.0\n'
 LINKS = {
@@ -318,9 +318,9 @@ def _success(route: Route) -> dict[str, Any]:
     if route.media is not None:
         kind = "object" if isinstance(examples.MEDIA[route.media], Mapping) else "string"
         content = {route.media: {"schema": {"type": kind}, "example": examples.MEDIA[route.media]}}
-        return {"description": "What was asked for.", "headers": _headers(headers), "content": content}
+        return {"description": "The requested data.", "headers": _headers(headers), "content": content}
     if route.answer is None:
-        return {"description": "It is done; there is no body.", "headers": _headers(headers)}
+        return {"description": "Done; there is no body.", "headers": _headers(headers)}
     return {
         "description": inspect.getdoc(route.answer) or route.answer.__name__,
         "headers": _headers(headers),

@@ -40,7 +40,7 @@ IDEMPOTENCY_KEY = parameter(
 
 
 ARRAYS = {
-    "groups": "Contacts of any of these lists only.",
+    "groups": "Only contacts of any of these lists.",
     "contact_ids": "Contacts to delete.",
     "group_ids": "Lists whose contacts are deleted.",
 }
@@ -59,7 +59,7 @@ def of_query(
     """
     whole: dict[str, Any] = {"type": "integer", "maximum": search.ID_MAX}
     if name == "page[offset]":
-        yield parameter("query", name, "Items to leave out first.", minimum=0, default=0, **whole)
+        yield parameter("query", name, "Items to skip.", minimum=0, default=0, **whole)
     elif name == "page[limit]":
         bounds = {"minimum": wire.PAGE_LIMIT_MIN, "maximum": wire.PAGE_LIMIT_MAX, "default": limit}
         yield parameter("query", name, "Items on a page.", type="integer", **bounds)
@@ -68,10 +68,10 @@ def of_query(
         yield parameter("query", name, what, minimum=0, **whole)
     elif name == "sort":
         sortable = {name: column for name, column in columns.items() if column.sortable}
-        what = f"What to sort by, else by id, newest first.{_aliases(sortable)}"
+        what = f"What to sort by; by default by id, newest first.{_aliases(sortable)}"
         yield parameter("query", name, what, type="string", enum=_names(sortable))
     elif name == "way":
-        what = "Up or down; up when only `sort` is given."
+        what = "Ascending or descending; ascending if only `sort` is given."
         yield parameter("query", name, what, type="string", enum=["asc", "desc"])
     elif name == "search":
         yield from _criterion("search", "", columns, takes_fields)
@@ -82,7 +82,7 @@ def of_query(
         ids = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": search.ID_MAX}}
         yield parameter("query", f"{name}[]", ARRAYS[name], **ids)
     elif name == "type":
-        yield parameter("query", name, "Rows of one channel only.", type="string", enum=[*CHANNELS])
+        yield parameter("query", name, "Only rows of this channel.", type="string", enum=[*CHANNELS])
     elif name == "contact_group_id":
         what = "Only phones of contacts in that list."
         yield parameter("query", name, what, minimum=1, **whole)
@@ -108,7 +108,7 @@ def _criterion(
     what = f"How it compares, also as `{name}[operation]`; `like` finds part of a text in any case. {known}."
     # No schema default: a page to try the API would send it, and an operator without a field is 422.
     yield parameter("query", f"{name}[operator]", f"{what} Without it `=`.", type="string", enum=operators)
-    what = "What it is compared with; `%` and `_` mean themselves."
+    what = "The value to compare with; `%` and `_` have no special meaning."
     yield parameter("query", f"{name}[value]", what, type="string")
 
 

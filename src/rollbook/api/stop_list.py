@@ -117,7 +117,7 @@ class StopsRelease(msgspec.Struct, forbid_unknown_fields=True):
     stops: Annotated[
         list[msgspec.Raw],
         msgspec.Meta(
-            description="By their phones. One that is not stopped is told so.",
+            description="By their phones. A phone that is not stopped is reported as `not_stopped`.",
             examples=[[{"phone": 380000000001, "channels": ["viber"]}]],
             extra_json_schema={
                 "minItems": 1,
@@ -224,7 +224,7 @@ class StopSearch(msgspec.Struct):
 
 
 def add(call: Call, body: StopsAdd) -> Write:
-    """Stop phones on channels; doing so again is fine."""
+    """Put phones on the stop list of channels. Repeating it is harmless."""
     problems: list[Problem] = []
     types = _types(body.types, problems)
     if problem := wire.too_many(body.phones, "phones", 1, stop_list.PHONES_MAX):
@@ -242,7 +242,7 @@ def add(call: Call, body: StopsAdd) -> Write:
 
 
 def remove(call: Call, body: StopsRemove) -> Write:
-    """Let rows of the stop list be messaged again on channels; a row without channels is gone."""
+    """Take rows off the stop list of channels. A row without channels is deleted."""
     problems: list[Problem] = []
     types = _types(body.types, problems)
     ids = wire.ids_of(body.ids, "ids", 1, stop_list.REMOVED_AT_ONCE_MAX, problems)
@@ -252,7 +252,7 @@ def remove(call: Call, body: StopsRemove) -> Write:
 
 
 def upsert(call: Call, body: StopsUpsert) -> Write:
-    """Stop phones, each on channels of its own.
+    """Put phones on the stop list, each on its own channels.
 
     One transaction, up to 10,000 phones. What is wrong with one is told in its result; it is left out, and
     all others are stopped. Items are done in their order, so of a phone that comes twice all channels count.
@@ -286,7 +286,7 @@ def upsert(call: Call, body: StopsUpsert) -> Write:
 
 
 def release(call: Call, body: StopsRelease) -> Write:
-    """Let phones be messaged again, on channels or on all of them.
+    """Take phones off the stop list, of some channels or of all.
 
     One transaction, up to 10,000 phones. What is wrong with one is told in its result; it is left out, and
     all others are let go.

@@ -20,6 +20,7 @@ from rollbook.cli.common import (
     say,
 )
 from rollbook.config import Settings
+from rollbook.texts import counted
 
 
 @click.group(cls=Group)
@@ -34,7 +35,7 @@ def account() -> None:
 def account_create(settings: Settings, name: str, as_json: bool) -> None:
     """Create the account NAME and its sandbox.
 
-    Where there is no database yet it makes one, in a folder that is there.
+    If there is no database yet, it creates one in an existing folder.
     """
     with database_of(settings, create=True) as database:
         made = database.write(accounts.create, name=name)
@@ -65,7 +66,7 @@ def account_list(settings: Settings, as_json: bool) -> None:
 @flags("database_url")
 @json_flag
 def account_wipe_sandbox(settings: Settings, name: str, yes: bool, as_json: bool) -> None:
-    """Delete everything that test keys made in the account NAME; live data and all keys stay."""
+    """Delete everything that test keys created in the account NAME. Live data and all keys stay."""
     if not yes:
         click.confirm(f"Delete everything in the sandbox of {name!r}?", abort=True, err=True)
     with database_of(settings) as database:
@@ -73,7 +74,7 @@ def account_wipe_sandbox(settings: Settings, name: str, yes: bool, as_json: bool
     if as_json:
         print_json({"lists_deleted": lists})
     else:
-        say(f"Deleted {lists} contact list(s) from the sandbox of {name!r}.")
+        say(f"Deleted {counted(lists, 'contact list')} from the sandbox of {name!r}.")
 
 
 @click.group(cls=Group)
@@ -88,16 +89,16 @@ def key() -> None:
     "rights",
     multiple=True,
     type=click.Choice(accounts.RIGHTS),
-    help="What it may do; repeat for more.  [default: read and write]",
+    help="What the key may do; repeat for more than one.  [default: read and write]",
 )
-@click.option("--test", is_flag=True, help="A test_ key: it sees only the account's sandbox.")
-@click.option("--label", default="", help="What it is for.")
+@click.option("--test", is_flag=True, help="Create a test_ key, which sees only the account's sandbox.")
+@click.option("--label", default="", help="A note on what the key is for.")
 @flags("database_url")
 @json_flag
 def key_create(
     settings: Settings, account_name: str, rights: tuple[str, ...], test: bool, label: str, as_json: bool
 ) -> None:
-    """Make an API key for ACCOUNT. It is shown this once; only a hash of it is kept."""
+    """Create an API key for ACCOUNT. It is shown only once; only a hash of it is stored."""
     with database_of(settings) as database:
         made = database.write(
             accounts.create_key,
@@ -148,7 +149,7 @@ def key_list(settings: Settings, account_name: str | None, as_json: bool) -> Non
 @flags("database_url")
 @json_flag
 def key_revoke(settings: Settings, key_id: int, as_json: bool) -> None:
-    """Refuse key ID (see `key list`), and every token made from it.
+    """Revoke key ID (see `key list`) and every token made from it.
 
     A running service notices after at most its auth_cache_seconds, 20 seconds by default.
     """

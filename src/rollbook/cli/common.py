@@ -106,16 +106,16 @@ def flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return decorate
 
 
-json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def account_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags that say whose data is meant: `account_name` and `sandbox`."""
-    command = click.option("--sandbox", is_flag=True, help="Use the account's sandbox, which test keys see.")(
-        command
-    )
+    command = click.option(
+        "--sandbox", is_flag=True, help="Use the account's sandbox, the data that test keys see."
+    )(command)
     return click.option(
-        "--account", "account_name", metavar="NAME", help="The account; needed where there are several."
+        "--account", "account_name", metavar="NAME", help="The account; required if there are several."
     )(command)
 
 
@@ -147,7 +147,7 @@ def csv_flags(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--raw",
         is_flag=True,
-        help="Put no apostrophe before texts that a spreadsheet would run as a formula: for programs.",
+        help="Do not put an apostrophe before texts that a spreadsheet would run as a formula; for programs.",
     )(command)
 
 

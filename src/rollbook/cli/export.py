@@ -72,7 +72,7 @@ def audience_flags(command: Callable[..., None]) -> Callable[..., None]:
             "--reachable",
             type=CHANNELS,
             metavar="CHANNELS",
-            help=f"Only contacts that are stopped on none of these channels, comma-separated: {known}.",
+            help=f"Only contacts that are not stopped on any of these channels, comma-separated: {known}.",
         ),
         click.option(
             "--minus",
@@ -92,7 +92,8 @@ def audience_flags(command: Callable[..., None]) -> Callable[..., None]:
             "any_of",
             multiple=True,
             metavar="LIST",
-            help=f"Contacts of this list; repeat it for those of any of several. {lists.MEANING}",
+            help=f"Contacts of this list; may be given more than once, for contacts of any of "
+            f"them. {lists.MEANING}",
         ),
     ):
         command = option(command)
@@ -115,9 +116,10 @@ def audience(
     reachable: tuple[str, ...] | None,
     stopped: tuple[str, ...] | None,
 ) -> None:
-    """Count contacts, exactly: of lists put together, taken from each other, and reachable on channels.
+    """Count an audience exactly: contacts of lists, combined, intersected and subtracted, and reachable on
+    channels.
 
-    Without --list and --and, of the whole book.
+    Without --list and --and it counts the whole book.
     """
     with database_of(_patient(settings)) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
@@ -132,33 +134,33 @@ def audience(
 @click.command("export", cls=Command)
 @click.option("--all", "whole_book", is_flag=True, help="Export the whole book.")
 @click.option(
-    "--stop-list", is_flag=True, help="Export the stop list; with --stopped, of these channels only."
+    "--stop-list", is_flag=True, help="Export the stop list; with --stopped, only of these channels."
 )
-@click.option("--person", metavar="PHONE", help="Export all that is kept under this phone, as JSON.")
+@click.option("--person", metavar="PHONE", help="Export everything that is stored under this phone, as JSON.")
 @audience_flags
 @click.option(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    help="Format of FILE; without it the one that its name says, or csv.",
+    help="Format of FILE; by default taken from its name, else csv.",
 )
 @click.option(
     "--compress",
     type=click.Choice([*COMPRESSIONS]),
-    help="Compression of FILE; without it what its name says.",
+    help="Compression of FILE; by default taken from its name.",
 )
 @click.option(
     "--columns",
     multiple=True,
     metavar="NAMES",
-    help="Which columns, in this order, comma-separated; a name with a comma in quotation marks.",
+    help="Which columns, in this order, comma-separated; put a name that has a comma in quotation marks.",
 )
 @click.option("--with-lists", is_flag=True, help="Include the names of each contact's lists.")
 @click.option(
     "--safe-for-spreadsheets/--raw",
     default=None,
-    help="Put an apostrophe before texts that a spreadsheet would run as a formula, as is usual in csv and "
-    "xlsx; or leave all texts as they are, for programs.",
+    help="Put an apostrophe before texts that a spreadsheet would run as a formula, the "
+    "default in csv and xlsx; or leave all texts as they are, for programs.",
 )
 @click.option(BOM.flag, is_flag=True, help=BOM.about)
 @click.option(
@@ -169,7 +171,7 @@ def audience(
     show_default=True,
     help="File to write; - for standard output.",
 )
-@click.option("--force", is_flag=True, help="Replace FILE if there is one.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @account_flags
 @flags("database_url")
@@ -199,7 +201,7 @@ def export(
 ) -> None:
     """Export contacts of lists, the whole book, the stop list, or one person's data.
 
-    All of it is as it is at one moment, however long it takes. FILE is there only once it is whole.
+    The export shows the book at one moment, however long it takes. FILE appears only once it is complete.
     """
     some_lists = bool(any_of or all_of)
     if [some_lists, whole_book, stop_list, person is not None].count(True) != 1:
@@ -236,7 +238,7 @@ def export(
             total = database.read(exports.check, account_id, wanted)
             binary = wanted.compress or wanted.format in ("xlsx", "parquet")
             if output == STDOUT and binary and sys.stdout.isatty():
-                raise click.UsageError("This is nothing for a terminal: name a file with -o FILE.")
+                raise click.UsageError("Refusing to write binary data to a terminal; use -o FILE.")
             hidden = quiet or as_json or (output == STDOUT and sys.stdout.isatty())  # the rows are seen then
             with _written(output, force=force) as file, _progress(total, quiet=hidden) as told:
                 rows = exports.write(database, account_id, wanted, file, told)

@@ -60,13 +60,15 @@ if TYPE_CHECKING:
 @click.command("import", cls=Command)
 @click.argument("path", metavar="FILE", type=click.Path())
 @option_flags(OPTIONS)
-@click.option("--yes", is_flag=True, help="Do not ask before replacing takes more than half out of a list.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask before --mode replace removes more than half of a list's members."
+)
 @click.option(
     "--rejects",
     "rejects_path",
     metavar="FILE",
     type=click.Path(),
-    help="Write the rejected rows to this CSV.",
+    help="Write the rejected rows to this CSV file.",
 )
 @csv_flags
 @strict_flag
@@ -92,9 +94,9 @@ def import_file(
 ) -> None:
     """Import the contacts in FILE (- for standard input).
 
-    CSV, XLSX, Parquet, JSON lines and vCard, gzip or zstd, are told apart by what is in them. Phones on the
-    stop list stay there. If the command is killed, a running service goes on with the import, or
-    `rollbook imports resume`.
+    CSV, XLSX, Parquet, JSON lines and vCard, plain or compressed by gzip or zstd, are recognized by their
+    content. Phones on the stop list stay there. If the command is killed, a running service finishes the
+    import, or `rollbook imports resume` does.
     """
     if strict and allow_rejects:
         raise click.UsageError("--strict and --allow-rejects do not go together.")
@@ -189,7 +191,7 @@ def _must_be_readable(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise BadFile(f"The name {path} is no text in UTF-8: rename it, or give the file as -.") from None
+        raise BadFile(f"The name {path} is not UTF-8 text: rename it, or give the file as -.") from None
     try:
         path.open("rb").close()
     except OSError as error:
@@ -321,7 +323,7 @@ _import_id = click.argument("import_id", metavar="ID", type=click.INT, callback=
 def imports_show(
     settings: Settings, account_name: str | None, sandbox: bool, import_id: int, as_json: bool
 ) -> None:
-    """Show import ID: how far it is, and its report."""
+    """Show the progress and report of import ID."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
         import_ = database.read(imports.get, account_id, import_id)
@@ -336,7 +338,7 @@ def imports_show(
 def imports_rejects(
     settings: Settings, account_name: str | None, sandbox: bool, import_id: int, raw: bool, bom: bool
 ) -> None:
-    """Print the rejected rows of import ID as CSV: line, reason, message, and the row as it was."""
+    """Print the rejected rows of import ID as CSV: line, reason, message, and the original row."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
         import_ = database.read(imports.get, account_id, import_id)
@@ -356,7 +358,7 @@ def imports_rejects(
 def imports_cancel(
     settings: Settings, account_name: str | None, sandbox: bool, import_id: int, as_json: bool
 ) -> None:
-    """End import ID; what is in the book by then stays."""
+    """Cancel import ID. What it has changed so far stays; see `imports undo`."""
     with database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
         import_ = database.write(imports.cancel, account_id, import_id)
@@ -384,7 +386,7 @@ def imports_confirm(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Go on with import ID, which waits since it takes more than half of the members out of a list."""
+    """Continue import ID, which waits because it removes more than half of a list's members."""
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
@@ -414,7 +416,7 @@ def imports_undo(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Take back the contacts and members that import ID created, unless touched since. Stops stay."""
+    """Remove the contacts and members that import ID created, unless changed since. Stops stay."""
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
@@ -442,7 +444,7 @@ def imports_resume(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Go on with import ID here; if somebody works on it already, watch."""
+    """Continue import ID here; if another process is working on it, watch."""
     spool = Spool(config.spool_of(settings))
     with _stopping() as stopping, database_of(settings) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
@@ -455,12 +457,12 @@ def imports_resume(
 
 
 @click.command(cls=Command)
-@click.option("--until-idle", is_flag=True, help="End when there is nothing to do.")
+@click.option("--until-idle", is_flag=True, help="Exit when there is nothing left to do.")
 @flags("database_url", "spool_dir", "import_keep_days", "log_level", *LIMITS)
 def work(settings: Settings, until_idle: bool) -> None:
-    """Work on imports until SIGTERM. The service starts this by itself; run more on PostgreSQL.
+    """Work on imports until SIGTERM. The service starts such workers by itself; run more with PostgreSQL.
 
-    Imports whose files are not in the spool of this machine are left to others.
+    Imports whose files are not in this machine's spool are left to other machines.
     """
     from rollbook.imports import process
 

@@ -80,12 +80,12 @@ def numbers() -> None:
 @numbers.command("check")
 @click.argument("path", metavar="FILE", type=click.Path())
 @option_flags((REGION, *READING))
-@click.option("--column", help="Column of the numbers, where it is not the one that looks like it.")
+@click.option("--column", help="Column that holds the numbers, instead of detecting it.")
 @click.option("--output", type=click.Path(dir_okay=False), help="Write a CSV with a row for each number.")
 @click.option(
     "--brief",
     is_flag=True,
-    help="Leave formats, carrier and time zones out of it, which take most of the time.",
+    help="Leave out formats, carrier and time zones, which take most of the time.",
 )
 @csv_flags
 @json_flag
@@ -100,8 +100,8 @@ def numbers_check(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Tell what the phone numbers in FILE (- for standard input) are: valid or why not, of which type and
-    country. Every kind of file that `import` reads is read."""
+    """Classify the phone numbers in FILE (- for standard input): valid or why not, type and country. It
+    reads the same kinds of files as `import`."""
     with errors_as_sentences():
         if output is not None:
             must_differ(output, path)

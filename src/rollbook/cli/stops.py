@@ -49,7 +49,7 @@ def stops() -> None:
     type=CHANNELS,
     required=True,
     metavar="CHANNELS",
-    help=f"Where, comma-separated: {_KNOWN}.",
+    help=f"Channels, comma-separated: {_KNOWN}.",
 )
 @account_flags
 @flags("database_url")
@@ -62,9 +62,10 @@ def stops_add(
     texts: Sequence[str],
     channels: tuple[str, ...],
 ) -> None:
-    """Stop each PHONE (with its country code), contact or not. Doing so again is fine.
+    """Put each PHONE (with its country code) on the stop list, contact or not. Repeating it is harmless.
 
-    All or none: a PHONE that is none ends the command with 2. For many there is `import --stop`.
+    All or none: if a PHONE is invalid, nothing changes and the exit status is 2. For many phones use
+    `import --stop`.
     """
     wanted = _wanted(texts, mask_of(channels))
     steps = _done(settings, account_name, sandbox, stop_list.add_each, wanted)
@@ -79,7 +80,7 @@ def stops_add(
     "--channels",
     type=CHANNELS,
     metavar="CHANNELS",
-    help=f"Where, comma-separated: {_KNOWN}. Without it everywhere.",
+    help=f"Channels, comma-separated: {_KNOWN}. All channels by default.",
 )
 @account_flags
 @flags("database_url")
@@ -92,7 +93,8 @@ def stops_release(
     texts: Sequence[str],
     channels: tuple[str, ...] | None,
 ) -> None:
-    """Let each PHONE be messaged again. All or none: a PHONE that is none ends the command with 2."""
+    """Take each PHONE off the stop list. All or none: if a PHONE is invalid, nothing changes and the exit
+    status is 2."""
     wanted = _wanted(texts, mask_of(EVERY_CHANNEL if channels is None else channels))
     steps = _done(settings, account_name, sandbox, stop_list.remove_each, wanted)
     words = ["released" if step.before != step.after else "not_stopped" for step in steps]

@@ -22,6 +22,7 @@ from rollbook.cli.common import (
 )
 from rollbook.config import Settings
 from rollbook.db import Database
+from rollbook.texts import counted
 from rollbook.verify import Drift
 
 VERIFY_SECONDS_MAX = 3600.0
@@ -34,7 +35,7 @@ VERIFY_SECONDS_MAX = 3600.0
 def migrate(settings: Settings, as_json: bool) -> None:
     """Bring the database's schema up to date; `serve` does it too.
 
-    Where there is no database yet it makes one, in a folder that is there.
+    If there is no database yet, it creates one in an existing folder.
     """
     database = opened(settings, create=True)
     try:
@@ -52,15 +53,15 @@ def migrate(settings: Settings, as_json: bool) -> None:
 
 @click.command(cls=Command)
 @click.option("--account", "account_name", help="Only this account and its sandbox; else all.")
-@click.option("--fix", is_flag=True, help="Make the counts what the facts say; others wait meanwhile.")
+@click.option("--fix", is_flag=True, help="Correct the counts; other writes wait meanwhile.")
 @flags("database_url")
 @json_flag
 def verify(settings: Settings, account_name: str | None, fix: bool, as_json: bool) -> None:
-    """Recount everything from the facts and say which counts are wrong. There must be none.
+    """Recount everything from the stored rows and report wrong counts. There should be none.
 
-    It reads a SQLite file whole before, and says if parts of it are damaged.
+    It first reads a SQLite file whole and reports damaged parts.
 
-    Exits with 1 when it finds any, mended or not. Safe beside a running service, whose metrics then show it.
+    Exits with 1 if it finds any, fixed or not. Safe beside a running service, whose metrics then show it.
     """
     patient = replace(settings, statement_timeout_seconds=VERIFY_SECONDS_MAX)
     found: list[_ShownDrift] = []
@@ -91,9 +92,9 @@ def verify(settings: Settings, account_name: str | None, fix: bool, as_json: boo
             for row in found
         ]
         print_table(head, rows)
-        say("Mended." if fix else "Run it with --fix to mend this, and report it: it is a defect.")
+        say("Fixed." if fix else "Run it with --fix to correct them, and report it: this is a defect.")
     else:
-        say(f"Every count of {len(chosen)} account(s) is what the facts say.")
+        say(f"All counts in {counted(len(chosen), 'account')} are correct.")
     if found:
         sys.exit(1)
 

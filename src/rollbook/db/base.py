@@ -266,7 +266,7 @@ class Database(ABC):
         if not self.damage:
             self.damage = f"{self.name} is damaged"
             _log.error(
-                "%s: %s. Nothing goes on until it was mended or restored, and rollbook started again.",
+                "%s: %s. Nothing goes on until it is repaired or restored and rollbook is started again.",
                 self.damage,
                 " ".join(str(reason).split()),
             )

@@ -58,7 +58,7 @@ def builder(kind: type[Any], names: Sequence[str]) -> Callable[[Sequence[Any]], 
     hints = get_type_hints(kind)
     unknown = set(names) - set(hints)
     if unknown:
-        raise TypeError(f"{kind.__name__} has no field for the column(s) {', '.join(sorted(unknown))}")
+        raise TypeError(f"{kind.__name__} has no field for the columns {', '.join(sorted(unknown))}")
     convert = {name: _CONVERT[kept] for name in names if (kept := _plain(hints[name])) in _CONVERT}
     fields = [field.name for field in msgspec.structs.fields(kind)]
     if list(names) == fields[: len(names)]:

@@ -55,7 +55,7 @@ def named(texts: Iterable[str]) -> tuple[str, ...]:
     try:
         return tuple(name for text in texts for line in csv.reader([text], strict=True) for name in line)
     except csv.Error:
-        told = "The columns must be names with commas between them; a name with a comma in quotation marks."
+        told = "The columns must be comma-separated names; put a name that has a comma in quotation marks."
         raise Invalid([Problem("columns", told)]) from None
 
 

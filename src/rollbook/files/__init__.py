@@ -43,7 +43,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "not_an_object": "The line is JSON, but not an object with a name for each value.",
         "no_end": "The card has no END:VCARD.",
         "outside_of_card": "The line is outside of any card.",
-        "not_a_property": "The line is no vCard property: it has no colon.",
+        "not_a_property": "The line is not a vCard property: it has no colon.",
     }
 )
 """Why a row could not be read: machine word -> sentence for people."""

@@ -141,7 +141,7 @@ class CsvTable(Table):
         if zero >= 0:
             line = self._line + line_ends(self._rest) + line_ends(piece[:zero])
             raise BadFile(
-                f"The file holds a zero byte (NUL) on line {line}: it is no text, or it is damaged there."
+                f"The file holds a zero byte (NUL) on line {line}: it is not text, or it is damaged there."
             )
         self._rest = self._rest + piece if self._rest else piece
 
@@ -222,7 +222,7 @@ def _how_far(limit: int | None) -> str:
 
 def _too_long(line: int, limit: int) -> BadFile:
     return BadFile(
-        f"Line {line} is longer than {limit:,} bytes. This is no table of contacts, or it lacks line ends."
+        f"Line {line} is longer than {limit:,} bytes. This is not a table of contacts, or it lacks line ends."
     )
 
 
@@ -285,7 +285,7 @@ class _Parser:
             starts, numbers, blank = lines.starts()
         if len(starts) != count:
             raise BadFile(
-                f"The rows from line {first_line} on cannot be told apart: {len(starts)} begin there and "
+                f"The rows from line {first_line} on cannot be separated: {len(starts)} begin there and "
                 f"{count} were read."
             )
         numbers = numbers + first_line
@@ -338,7 +338,7 @@ class _Parser:
         if len(odd) * width > ADDED_CELLS_MAX:
             raise BadFile(
                 f"The file has {width:,} columns, but {len(odd):,} rows from line {numbers[odd[0].number]} "
-                "on have fewer or more cells. This is no table of contacts, or has another delimiter."
+                "on have fewer or more cells. This is not a table of contacts, or it has another delimiter."
             )
         fitted: list[list[str | None]] = []
         places: list[int] = []

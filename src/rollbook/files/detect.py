@@ -88,7 +88,9 @@ def _open_binary(path: Path, format: str, head: bytes, options: ReadOptions) -> 
     from rollbook.files.sheet_table import SheetTable
 
     if not head.startswith((_ZIP, _OLE2)):
-        raise BadFile("The file is no spreadsheet: it does not begin as one. If it is text, name it .csv.")
+        raise BadFile(
+            "The file is not a spreadsheet: it does not begin like one. If it is text, name it .csv."
+        )
     return SheetTable(path, options)
 
 

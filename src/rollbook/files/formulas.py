@@ -28,12 +28,12 @@ BEFORE = f"{MARK} \u00a0\u3000"
 
 SAFE = Option(
     "safe_for_spreadsheets",
-    "Put an apostrophe before texts that a spreadsheet would run as a formula: so it is in csv and xlsx, but "
-    "for false.",
+    "Put an apostrophe before texts that a spreadsheet would run as a formula. The default in "
+    "csv and xlsx is true.",
     "either",
 )
 
-BOM = Option("bom", "Begin a csv with a byte order mark, by which Excel knows that it is UTF-8.", "switch")
+BOM = Option("bom", "Begin a CSV with a byte order mark, so that Excel reads it as UTF-8.", "switch")
 
 ROWS = 1_000
 PIECE_BYTES = 1 << 18

@@ -51,38 +51,38 @@ def delimiter(text: str) -> str:
 
 
 READING = (
-    Option("format", "Format of the file, where it should not be detected.", "choice", choices=FORMATS),
+    Option("format", "Format of the file, instead of detecting it.", "choice", choices=FORMATS),
     Option(
         "encoding",
-        "Encoding of its text, such as windows-1251, where it should not be detected.",
+        "Encoding of the text, such as windows-1251, instead of detecting it.",
         takes="a name such as utf-8 or windows-1251",
         read=encoding,
         metavar="NAME",
     ),
     Option(
         "delimiter",
-        "Character between its cells, where it should not be detected, or the word tab.",
+        "Character between cells, or the word tab, instead of detecting it.",
         takes="one character such as , or ; or |, or the word tab",
         read=delimiter,
         blank=True,
         metavar="CHARACTER",
     ),
-    Option("header", "Whether its first row names the columns, where that should not be detected.", "either"),
+    Option("header", "Whether the first row names the columns, instead of detecting it.", "either"),
     Option(
         "skip_rows",
-        "Lines on top that are no part of the table: titles, notes.",
+        "Lines at the top that are not part of the table, such as titles and notes.",
         "number",
         takes="a whole number of lines",
         default=0,
     ),
     Option(
         "skip_hidden",
-        "Leave out rows of a workbook that are hidden, by a filter or by hand; they are read otherwise.",
+        "Skip hidden rows of a workbook, hidden by a filter or by hand; otherwise they are read.",
         "switch",
     ),
     Option(
         "sheet",
-        "Sheet of a workbook that has several.",
+        "Sheet to read from a workbook that has several.",
         takes="the name of a sheet",
         read=str,
         metavar="NAME",

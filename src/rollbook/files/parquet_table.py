@@ -112,11 +112,11 @@ class ParquetTable(Table):
             if (longest := pc.max(pc.binary_length(texts)).as_py() or 0) > self._cell_bytes_max:
                 raise BadFile(
                     f"A cell in the column {name!r} of the Parquet file has {longest:,} bytes; up to "
-                    f"{self._cell_bytes_max:,} are read. This is no table of contacts."
+                    f"{self._cell_bytes_max:,} are read. This is not a table of contacts."
                 )
             return texts
         except (pa.ArrowInvalid, UnicodeDecodeError):
-            raise BadFile(f"The column {name!r} of the Parquet file holds bytes that are no text.") from None
+            raise BadFile(f"The column {name!r} of the Parquet file holds bytes that are not text.") from None
 
 
 @contextmanager

@@ -36,7 +36,7 @@ _BOMS = (
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")) + b"\x7f"
 _CONTROLS_SHARE_MAX = 0.005
 _NOT_TEXT = (
-    "The file is no text: it holds {what}. Name a file of a kind that can be read: CSV, XLSX, Parquet, JSON "
+    "The file is not text: it holds {what}. Name a file of a kind that can be read: CSV, XLSX, Parquet, JSON "
     "lines or vCard."
 )
 
@@ -200,7 +200,8 @@ def detect(head: bytes, *, at_start: bool = True) -> tuple[str, bool]:
     best = from_bytes(sample, cp_isolation=list(_LEGACY)).best()
     if best is None:
         raise BadFile(
-            "The encoding of the file cannot be told: it is neither UTF-8 nor UTF-16 nor Windows-1251 nor "
+            "The encoding of the file cannot be detected: it is neither UTF-8 nor UTF-16 nor "
+            "Windows-1251 nor "
             f"1252. Name it, for example {mention('encoding', 'koi8-r')}, or save the file as UTF-8."
         )
     return str(best.encoding), True

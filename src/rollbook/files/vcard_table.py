@@ -152,7 +152,7 @@ class VcardTable(Table):
                 if len(card) > CARD_PROPERTIES_MAX:
                     raise BadFile(
                         f"The card on line {card[0].line} has more than {CARD_PROPERTIES_MAX:,} properties: "
-                        "its END:VCARD is missing, or this is no card."
+                        "its END:VCARD is missing, or this is not a vCard."
                     )
         if card is not None:
             yield self._without_end(card)
@@ -280,7 +280,7 @@ def _physical(text: Text, limit: int) -> Iterator[tuple[int, bytes]]:
         if len(rest) > limit and not _is_used(rest):
             rest = rest[:_HEAD_BYTES]  # of a photo that is not folded
         if len(rest) > limit:
-            raise BadFile(f"Line {number + len(lines)} is longer than {limit:,} bytes. This is no vCard.")
+            raise BadFile(f"Line {number + len(lines)} is longer than {limit:,} bytes. This is not a vCard.")
         for line in lines:
             yield number, line
             number += 1

@@ -156,7 +156,7 @@ REGION = Option(
 OPTIONS = (
     Option(
         "list",
-        "The list that the contacts join, by name; it is made if it is not there.",
+        "The list that the contacts join, by name; it is created if it does not exist.",
         takes="the name of a list",
         read=_list_name,
         edges=("http",),
@@ -171,7 +171,7 @@ OPTIONS = (
     ),
     Option(
         "list",
-        f"The list that the contacts join; it is made if it is not there. {lists.MEANING}",
+        f"The list that the contacts join; it is created if it does not exist. {lists.MEANING}",
         takes="a list",
         read=_list_meant,
         metavar="LIST",
@@ -179,8 +179,8 @@ OPTIONS = (
     ),
     Option(
         "mode",
-        "What becomes of contacts: add creates and extends them, update leaves out phones that are not in "
-        "the book, replace also takes out of the list everyone whom the file does not name.",
+        "add creates contacts and updates existing ones; update skips phones that are not in "
+        "the book; replace also removes members from the list that are not in the file.",
         "choice",
         choices=get_args(Mode),
         default="add",
@@ -188,7 +188,8 @@ OPTIONS = (
     REGION,
     Option(
         "phone_check",
-        "Take valid phones (in a range of the numbering plan), or all of a possible length, as always with "
+        "Accept only valid phones (in a range of the numbering plan), or all of a possible "
+        "length, as always with "
         f"{mention('stop')}.",
         "choice",
         choices=get_args(PhoneCheck),
@@ -196,23 +197,23 @@ OPTIONS = (
     ),
     Option(
         "map",
-        "What a column is: phone, the name of a field, or nothing to leave it out. May be given more than "
-        "once; of several that are the phone, the first that is good counts.",
+        "What a column holds: phone, the name of a field, or nothing to skip it. May be given "
+        "more than once; of several phone columns the first good one counts.",
         takes="COLUMN=FIELD",
         read=_pair,
         many=True,
         metavar="COLUMN=FIELD",
     ),
-    Option("create_fields", "Make a text field for every column that has none.", "switch"),
+    Option("create_fields", "Create a text field for every column that has none.", "switch"),
     Option(
         "all_phones",
-        "Whether every phone of a row counts, from all columns of phones; it does where "
+        "Whether every phone of a row counts, from all phone columns; it does with "
         f"{mention('stop')} is given.",
         "either",
     ),
     Option(
         "split_phones",
-        "Take each number of a cell that holds several; without it such a row is rejected (two_numbers).",
+        "Take each number of a cell that holds several; otherwise such a row is rejected (two_numbers).",
         "switch",
     ),
     Option(
@@ -224,11 +225,10 @@ OPTIONS = (
         choices=tuple(CHANNELS),
         metavar="CHANNELS",
     ),
-    Option("dry_run", "Only say what would happen.", "switch"),
+    Option("dry_run", "Report what would happen, and change nothing.", "switch"),
     Option(
         "rows",
-        "How many rows the file must have, those that are rejected included; with another number nothing is "
-        "imported.",
+        "How many rows the file must have, including rejected ones; otherwise nothing is imported.",
         "number",
         metavar="NUMBER",
     ),
@@ -240,6 +240,6 @@ OPTIONS = (
         edges=("http",),
     ),
     *READING,
-    Option("filename", "What you call the file.", takes="a name", read=str, edges=("http",)),
+    Option("filename", "Name of the file, for display.", takes="a name", read=str, edges=("http",)),
 )
 """What can be said of an import. Those that are a part of the spec are called as its attributes."""
