@@ -21,7 +21,7 @@ from benchmarks.engines import ACCOUNT, Engine, Postgresql
 from benchmarks.measure import Comparison, Figure, Plan, in_rounds, peak_megabytes
 from rollbook import audience
 from rollbook.audience import Audience
-from rollbook.db import Database, Limits, open_database
+from rollbook.db import Database, EngineLimits, open_database
 
 BOOK = "export the book as CSV"
 LIST = "export a list of all contacts as CSV"
@@ -139,7 +139,7 @@ def _counted(engine: Engine, big: Book) -> list[Figure]:
         ),
         "nine lists together": Audience(lists=tuple(many)),
     }
-    database = open_database(big.prepared.url, Limits(statement_timeout_seconds=COUNT_SECONDS_MAX))
+    database = open_database(big.prepared.url, EngineLimits(statement_timeout_seconds=COUNT_SECONDS_MAX))
     try:
         return [
             Figure(COUNT.format(name), engine.name, _milliseconds(database, big, wanted), "ms")

@@ -16,7 +16,7 @@ import apsw
 from benchmarks.engines import Prepared
 from benchmarks.sample import DESCRIPTION, NAME, NAME_NUMBERS
 from rollbook import lists
-from rollbook.db import Job, Limits, open_database
+from rollbook.db import EngineLimits, Job, open_database
 from rollbook.db.sqlite import WAL_PAGES_MAX
 from rollbook.lists import NewList
 from tests.servers import Postgres
@@ -111,7 +111,7 @@ def core_writes_per_second(prepared: Prepared, *, outstanding: int, batch_max: i
 
     Run it in a process of its own.
     """
-    database = open_database(prepared.url, Limits(write_batch_max=batch_max))
+    database = open_database(prepared.url, EngineLimits(write_batch_max=batch_max))
     core = _Core(prepared.account_id, database.enqueue_write)
     started = time.perf_counter()
     core.start(outstanding)

@@ -18,7 +18,7 @@ IDS = range(1, 21)
 @pytest.fixture
 def few_rows_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     for engine in ("sqlite", "postgres"):
-        monkeypatch.setattr(f"rollbook.db.{engine}.PIECE_ROWS", 4)
+        monkeypatch.setattr(f"rollbook.db.{engine}_transaction.PIECE_ROWS", 4)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from rollbook.db import Database, Integers, Rows, Taken, Transaction
-from rollbook.db.base import STATEMENTS_KNOWN_MAX
+from rollbook.db.transaction import STATEMENTS_KNOWN_MAX
 from rollbook.errors import Unavailable
 
 

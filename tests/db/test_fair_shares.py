@@ -11,7 +11,7 @@ import pytest
 
 from rollbook import accounts, lists
 from rollbook.accounts import Account
-from rollbook.db import Database, Job, Limits, Transaction, open_database
+from rollbook.db import Database, EngineLimits, Job, Transaction, open_database
 from rollbook.db.waiting import BATCH_SECONDS, NEIGHBOR_SECONDS, SHARED_BATCH_SECONDS, Waiting
 from rollbook.errors import Busy
 from rollbook.lists import NewList
@@ -145,7 +145,7 @@ def test_one_account_cannot_fill_the_queue(most: int) -> None:
 @pytest.fixture
 def narrow(url: str) -> Iterator[Database]:
     """A database with one writer and small batches."""
-    database = open_database(url, Limits(write_batch_max=BATCH, writer_threads=1), create=True)
+    database = open_database(url, EngineLimits(write_batch_max=BATCH, writer_threads=1), create=True)
     database.migrate()
     yield database
     database.close()

@@ -12,7 +12,7 @@ import pytest
 
 from rollbook import accounts, lists, search
 from rollbook.accounts import Account
-from rollbook.db import Database, Job, Limits, Observer, SetBased, Transaction, open_database
+from rollbook.db import Database, EngineLimits, Job, Observer, SetBased, Transaction, open_database
 from rollbook.db.lanes import BatchFailed
 from rollbook.errors import AlreadyExists, Busy, NotFound, RollbookError, Unavailable
 from rollbook.lists import ContactList, ListChange, NewList
@@ -72,7 +72,7 @@ def commits() -> Commits:
 @pytest.fixture
 def single(url: str, commits: Commits) -> Any:
     """A database with one writer, so that what queues up is one batch."""
-    database = open_database(url, Limits(writer_threads=1), commits, create=True)
+    database = open_database(url, EngineLimits(writer_threads=1), commits, create=True)
     database.migrate()
     yield database
     database.close()
@@ -171,7 +171,7 @@ def test_when_the_whole_transaction_fails_nobody_is_told_that_it_worked(
 
 @pytest.mark.parametrize("work", ["write", "read"])
 def test_a_full_queue_refuses_and_changes_nothing(url: str, work: str) -> None:
-    limits = Limits(write_queue_max=2, read_queue_max=2, writer_threads=1, reader_threads=1)
+    limits = EngineLimits(write_queue_max=2, read_queue_max=2, writer_threads=1, reader_threads=1)
     database = open_database(url, limits, create=True)
     database.migrate()
     enqueue = database.enqueue_write if work == "write" else database.enqueue_read
@@ -215,7 +215,7 @@ def test_close_finishes_what_was_accepted(single: Database, account: Account, ur
 
 def test_writers_that_wait_for_each_other_crosswise_both_succeed(url: str) -> None:
     """Two transactions lock the same two rows in opposite order: one is the deadlock's victim and runs again."""
-    database = open_database(url, Limits(writer_threads=2, write_batch_max=1), create=True)
+    database = open_database(url, EngineLimits(writer_threads=2, write_batch_max=1), create=True)
     database.migrate()
     account_id = database.write(accounts.create, name="alice").account_id
     ids = [database.write(lists.create, account_id, NewList(f"list {number}")).id for number in range(2)]
@@ -259,7 +259,7 @@ def test_a_connection_that_breaks_during_its_commit_is_told_as_uncertain(
 ) -> None:
     """A deferred trigger ends the server's side of the connection in the middle of the COMMIT."""
     url = postgres.create_database(f"breaks_{change.replace(' ', '_')}")
-    database = open_database(url, Limits(writer_threads=1), create=True)
+    database = open_database(url, EngineLimits(writer_threads=1), create=True)
     database.migrate()
     account_id = database.write(accounts.create, name="alice").account_id
     made = database.write(lists.create, account_id, NewList("before"))

@@ -64,7 +64,7 @@ FIELD_NAMES = ["First name", 'City, "the"', "=cmd", "id", ":after", "Notes\n2", 
 def few_rows_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that exports of a few rows come in many pieces."""
     for engine in ("sqlite", "postgres"):
-        monkeypatch.setattr(f"rollbook.db.{engine}.PIECE_ROWS", 3)
+        monkeypatch.setattr(f"rollbook.db.{engine}_transaction.PIECE_ROWS", 3)
 
 
 class Desk:

@@ -12,7 +12,7 @@ from rollbook import contacts, exports, lists, members, stop_list
 from rollbook.accounts import Account
 from rollbook.audience import Audience
 from rollbook.contacts import Contact, NewContact
-from rollbook.db import Database, Limits, open_database
+from rollbook.db import Database, EngineLimits, open_database
 from rollbook.exports import Export
 from rollbook.lists import NewList
 
@@ -37,7 +37,7 @@ def test_what_changes_meanwhile_is_not_in_it(
     db: Database, alice: Account, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for engine in ("sqlite", "postgres"):
-        monkeypatch.setattr(f"rollbook.db.{engine}.PIECE_ROWS", 50)
+        monkeypatch.setattr(f"rollbook.db.{engine}_transaction.PIECE_ROWS", 50)
     list_id, ids = book(db, alice.account_id)
     wanted = {
         "the book": Audience(),
@@ -98,7 +98,7 @@ def test_two_exports_at_a_time_with_a_writer_beside_them(db: Database, alice: Ac
 
 
 def test_a_statement_of_an_export_may_take_longer_than_those_of_the_service(url: str, db: Database) -> None:
-    impatient = open_database(url, Limits(statement_timeout_seconds=0.05))
+    impatient = open_database(url, EngineLimits(statement_timeout_seconds=0.05))
     try:
         with impatient.long_read() as tx:
             if impatient.engine == "postgresql":

@@ -18,7 +18,7 @@ import msgspec
 
 from rollbook import accounts, channels, config, renumbering
 from rollbook.config import Settings
-from rollbook.db import Database, Limits, Observer, open_database
+from rollbook.db import Database, EngineLimits, Observer, open_database
 from rollbook.errors import CannotWrite, Invalid, RollbookError
 from rollbook.files.formulas import BOM
 from rollbook.options import as_flags
@@ -211,7 +211,7 @@ def opened(settings: Settings, observer: Observer | None = None, *, create: bool
     Args:
         create: make the file of an embedded database where there is none.
     """
-    limits = Limits(
+    limits = EngineLimits(
         write_queue_max=settings.write_queue_max,
         write_batch_max=settings.write_batch_max,
         read_queue_max=settings.read_queue_max,

@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-from rollbook.db.base import Database, Limits, Observer, Snapshot, Transaction
+from rollbook.db.base import Database, EngineLimits, Observer, Snapshot
 from rollbook.db.csv import Cell, Piece
 from rollbook.db.lanes import Job, SetBased, Taken
 from rollbook.db.rows import Integers, Rows
+from rollbook.db.transaction import Transaction
 from rollbook.errors import BadDatabaseUrl
 
 __all__ = [
     "Cell",
     "Database",
+    "EngineLimits",
     "Integers",
     "Job",
-    "Limits",
     "Observer",
     "Piece",
     "Rows",
@@ -29,7 +30,7 @@ __all__ = [
 
 
 def open_database(
-    url: str, limits: Limits | None = None, observer: Observer | None = None, *, create: bool = False
+    url: str, limits: EngineLimits | None = None, observer: Observer | None = None, *, create: bool = False
 ) -> Database:
     """Open the database that `url` names; nothing is migrated yet, see `Database.migrate`.
 
@@ -47,7 +48,7 @@ def open_database(
         StrangeDatabase: the file is another program's database.
         Unavailable: the file or the server cannot be opened.
     """
-    limits = limits or Limits()
+    limits = limits or EngineLimits()
     observer = observer or Observer()
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):

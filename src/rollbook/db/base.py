@@ -1,20 +1,17 @@
-"""What both engines are: a transaction with named statements, and a database with lanes of work."""
+"""What both engines are: a database with lanes of work, and the limits of these."""
 
 from __future__ import annotations
 
 import logging
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from rollbook.db.csv import Cell, Piece
-from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one, wait_for
-from rollbook.db.rows import builder, from_epoch
+from rollbook.db.lanes import Job, Lane, wait_for
+from rollbook.db.transaction import Transaction
 from rollbook.errors import DatabaseDamaged, NotSetUp, Unavailable
 
 T = TypeVar("T")
@@ -23,12 +20,9 @@ P = ParamSpec("P")
 
 _log = logging.getLogger("rollbook")
 
-STATEMENTS_KNOWN_MAX = 2_000
-"""Texts of statements for which something is remembered. Callers' criteria make ever new ones."""
-
 
 @dataclass(frozen=True)
-class Limits:
+class EngineLimits:
     """Sizes of the machinery around an engine.
 
     Args:
@@ -57,182 +51,6 @@ class Observer:
         """A batch of `jobs` writes was committed; its COMMIT took `seconds`."""
 
 
-class Transaction(ABC):
-    """Statements inside one transaction. SQL is text with `:name` parameters, alike on both engines.
-
-    A `datetime` parameter must be aware; it is stored as whole seconds since 1970. A list parameter
-    goes with `any_of`, a `Rows` parameter with `rows`, an `Integers` parameter with `integers`.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._now: datetime | None = None
-        self._held: set[tuple[Any, ...]] = set()
-
-    @property
-    def now(self) -> datetime:
-        """The time of this transaction, in whole seconds, UTC; the same whenever it asks."""
-        if self._now is None:
-            self._now = from_epoch(int(time.time()))
-        return self._now
-
-    @abstractmethod
-    def _fetch(
-        self, sql: str, params: dict[str, Any], *, names_wanted: bool
-    ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-        """Run `sql`; its column names (only if wanted, and only if there are rows) and its rows."""
-
-    def all(self, kind: type[T], sql: str, /, **params: Any) -> list[T]:
-        """Run a statement; each row comes back as a `kind` (a msgspec Struct, or `int` or `str` for
-        one column), its columns matched to the fields by name."""
-        builders = self._database.builders
-        build = builders.get((sql, kind))
-        names, rows = self._fetch(sql, params, names_wanted=build is None)
-        if not rows:
-            return []
-        if build is None:
-            if len(builders) >= STATEMENTS_KNOWN_MAX:
-                builders.clear()
-            build = builders[sql, kind] = builder(kind, names)
-        return [build(row) for row in rows]
-
-    def one(self, kind: type[T], sql: str, /, **params: Any) -> T | None:
-        """Run a statement that gives at most one row; `None` when it gave none."""
-        found = self.all(kind, sql, **params)
-        assert len(found) <= 1, sql
-        return found[0] if found else None
-
-    def run(self, sql: str, /, **params: Any) -> None:
-        """Run a statement whose rows, if any, are not wanted."""
-        self._fetch(sql, params, names_wanted=False)
-
-    @abstractmethod
-    def insert_new(self, table: str, ids: Sequence[int], sql: str, /, **params: Any) -> Collection[int]:
-        """Run an INSERT that leaves out rows whose key is taken (ON CONFLICT DO NOTHING).
-
-        Args:
-            table: that it inserts into; has the columns account_id and id.
-            ids: of the rows offered, all new.
-            sql: without RETURNING.
-            params: with `account_id`.
-
-        Returns:
-            Those of `ids` whose rows went in.
-        """
-
-    @contextmanager
-    def part(self) -> Iterator[None]:
-        """A part of this transaction that is undone by itself when it raises."""
-        self.run("SAVEPOINT part")
-        try:
-            yield
-        except BaseException:
-            self.run("ROLLBACK TO SAVEPOINT part")
-            self.forget_held()
-            self.run("RELEASE SAVEPOINT part")
-            raise
-        self.run("RELEASE SAVEPOINT part")
-
-    @abstractmethod
-    def any_of(self, column: str, name: str) -> str:
-        """SQL: `column` is one of the values in the list parameter `name`: a handful of them.
-
-        For more, join `rows`: PostgreSQL without fresh statistics reads the whole account for a long list.
-        """
-
-    @abstractmethod
-    def contains(self, column: str, name: str) -> str:
-        """SQL: the text in `column` has the parameter `name` in it, to the letter (no wildcards)."""
-
-    @abstractmethod
-    def rows(self, name: str, /, **types: str) -> str:
-        """SQL: the `Rows` parameter `name` as a table of that name, for FROM.
-
-        Args:
-            name: of the parameter and of the table.
-            types: for each column its SQL type, in the order of the parameter's columns.
-        """
-
-    @abstractmethod
-    def integers(self, name: str) -> str:
-        """SQL: the `Integers` parameter `name` as a table of that name, for FROM: `value`, and `place`, which
-        counts from 1. Tens of thousands of them cost next to nothing (docs/decisions/0019)."""
-
-    @abstractmethod
-    def exclusively(self, name: str) -> None:
-        """Wait until no other transaction holds `name`, then hold it until this one ends."""
-
-    @abstractmethod
-    def hold(self, sql: str, /, **params: Any) -> None:
-        """Lock the rows that a plain SELECT names until this transaction ends; once is enough."""
-
-    def forget_held(self) -> None:
-        """Going back to a savepoint let go of what was locked since."""
-        self._held.clear()
-
-    @abstractmethod
-    def read_whole_tables(self, *, joined: bool = False) -> None:
-        """The rest of this transaction reads most of an account, not single rows of it.
-
-        Args:
-            joined: it joins whole tables with each other too, instead of looking up row after row.
-        """
-
-    @abstractmethod
-    def look_rows_up(self) -> None:
-        """The rest of this transaction looks single rows up again, as every transaction does at first."""
-
-    @abstractmethod
-    def merged(self, *, any_of: Sequence[str], all_of: Sequence[str], none_of: Sequence[str]) -> str:
-        """SQL: a SELECT of the `id`s that are in any of some sets, in all of others and in none of others; it
-        reads each set once, from the first to the last.
-
-        Args:
-            any_of, all_of, none_of: SELECTs of one column `id`, none of them twice, in the order of an index.
-                One of the first two has some; an empty `any_of` asks for nothing. On SQLite the result is
-                `in_pieces`.
-        """
-
-    @abstractmethod
-    def in_pieces(self, key: str) -> str:
-        """SQL: ends a SELECT of rows for `csv`, which come in the order of `key`. It takes the parameter
-        `most`: how many rows, -1 for all of them."""
-
-    @abstractmethod
-    def iso(self, column: str) -> str:
-        """SQL: the moment in `column` as ISO 8601 has it, `2022-04-28T14:21:16Z`."""
-
-    @abstractmethod
-    def json_text(self, column: str) -> str:
-        """SQL: the text or number in `column` as JSON has it."""
-
-    @abstractmethod
-    def csv(self, cells: Sequence[Cell], rows: str, where: str = "TRUE", /, **params: Any) -> Iterator[Piece]:
-        """The rows of a SELECT as CSV without a head, in the order of their ids, formatted by the engine:
-        ten million take no memory.
-
-        Args:
-            cells: of each row; they name the columns of `rows` as `source.phone`.
-            rows: a SELECT with a column `id`, a whole number above 0, that gives only rows whose id is above
-                the parameter `after` (which this sets), and ends with `in_pieces`.
-            where: what leaves out some of these rows.
-            params: of `rows`, `cells` and `where`: whole numbers and texts.
-        """
-
-    def require_sound(self) -> None:
-        """Make sure that no statement, whoever ran it, found the database damaged.
-
-        Raises:
-            Unavailable: one did.
-        """
-        if self._database.damage:
-            raise DatabaseDamaged()
-
-    @abstractmethod
-    def new_ids(self, kind: str, count: int) -> range:
-        """Take `count` ids that were never given to a `kind` before, in ascending order."""
-
-
 class Database(ABC):
     """A database of either engine. Thread-safe.
 
@@ -248,7 +66,7 @@ class Database(ABC):
     engine: str
     name: str
 
-    def __init__(self, limits: Limits, observer: Observer) -> None:
+    def __init__(self, limits: EngineLimits, observer: Observer) -> None:
         self.limits = limits
         self.observer = observer
         self.statements_run = 0
@@ -261,7 +79,7 @@ class Database(ABC):
         """The engine found pages that it cannot read: from now on the database is not ready.
 
         Returns:
-            What callers are told.
+            What callers get.
         """
         if not self.damage:
             self.damage = f"{self.name} is damaged"
@@ -406,93 +224,3 @@ class Snapshot(Protocol):
 
     def close(self) -> None:
         """Let go of it."""
-
-
-class BatchRunner(ABC):
-    """Runs batches on one connection; each engine says how its transactions begin and end."""
-
-    @abstractmethod
-    def begin(self) -> Transaction:
-        """Begin a transaction that writes."""
-
-    @abstractmethod
-    def commit(self) -> None:
-        """Make it durable; raises `BatchFailed` when it is not."""
-
-    @abstractmethod
-    def rollback(self) -> None:
-        """Undo the whole transaction; never raises."""
-
-    @abstractmethod
-    def savepoint(self) -> None:
-        """Mark the place that `back_to_savepoint` returns to."""
-
-    @abstractmethod
-    def release(self) -> None:
-        """Forget the savepoint, keep what was done since."""
-
-    @abstractmethod
-    def back_to_savepoint(self) -> None:
-        """Undo what came since the savepoint, and forget it; the caller tells the transaction."""
-
-    def run_batch(self, jobs: list[Job], observer: Observer) -> None:
-        """Run every call in a savepoint of its own and COMMIT once for all of them.
-
-        Raises:
-            BatchFailed: the transaction failed as a whole; no job may be told that it succeeded.
-        """
-        grouped = calls(jobs)
-        if len(grouped) == 1 and self._run_as_statement(grouped[0], observer):
-            return
-        tx = self.begin()
-        try:
-            if len(grouped) > 1:
-                self._run_groups(grouped, tx)
-            elif len(jobs) == 1:
-                run_one(jobs[0], tx)
-                if jobs[0].error is not None:
-                    self.rollback()
-                    return
-            else:
-                try:
-                    run_many(jobs, tx)
-                except BatchFailed:
-                    raise
-                except Exception:
-                    self.rollback()
-                    self._run_groups([[job] for job in jobs], self.begin())
-            started = time.perf_counter()
-            self.commit()
-        except BaseException:
-            self.rollback()
-            raise
-        observer.committed(len(jobs), time.perf_counter() - started)
-
-    def _run_as_statement(self, group: list[Job], observer: Observer) -> bool:
-        """Run a call that is a single statement without BEGIN and COMMIT; False where that gains nothing."""
-        return False
-
-    def _run_groups(self, grouped: list[list[Job]], tx: Transaction) -> None:
-        for group in grouped:
-            self.savepoint()
-            if len(group) == 1:
-                run_one(group[0], tx)
-                if group[0].error is None:
-                    self.release()
-                else:
-                    self.back_to_savepoint()
-                    tx.forget_held()
-                continue
-            try:
-                run_many(group, tx)
-            except BatchFailed:
-                raise
-            except Exception:
-                self.back_to_savepoint()
-                tx.forget_held()
-                self._run_groups([[job] for job in group], tx)
-            else:
-                self.release()
-
-
-__all__ = ["BatchRunner", "Database", "Limits", "Observer", "SetBased", "Transaction"]

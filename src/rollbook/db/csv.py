@@ -1,4 +1,4 @@
-"""A table as text: what it is made of, and the pieces in which it comes."""
+"""CSV that an engine writes itself: the cells of a row, and the pieces in which the rows come."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class DatabaseFile:
         self.shown = path
         self.path = os.path.abspath(path)
         self._real = os.path.realpath(path)
-        self._known: dict[str, Identity] = {}
+        self._identities: dict[str, Identity] = {}
         self._looked_at = 0.0
         self._missing = ""
         self._locks: list[int] = []
@@ -89,7 +89,7 @@ class DatabaseFile:
             left = _left(self.path, self._real)
             if not os.stat(self.path).st_size:  # another process may have set it up meanwhile
                 self._require_new(left, empty=True, create=create)
-        self._known[self.path] = _identity(os.stat(self.path))
+        self._identities[self.path] = _identity(os.stat(self.path))
 
     def _require_new(self, left: Sequence[str], *, empty: bool, create: bool) -> None:
         """Raises unless a database may begin here."""
@@ -169,9 +169,9 @@ class DatabaseFile:
         """A connection that stays open begins to write: from now on the log stays the same files."""
         for suffix in _OF_THE_LOG:
             path = f"{self._real}{suffix}"
-            if path not in self._known:
+            if path not in self._identities:
                 try:
-                    self._known[path] = _identity(os.stat(path))
+                    self._identities[path] = _identity(os.stat(path))
                 except FileNotFoundError:
                     continue
 
@@ -186,9 +186,9 @@ class DatabaseFile:
         """
         self._looked_at = time.monotonic()
         missing = ""
-        for path, known in self._known.items():
+        for path, identity in self._identities.items():
             try:
-                if _identity(os.stat(path)) != known:
+                if _identity(os.stat(path)) != identity:
                     missing = f"{path} was replaced by another file"
             except OSError as error:
                 missing = f"{path} is gone ({_reason(error)})"

@@ -1,4 +1,4 @@
-"""Work waiting for a connection: jobs, and the lanes of threads that run them in batches.
+"""Lanes: threads that run waiting jobs in batches, each thread on a connection of its own.
 
 A lane never waits to fill a batch: it takes what is there. While one batch commits, the next one
 gathers by itself (group commit).
@@ -26,7 +26,7 @@ class BatchFailed(Exception):
     """A batch cannot go on as a whole: no job of it succeeded.
 
     Args:
-        error: what each of its callers is told.
+        error: what each of its callers gets.
         again: running the batch once more is safe and may work.
     """
 
@@ -226,9 +226,9 @@ class Lane:
         try:
             runner.run(batch)
         except BaseException as error:
-            told = error.error if isinstance(error, BatchFailed) else error
+            reason = error.error if isinstance(error, BatchFailed) else error
             for job in batch:
-                job.value, job.error = None, told
+                job.value, job.error = None, reason
         self._waiting.learn(batch)
         deliver(batch)
 

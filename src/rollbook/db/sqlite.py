@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from typing import Any, TypeVar
 
 import apsw
-import msgspec
 
 from rollbook.db import migrations
-from rollbook.db.base import BatchRunner, Database, Limits, Observer, Snapshot, Transaction
-from rollbook.db.csv import PIECE_ROWS, Cell, Piece
+from rollbook.db.base import Database, EngineLimits, Observer, Snapshot
+from rollbook.db.batches import BatchRunner
 from rollbook.db.file import APPLICATION_ID, DatabaseFile
-from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased, Taken
-from rollbook.db.rows import Integers, Rows
+from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased
+from rollbook.db.sqlite_transaction import SqliteTransaction
+from rollbook.db.transaction import Transaction
 from rollbook.errors import Busy, DatabaseDamaged, Unavailable
 
 T = TypeVar("T")
@@ -52,7 +51,6 @@ _READING = (
     apsw.SQLITE_IOERR_DATA,
     apsw.SQLITE_IOERR_CORRUPTFS,
 )
-_UNIQUE = (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
 class SqliteDatabase(Database):
@@ -62,7 +60,7 @@ class SqliteDatabase(Database):
     reads_inline = True
     engine = "sqlite"
 
-    def __init__(self, path: str, limits: Limits, observer: Observer, *, create: bool = False) -> None:
+    def __init__(self, path: str, limits: EngineLimits, observer: Observer, *, create: bool = False) -> None:
         super().__init__(limits, observer)
         self.path, self.name = path, f"The database {path}"
         self.file = DatabaseFile(path)
@@ -70,7 +68,7 @@ class SqliteDatabase(Database):
         self.file.find(create=create)
         first = self._connect()
         try:
-            with self._told():
+            with self._storage_errors():
                 self.file.recognize(first)
         except BaseException:
             first.close()
@@ -88,7 +86,7 @@ class SqliteDatabase(Database):
     def schema_version(self) -> int:
         connection = self._connect()
         try:
-            with self._told():
+            with self._storage_errors():
                 found = connection.execute(
                     "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migration'"
                 ).fetchall()
@@ -103,7 +101,7 @@ class SqliteDatabase(Database):
     def migrate(self) -> list[str]:
         connection = self._connect()
         try:
-            with self._told():
+            with self._storage_errors():
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -137,7 +135,7 @@ class SqliteDatabase(Database):
     def long_read(self) -> Iterator[Transaction]:
         connection = self._connect()
         try:
-            with self._told():
+            with self._storage_errors():
                 connection.execute("PRAGMA mmap_size = 0")
                 connection.execute("PRAGMA query_only = ON")
                 connection.execute(f"PRAGMA cache_size = -{LONG_READ_CACHE_KIB}")
@@ -161,17 +159,17 @@ class SqliteDatabase(Database):
             return self._connect()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turns errors that lie in the file or its disk into what a caller is told."""
+    def _storage_errors(self) -> Iterator[None]:
+        """Turns errors that lie in the file or its disk into what callers get."""
         try:
             yield
         except (apsw.Error, UnicodeDecodeError) as error:
-            if told := self.unavailable(error):
-                raise told from error
+            if unavailable := self.unavailable(error):
+                raise unavailable from error
             raise
 
     def unavailable(self, error: Exception) -> Unavailable | None:
-        """What a caller is told of an error that lies in the file or its disk, not in a statement."""
+        """What callers get for an error that lies in the file or its disk, not in a statement."""
         if isinstance(error, (apsw.BusyError, apsw.LockedError)):
             return Busy("Another process holds the database; try again.")
         if isinstance(error, apsw.NotADBError) and not self._recognized:
@@ -189,7 +187,7 @@ class SqliteDatabase(Database):
     def look_for_damage(self) -> None:
         connection = self._connect()
         try:
-            with self._told():
+            with self._storage_errors():
                 [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
         finally:
             connection.close()
@@ -229,7 +227,7 @@ class SqliteDatabase(Database):
         try:
             self.file.look()
             connection.set_busy_handler(_Patience(self.limits.busy_timeout_seconds))
-            with self._told():
+            with self._storage_errors():
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
                 connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
@@ -270,119 +268,6 @@ class SqliteDatabase(Database):
             batch_max=1,
             queue_max=self.limits.read_queue_max,
         )
-
-
-class SqliteTransaction(Transaction):
-    """Statements on SQLite."""
-
-    _database: SqliteDatabase
-
-    def __init__(self, database: SqliteDatabase, connection: apsw.Connection) -> None:
-        super().__init__(database)
-        self._connection = connection
-
-    def _fetch(
-        self, sql: str, params: dict[str, Any], *, names_wanted: bool
-    ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-        self._database.statements_run += 1
-        for name, value in params.items():
-            if isinstance(value, (datetime, list, Rows, Integers)):
-                params[name] = _bound(value)
-        try:
-            cursor = self._connection.execute(sql, params)
-            if not names_wanted:
-                return (), cursor.fetchall()
-            first = cursor.fetchone()
-            if first is None:
-                return (), ()
-            names = [column[0] for column in cursor.get_description()]
-            return names, [first, *cursor.fetchall()]
-        except apsw.ConstraintError as error:
-            if getattr(error, "extendedresult", 0) in _UNIQUE:
-                raise Taken(str(error)) from error
-            raise
-        except (apsw.Error, UnicodeDecodeError) as error:
-            if told := self._database.unavailable(error):
-                raise BatchFailed(told) from error
-            raise
-
-    def any_of(self, column: str, name: str) -> str:
-        return f"{column} IN (SELECT value FROM json_each(:{name}))"
-
-    def contains(self, column: str, name: str) -> str:
-        return f"instr({column}, :{name}) > 0"
-
-    def rows(self, name: str, /, **types: str) -> str:
-        columns = ", ".join(f"value ->> {index} AS {column}" for index, column in enumerate(types))
-        return f"(SELECT {columns} FROM json_each(:{name})) AS {name}"
-
-    def integers(self, name: str) -> str:
-        return f"(SELECT rowid AS place, value FROM carray(:{name})) AS {name}"
-
-    def insert_new(self, table: str, ids: Sequence[int], sql: str, /, **params: Any) -> Collection[int]:
-        # Each row that RETURNING gives is a step, and each step gives the interpreter away and waits to
-        # get it back; the number of changes costs nothing (docs/decisions/0002).
-        self.run(sql, **params)
-        if self._connection.changes() == len(ids):
-            return ids
-        among = self.any_of("id", "ids")
-        return self.all(
-            int,
-            f"SELECT id FROM {table} WHERE account_id = :account_id AND {among}",
-            account_id=params["account_id"],
-            ids=list(ids),
-        )
-
-    def exclusively(self, name: str) -> None:
-        """The single writer is the lock."""
-
-    def hold(self, sql: str, /, **params: Any) -> None:
-        """The single writer is the lock."""
-
-    def read_whole_tables(self, *, joined: bool = False) -> None:
-        """It joins in the order that is written, always."""
-
-    def look_rows_up(self) -> None:
-        """It always does, where there is an index."""
-
-    def merged(self, *, any_of: Sequence[str], all_of: Sequence[str], none_of: Sequence[str]) -> str:
-        # Sorted by their index, compound SELECTs are merged like sorted files: 10 M less 1 M ids take 1.2 s,
-        # a look at the other set for each of them 5 s. They associate to the left, all alike.
-        first = [" UNION ".join(any_of)] if any_of else []
-        return " EXCEPT ".join([" INTERSECT ".join([*first, *all_of]), *none_of]) + f" {self.in_pieces('id')}"
-
-    def in_pieces(self, key: str) -> str:
-        return f"ORDER BY {key} LIMIT :most"
-
-    def iso(self, column: str) -> str:
-        return f"strftime('%Y-%m-%dT%H:%M:%SZ', {column}, 'unixepoch')"
-
-    def json_text(self, column: str) -> str:
-        return f"json_quote({column})"
-
-    def csv(self, cells: Sequence[Cell], rows: str, where: str = "TRUE", /, **params: Any) -> Iterator[Piece]:
-        # One statement for each piece, all in one transaction: each row that a statement gives costs as much
-        # as formatting three (docs/decisions/0022).
-        line = " || ',' || ".join(_csv(cell) for cell in cells)
-        sql = f"""
-            SELECT max(source.id), count(*) FILTER (WHERE {where}),
-                   CAST(string_agg({line} || char(10), '') FILTER (WHERE {where}) AS BLOB)
-            FROM ({rows}) AS source
-        """
-        after = 0
-        while True:
-            _, found = self._fetch(sql, {**params, "after": after, "most": PIECE_ROWS}, names_wanted=False)
-            [(last, count, data)] = found
-            if last is None:
-                return
-            if count:
-                yield Piece(count, data)
-            after = last
-
-    def new_ids(self, kind: str, count: int) -> range:
-        last = self.one(int, migrations.TAKE_IDS, kind=kind, count=count)
-        assert last is not None
-        return range(last - count, last)
 
 
 class _Snapshot:
@@ -482,8 +367,8 @@ class _Writer(BatchRunner):
         try:
             self._connection.execute(sql)
         except (apsw.Error, UnicodeDecodeError) as error:
-            if told := self._database.unavailable(error):
-                raise BatchFailed(told) from error
+            if unavailable := self._database.unavailable(error):
+                raise BatchFailed(unavailable) from error
             raise
 
 
@@ -503,19 +388,3 @@ class _Reader:
 
     def close(self) -> None:
         """Its connections go back to the database, which closes them."""
-
-
-def _csv(cell: Cell) -> str:
-    """SQL: a cell as CSV has it."""
-    text = f"""'"' || replace({cell.sql}, '"', '""') || '"'""" if cell.quoted else cell.sql
-    return f"coalesce({text}, '')"
-
-
-def _bound(value: datetime | list[Any] | Rows | Integers) -> Any:
-    if isinstance(value, Integers):
-        return apsw.carray(value.values, flags=apsw.SQLITE_CARRAY_INT64)
-    if isinstance(value, datetime):
-        return int(value.timestamp())
-    if isinstance(value, list):
-        return msgspec.json.encode(value).decode()
-    return msgspec.json.encode(list(zip(*value.columns.values(), strict=True))).decode()

@@ -1,0 +1,204 @@
+"""Connections to PostgreSQL: opened anew when the server comes back, repeated where that is safe, and what
+callers are told when something ends a transaction."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import select
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import errors as pg
+
+from rollbook.db import migrations
+from rollbook.db.base import Database
+from rollbook.db.lanes import BatchFailed, Taken
+from rollbook.db.transaction import STATEMENTS_KNOWN_MAX
+from rollbook.errors import Busy, Unavailable
+
+_log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 5
+"""How long a caller may wait for a server that does not answer at all."""
+
+ATTEMPTS_MAX = 8
+"""How often a batch is run when it meets a deadlock or a connection that died while idle."""
+
+ID_BLOCK = 1000
+"""Ids that one process takes at a time; what is left when it ends stays unused."""
+
+_NO_DATABASE = re.compile(r'FATAL:\s+database "([^"]*)" does not exist')
+"""What the server says when it is asked for a database that it does not have; there is no code with it."""
+
+
+class Server:
+    """The PostgreSQL server of a URL.
+
+    Args:
+        url: for libpq.
+        options: of the server's command line, for each session.
+    """
+
+    def __init__(self, url: str, options: str) -> None:
+        self._url = url
+        self._options = options
+        self._reachable = True
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Open a connection; says in the log when the server goes away and when it is back.
+
+        Raises:
+            BatchFailed: the server cannot be reached or refuses.
+        """
+        try:
+            connection = psycopg.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                options=self._options,
+                application_name="rollbook",
+                client_encoding="UTF8",
+                keepalives_idle=30,
+                tcp_user_timeout=30_000,
+            )
+        except psycopg.ProgrammingError as error:  # libpq cannot read the URL
+            message = f"The database URL cannot be used: {' '.join(str(error).split())}."
+            raise BatchFailed(Unavailable(message, retry_after_seconds=30)) from error
+        except psycopg.Error as error:
+            server = urlsplit(self._url).hostname or "its socket"
+            message = f"The PostgreSQL server at {server} cannot be reached."
+            if missing := _NO_DATABASE.search(str(error)):
+                message = (
+                    f"The PostgreSQL server at {server} has no database {missing[1]}: is the URL right? "
+                    "`createdb` makes one, rollbook does not."
+                )
+            if self._reachable:
+                self._reachable = False
+                _log.error("%s %s", message, " ".join(str(error).split()))
+            raise BatchFailed(Unavailable(message, retry_after_seconds=2)) from error
+        if not self._reachable:
+            self._reachable = True
+            _log.warning("The PostgreSQL server is reached again.")
+        return connection
+
+
+class Connected:
+    """A connection that is opened when needed and forgotten when it broke."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    @property
+    def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """The connection, a new one when the server closed it while it was idle."""
+        if self._connection is not None and not self._connection.closed:
+            readable, _, _ = select.select([self._connection.fileno()], [], [], 0)
+            if readable:  # a server that has something to say unasked has most likely said goodbye
+                try:
+                    self._connection.pgconn.consume_input()
+                except psycopg.OperationalError:
+                    self._connection.close()
+        if self._connection is None or self._connection.closed:
+            self._connection = self._server.connect()
+        return self._connection
+
+    @property
+    def is_broken(self) -> bool:
+        """The connection under way broke, or there is none."""
+        return self._connection is None or self._connection.broken or self._connection.closed
+
+    def again(self, work: Callable[[], None]) -> None:
+        """Run `work`, and once more after what it may safely be repeated for.
+
+        Raises:
+            BatchFailed: it did not work.
+        """
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                work()
+                return
+            except BatchFailed as failed:
+                if not failed.again or attempt + 1 == ATTEMPTS_MAX:
+                    raise
+                time.sleep(random.uniform(0, 0.002 * 2**attempt))
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+class IdBlocks:
+    """Ids taken from the database a block at a time, in a transaction of their own."""
+
+    def __init__(self, database: Database, server: Server) -> None:
+        self._database = database
+        self._connected = Connected(server)
+        self._blocks: dict[str, range] = {}
+        self._lock = threading.Lock()
+
+    def take(self, kind: str, count: int) -> range:
+        """See `Transaction.new_ids`."""
+        with self._lock:
+            block = self._blocks.get(kind, range(0))
+            if len(block) < count:
+                size = max(ID_BLOCK, count)
+                taken: list[int] = []
+                self._connected.again(lambda: taken.append(self._next(kind, size)))
+                block = range(taken[0] - size, taken[0])
+            self._blocks[kind] = block[count:]
+            return block[:count]
+
+    def _next(self, kind: str, size: int) -> int:
+        connection = self._connected.connection
+        with translated(self._database):
+            row = connection.execute(percent(migrations.TAKE_IDS), {"kind": kind, "count": size}).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def close(self) -> None:
+        """Close the connection. What is left of the blocks stays unused."""
+        self._connected.close()
+
+
+def uncertain() -> BatchFailed:
+    """The connection broke while a COMMIT was under way: only the server knows what became of it."""
+    return BatchFailed(Unavailable("The database went away during the change: it may or may not be stored."))
+
+
+class translated:
+    """Turns errors that end a transaction into `BatchFailed`; others belong to one job."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (pg.DeadlockDetected, pg.SerializationFailure)):
+            raise BatchFailed(Busy("The change met another one; try again."), again=True) from error
+        if isinstance(error, pg.UniqueViolation):
+            raise Taken(str(error)) from error
+        if isinstance(error, (pg.DiskFull, pg.OutOfMemory)):
+            raise BatchFailed(Unavailable("The database server is out of space.")) from error
+        if isinstance(error, (pg.DataCorrupted, pg.IndexCorrupted)):
+            raise BatchFailed(self._database.is_damaged(error)) from error
+        if isinstance(error, (pg.QueryCanceled, pg.LockNotAvailable)):
+            raise BatchFailed(Busy("The database took too long; try again.")) from error
+        if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+            raise BatchFailed(Unavailable("The database went away; try again."), again=True) from error
+
+
+@lru_cache(maxsize=STATEMENTS_KNOWN_MAX)
+def percent(sql: str) -> bytes:
+    """`:name` parameters as psycopg wants them. A `:` in our SQL text begins a parameter, always."""
+    return re.sub(r":([a-z]\w*)", r"%(\1)s", sql.replace("%", "%%")).encode()
