@@ -60,7 +60,7 @@ class Items(Generic[Value]):
     Args:
         raws: what came.
         name: of the member of the body that they are in.
-        reader: of one of them; what it calls an item is what messages call it.
+        reader: of one of them, which has a `reference`; what it calls an item is what messages call it.
         value_of: makes a value of what was read; raises `Invalid` or `BadPhone`.
 
     Raises:
@@ -75,9 +75,10 @@ class Items(Generic[Value]):
         self._references: list[str | None] = []
         self._reasons: dict[int, str] = {}
         for index, raw in enumerate(raws):
-            self._references.append(_reference_of(raw))
+            item: Any = None
             try:
-                self.values.append(value_of(reader.read(bytes(raw))))
+                item = reader.read(bytes(raw))
+                self.values.append(value_of(item))
                 self._places.append(index)
             except Invalid as error:
                 self._reasons[index] = str(error)
@@ -86,6 +87,7 @@ class Items(Generic[Value]):
             except ApiError as error:  # the JSON is malformed where only this item's reader looks
                 where = f" of {name}[{index}])."
                 raise ApiError(error.status, error.body.message.replace(").", where)) from None
+            self._references.append(_reference_of(raw) if item is None else _reference_text(item.reference))
 
     def results(
         self,
@@ -132,8 +134,14 @@ class _Referred(msgspec.Struct):
 def _reference_of(raw: msgspec.Raw) -> str | None:
     """The reference of an item of a batch, which may be wrong in itself."""
     try:
-        reference = msgspec.json.decode(raw, type=_Referred).reference
+        return _reference_text(msgspec.json.decode(raw, type=_Referred).reference)
     except msgspec.DecodeError:  # it is no object
+        return None
+
+
+def _reference_text(reference: Any) -> str | None:
+    """A reference as answers have it; `None` for what is not one."""
+    if reference is None:
         return None
     if isinstance(reference, bool) or not isinstance(reference, (str, int)):
         return None

@@ -72,7 +72,10 @@ class Body:
     def _may_repeat(self, data: bytes) -> bool:
         """Whether a member may be said twice: quick, and never wrongly no. An ASCII name can be spelt with
         escapes, too."""
-        return b"\\u00" in data or any(data.count(quoted) > 1 for quoted in self._quoted)
+        for quoted in self._quoted:
+            if data.count(quoted) > 1:
+                return True
+        return b"\\u00" in data
 
     def _repeated(self, data: bytes) -> list[Problem]:
         """The last of several would hold, so that a second `reachable` takes back what the first one asks."""

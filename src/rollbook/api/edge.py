@@ -343,10 +343,9 @@ class Edge:
     async def _body(self, req: Request, most: int) -> bytes:
         if (req.content_length or 0) > most:
             raise ApiError(413, f"The body is larger than {most} bytes.")
-        data: bytes = await req.stream.read(most + 1)
+        data = await req.read_all(most)
         if len(data) > most:
             raise ApiError(413, f"The body is larger than {most} bytes.")
-        await req.see_the_end()
         if data:
             media = (req.content_type or JSON).partition(";")[0].strip().lower()
             if media != JSON and not media.endswith("+json") and media != "text/json":

@@ -6,7 +6,7 @@ be taken for the whole. So whatever reads a body, of any route, reads through th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import falcon.asgi
@@ -17,7 +17,11 @@ from rollbook.api.errors import ApiError
 REST_BYTES_MAX = 64 * 1024
 """What may come after all that a route needs, as behind the last boundary of a form."""
 
-Event = dict[str, Any]
+Event = Mapping[str, Any]
+
+
+STILL_TO_COME: Event = {"type": "http.request", "more_body": True}
+"""What the framework is told of the event that came first: it goes the same way as the others."""
 
 
 class CutOff(ApiError):
@@ -32,9 +36,32 @@ class Request(falcon.asgi.Request):
     """A request whose body is all there: else whatever reads it raises `CutOff`."""
 
     def __init__(self, scope: Any, receive: Any, first_event: Any = None, options: Any = None) -> None:
-        self._body = _Body(receive, first_event, scope["headers"])
-        # The first event goes the same way as the others: to the framework it is still to come.
-        super().__init__(scope, self._body, {"type": "http.request", "more_body": True}, options)
+        self._server = receive
+        self._came = first_event
+        self._body: _Body | None = None
+        super().__init__(scope, self._next, STILL_TO_COME, options)
+
+    async def _next(self) -> Event:
+        return await self._opened()()
+
+    def _opened(self) -> _Body:
+        """The body, made when something reads it first."""
+        if self._body is None:
+            self._body = _Body(self._server, self._came, self._asgi_headers)
+        return self._body
+
+    async def read_all(self, most: int) -> bytes:
+        """The body, or its first `most` + 1 bytes where it has more.
+
+        Raises: see `see_the_end`.
+        """
+        body = self._opened()
+        if (whole := body.whole()) is not None:
+            return whole
+        data: bytes = await self.stream.read(most + 1)
+        if len(data) <= most:
+            await self.see_the_end()
+        return data
 
     async def see_the_end(self) -> None:
         """Leave out what still comes of the body, once all that is needed was read.
@@ -43,12 +70,13 @@ class Request(falcon.asgi.Request):
             CutOff: the client is gone, or the body ended before its length.
             ApiError: 400, it is not the body that was described; 413, it does not end.
         """
-        await self._body.see_the_end()
+        await self._opened().see_the_end()
 
     @property
     def wants_other_digests(self) -> bool:
         """Whether only digests came that nobody here can check."""
-        return self._body.digests is not None and self._body.digests.unknown
+        body = self._body
+        return body is not None and body.digests is not None and body.digests.unknown
 
 
 class _Body:
@@ -56,35 +84,63 @@ class _Body:
 
     Args:
         first: the event that came already.
+        headers: by name; the values of several with the same name have commas between them.
+
+    Raises:
+        ApiError: 400, a header describes the body wrongly, or asks for another protocol after it.
     """
 
     def __init__(
         self,
         receive: Callable[[], Awaitable[Event]],
         first: Event | None,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: Mapping[bytes, bytes],
     ) -> None:
         self._receive = receive
         self._first = first
-        self._headers = headers
-        self._begun = self._ended = False
-        self._length: int | None = None
+        self._ended = False
+        self._length = int(headers[b"content-length"]) if b"content-length" in headers else None
         self._came = 0
         self.digests: Digests | None = None
+        # The server's parser drops the body of a request for another protocol, and says that it is whole.
+        if (
+            b"upgrade" in headers
+            and b"upgrade" in headers.get(b"connection", b"").lower()
+            and (self._length or b"transfer-encoding" in headers)
+        ):
+            raise ApiError(
+                400, "A request with a body cannot change the protocol: leave out the header Upgrade."
+            )
+        if b"content-digest" in headers:
+            self.digests = Digests(headers[b"content-digest"].decode("latin-1"))
 
     async def __call__(self) -> Event:
         """The next event.
 
         Raises: see `Request.see_the_end`.
         """
-        if not self._begun:
-            self._begin()
         if self._first is not None:
             event, self._first = self._first, None
         else:
             event = await self._receive()
-        if self._ended:
-            return event
+        if not self._ended:
+            self.count(event)
+        return event
+
+    def whole(self) -> bytes | None:
+        """All of it, where the event that came already has that; else `None`, and it is still to be read."""
+        event = self._first
+        if event is None or event.get("more_body", False):
+            return None
+        self._first = None
+        self.count(event)
+        return bytes(event["body"])
+
+    def count(self, event: Event) -> None:
+        """Take an event that came for a part of the body.
+
+        Raises: see `Request.see_the_end`.
+        """
         if event["type"] == "http.disconnect":
             raise CutOff(self._came, self._length)
         piece = event.get("body", b"")
@@ -97,7 +153,6 @@ class _Body:
             self._ended = True
             if self.digests is not None:
                 self.digests.check()
-        return event
 
     async def see_the_end(self) -> None:
         rest = 0
@@ -106,26 +161,3 @@ class _Body:
             rest += len(event.get("body", b""))
             if rest > REST_BYTES_MAX:
                 raise ApiError(413, "The body goes on behind its end.")
-
-    def _begin(self) -> None:
-        self._begun = True
-        described = []
-        chunks = upgrade = meant = False
-        for name, value in self._headers:
-            if name == b"content-length":
-                self._length = int(value)
-            elif name == b"content-digest":
-                described.append(value.decode("latin-1"))
-            elif name == b"transfer-encoding":
-                chunks = True
-            elif name == b"upgrade":
-                upgrade = True
-            elif name == b"connection":
-                meant = meant or b"upgrade" in value.lower()
-        # The server's parser drops the body of a request for another protocol, and says that it is whole.
-        if upgrade and meant and (chunks or self._length):
-            raise ApiError(
-                400, "A request with a body cannot change the protocol: leave out the header Upgrade."
-            )
-        if described:
-            self.digests = Digests(", ".join(described))
