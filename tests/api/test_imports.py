@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from rollbook.imports.spec import OPTIONS
 from tests.calls import PHONE, counts, ended, imported, made_list, stopped
 from tests.conftest import Live
 from tests.imports.desk import csv_of
@@ -38,6 +39,14 @@ def test_a_file_is_imported_in_the_background(api: httpx.Client) -> None:
     rows = list(csv.reader(io.StringIO(rejects.text)))
     assert rows[0] == ["rollbook:line", "rollbook:reason", "rollbook:message", "phone", "rollbook:row"]
     assert rows[1][:2] + rows[1][3:] == ["12", "not_a_number", "nonsense", ""]
+
+
+def test_every_option_is_checked_before_anything_is_kept(api: httpx.Client) -> None:
+    names = [option.name for option in OPTIONS if "http" in option.edges]
+    answer = api.post("/api/imports", params=dict.fromkeys(names, ""), content=b"phone\n")
+    assert answer.status_code == 422
+    assert {error["field"] for error in answer.json()["errors"]} == set(names)
+    assert api.get("/api/imports").json()["data"] == []
 
 
 def test_a_form_says_all_that_the_query_can(api: httpx.Client) -> None:

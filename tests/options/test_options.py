@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +10,10 @@ import click
 import msgspec
 import pytest
 
-from rollbook.api import openapi
+from rollbook.api import imports, openapi
 from rollbook.api.app import ROUTES
-from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.cli import rollbook_command
-from rollbook.files import ReadOptions
+from rollbook.files import FileOptions
 from rollbook.files.options import GOES_WITH, READING
 from rollbook.imports.spec import OPTIONS, ImportSpec, spec_of
 from rollbook.options import Option, as_flags, as_parameters, mention, values
@@ -61,12 +59,49 @@ def test_the_document_and_the_help_spell_options() -> None:
     assert not [text for text in about if visible(text, lines=True) != text]
 
 
-def test_what_can_be_said_of_reading_is_used_by_reading_and_kept_with_an_import() -> None:
-    of_reading = {field.name for field in dataclasses.fields(ReadOptions)}
-    of_import = {field.name for field in msgspec.structs.fields(ImportSpec)}
-    for option in READING:
-        assert option.name in of_reading & of_import
+def test_what_can_be_said_of_reading_is_what_a_reader_and_an_import_take() -> None:
+    assert {option.name for option in READING} == {
+        field.name for field in msgspec.structs.fields(FileOptions)
+    }
     assert {option.name for option in READING} == {"format", *GOES_WITH}
+
+
+def test_each_part_of_a_spec_is_an_option_with_the_same_default() -> None:
+    unsaid = ImportSpec()
+    by_name = {option.name: option for option in OPTIONS}
+    parts = {field.name for field in msgspec.structs.fields(ImportSpec)} - {"list", "columns"}
+    assert {name: by_name[name].absent for name in parts} == {name: getattr(unsaid, name) for name in parts}
+    assert set(by_name) - parts == {"list", "list_id", "map", "filename"}
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=[f"{each.name}-{'-'.join(each.edges)}" for each in OPTIONS])
+def test_an_option_of_an_import_is_at_each_edge_what_the_table_says(option: Option) -> None:
+    if "cli" in option.edges:
+        [flag] = [each for each in rollbook_command.commands["import"].params if option.flag in each.opts]
+        assert isinstance(flag, click.Option)
+        assert (flag.name, flag.help, flag.multiple) == (option.name, as_flags(option.about), option.many)
+        if option.kind not in ("switch", "either"):  # these are flags without a value
+            with pytest.raises(click.BadParameter) as refused:
+                rollbook_command.commands["import"].make_context("import", ["FILE", f"{option.flag}="])
+            assert refused.value.param is not None
+            assert refused.value.param.name == option.name
+    if "http" in option.edges:
+        post = openapi.document(ROUTES)["paths"]["/api/imports"]["post"]
+        [parameter] = [each for each in post["parameters"] if each["name"].removesuffix("[]") == option.name]
+        assert (parameter["in"], parameter["description"]) == ("query", as_parameters(option.about))
+        assert parameter["schema"] == option.schema
+        form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+        assert form[option.name] == option.schema
+        _, [problem] = values(imports.OPTIONS, {option.name: ["", ""]})
+        assert problem.field == option.name
+
+
+def test_the_document_has_no_other_option_of_an_import() -> None:
+    post = openapi.document(ROUTES)["paths"]["/api/imports"]["post"]
+    names = {each["name"].removesuffix("[]") for each in post["parameters"] if each["in"] == "query"}
+    assert names == {option.name for option in OPTIONS if "http" in option.edges}
+    form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert set(form) == {"file", *names}
 
 
 def test_every_option_takes_what_it_says_and_nothing_empty() -> None:
@@ -79,7 +114,7 @@ def test_every_option_takes_what_it_says_and_nothing_empty() -> None:
 
 
 def test_defaults_make_the_spec_that_says_nothing() -> None:
-    found, problems = values(FILE_OPTIONS.values(), {})
+    found, problems = values(imports.OPTIONS, {})
     assert problems == []
     assert spec_of(found, list=None) == ImportSpec()
 

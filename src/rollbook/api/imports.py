@@ -14,13 +14,13 @@ from falcon.asgi import Response, SSEvent
 from rollbook import imports
 from rollbook.api import ending, wire
 from rollbook.api.errors import ApiError, ErrorBody
-from rollbook.api.file_options import FILE_OPTIONS
 from rollbook.api.uploads import Upload
 from rollbook.api.wire import Call, Lasting, Raw, Read, Write
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem, Unavailable
 from rollbook.files.formulas import BOM, SAFE, csv_pieces
 from rollbook.imports import Outcome, Report, State
+from rollbook.imports import spec as specs
 from rollbook.imports.spec import ImportSpec, spec_of
 from rollbook.options import Option, as_parameters, values
 
@@ -39,7 +39,7 @@ PAGE = (
 )  # fmt: skip
 """What can be said of the list of imports."""
 
-OPTIONS = tuple(FILE_OPTIONS.values())
+OPTIONS = tuple(option for option in specs.OPTIONS if "http" in option.edges)
 """What can be said of a file, in the query or as parts of a form."""
 
 
@@ -300,7 +300,7 @@ def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
     for name, value in [*params.items(), *upload.fields.items()]:
         texts = [value] if isinstance(value, str) else value
         given.setdefault(name.removesuffix("[]"), []).extend(texts)
-    found, problems = values(FILE_OPTIONS.values(), given)
+    found, problems = values(OPTIONS, given)
     if found["list"] is not None and found["list_id"] is not None:
         problems.append(Problem("list", "Give a list or a list_id, not both."))
     try:

@@ -20,7 +20,6 @@ from rollbook.api import contacts, examples, imports, lists, parameters, slips, 
 from rollbook.api.body import Body
 from rollbook.api.edge import Route
 from rollbook.api.errors import JSON, ApiError, ErrorBody, FieldError
-from rollbook.api.file_options import FORM_SCHEMA
 from rollbook.config import Settings
 from rollbook.errors import IdempotencyMismatch, Invalid
 from rollbook.exports import COMPRESSIONS
@@ -267,13 +266,25 @@ def _operation(route: Route) -> dict[str, Any]:
             "content": {
                 "application/octet-stream": {"schema": file, "example": examples.FILE},
                 "multipart/form-data": {
-                    "schema": FORM_SCHEMA,
+                    "schema": _form(route.own or ()),
                     "example": {"file": examples.FILE, "list": "Customers"},
                 },
             },
         }
     operation["responses"] = {str(route.status): _success(route)} | dict(_refusals(route))
     return operation
+
+
+def _form(options: Sequence[Option]) -> Mapping[str, Any]:
+    """The schema of a form with a file, which can say what the query can."""
+    properties: dict[str, Any] = {"file": {"type": "string", "format": "binary"}}
+    properties |= {option.name: dict(option.schema) for option in options}
+    return {
+        "type": "object",
+        "description": "The file, and whatever the query could say of it.",
+        "properties": properties,
+        "required": ["file"],
+    }
 
 
 def _noun(route: Route) -> Noun:

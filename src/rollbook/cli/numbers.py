@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -28,7 +27,7 @@ from rollbook.cli.common import (
 )
 from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
-from rollbook.files import Batch, ReadOptions, Table, formulas, open_table, phone_columns
+from rollbook.files import Batch, FileOptions, ReadOptions, Table, formulas, open_table, phone_columns
 from rollbook.files.options import READING, reading
 from rollbook.files.phone_columns import code_column
 from rollbook.imports.spec import REGION
@@ -106,7 +105,7 @@ def numbers_check(
         if output is not None:
             must_differ(output, path)
     with usage_errors():
-        wanted = reading(SimpleNamespace(**options))
+        wanted = reading(FileOptions(**options))
     with errors_as_sentences(), _opened(path, wanted) as table:
         found = _checked(table, _chosen(table, column, region), region, output, brief=brief, raw=raw, bom=bom)
     if as_json:

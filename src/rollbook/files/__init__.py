@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from rollbook.files.phone_columns import guess_phone_column, phone_columns
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = [
     "SENTENCES",
     "BadRow",
     "Batch",
+    "FileOptions",
     "ReadOptions",
     "Table",
     "guess_phone_column",
@@ -55,26 +58,9 @@ SAMPLE_ROWS = 100
 """Rows from the top of a file that are there for guessing."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How to read a file; what is `None` is detected.
-
-    Args:
-        format: one of `FORMATS`; `xlsx` stands for every kind of spreadsheet, `jsonl` also for one JSON
-            array.
-        encoding: any that Python knows. For CSV, JSON lines and vCard.
-        delimiter: one ASCII character, or the word `tab`. For CSV.
-        header: whether a row names the columns. For CSV and spreadsheets.
-        sheet: the name of the spreadsheet's sheet.
-        skip_hidden: leave out rows that are hidden. For spreadsheets (XLSX).
-        skip_rows: lines (of a sheet: rows) on top that are no part of the table. For CSV and spreadsheets.
-        line_bytes_max: of one row in UTF-8; one that is longer makes the file unreadable.
-        expanded_bytes_max: of the file when decompressed.
-        expansion_max: how many times its size a compressed file may be when decompressed, beyond the first
-            64 MiB. CSV of phones has a factor of 3 to 10; a bomb has 1000 (gzip's most) and more.
-        batch_rows: rows in a batch, about; batches of long rows have fewer (`csv_table.BLOCK_BYTES_MAX`).
-        alive: told again and again that the reading goes on; what it raises ends it.
-    """
+class FileOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What callers can say of a file; what is `None` is detected. Each is an option of `options.READING` with
+    the same name, which says what it means and checks it."""
 
     format: str | None = None
     encoding: str | None = None
@@ -83,6 +69,20 @@ class ReadOptions:
     sheet: str | None = None
     skip_rows: int = 0
     skip_hidden: bool = False
+
+
+class ReadOptions(FileOptions, frozen=True, kw_only=True):
+    """How to read a file.
+
+    Args:
+        line_bytes_max: of one row in UTF-8; one that is longer makes the file unreadable.
+        expanded_bytes_max: of the file when decompressed.
+        expansion_max: how many times its size a compressed file may be when decompressed, beyond the first
+            64 MiB. CSV of phones has a factor of 3 to 10; a bomb has 1000 (gzip's most) and more.
+        batch_rows: rows in a batch, about; batches of long rows have fewer (`csv_table.BLOCK_BYTES_MAX`).
+        alive: told again and again that the reading goes on; what it raises ends it.
+    """
+
     line_bytes_max: int = 1 << 20
     expanded_bytes_max: int = 64 << 30
     expansion_max: int = 200

@@ -10,7 +10,6 @@ takes about ten times as long but says which line is bad.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,7 +103,7 @@ class JsonTable(Table):
         self._text = Text(self._source, self._options)
         schema = self._simple_schema()
         rows = max(1, min(self._options.batch_rows, CELLS_MAX // len(self._keys)))
-        for block in _blocks(self._text, replace(self._options, batch_rows=rows)):
+        for block in _blocks(self._text, msgspec.structs.replace(self._options, batch_rows=rows)):
             batch = self._quick(block, schema) if isinstance(block, _Lines) and schema is not None else None
             yield batch or self._slow(block)
 

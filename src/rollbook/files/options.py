@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rollbook.errors import Invalid, Problem
-from rollbook.files import FORMATS, ReadOptions
+from rollbook.files import FORMATS, FileOptions, ReadOptions
 from rollbook.options import Option, any_of, mention
 
 ENCODING_LENGTH_MAX = 40
@@ -73,7 +72,7 @@ READING = (
         "Lines at the top that are not part of the table, such as titles and notes.",
         "number",
         takes="a whole number of lines",
-        default=0,
+        default=FileOptions().skip_rows,
     ),
     Option(
         "skip_hidden",
@@ -88,7 +87,7 @@ READING = (
         metavar="NAME",
     ),
 )
-"""Each has the name of its value in `ReadOptions`."""
+"""Each has the name of its value in `FileOptions`."""
 
 
 GOES_WITH: Mapping[str, Sequence[str]] = {
@@ -102,12 +101,8 @@ GOES_WITH: Mapping[str, Sequence[str]] = {
 """The formats that an option is for. Where the format is not said, it is used if it applies."""
 
 
-def contradictions(values: Any) -> list[Problem]:
-    """What was said of a file that its format, if that was said, does not have.
-
-    Args:
-        values: has an attribute for each of `READING`.
-    """
+def contradictions(values: FileOptions) -> list[Problem]:
+    """What was said of a file that its format, if that was said, does not have."""
     return [
         Problem(
             name, f"{mention(name)} goes with {any_of(formats)}, not with {mention('format', values.format)}."
@@ -119,11 +114,8 @@ def contradictions(values: Any) -> list[Problem]:
     ]
 
 
-def reading(values: Any) -> ReadOptions:
+def reading(values: FileOptions) -> ReadOptions:
     """How to read a file, as it was said.
-
-    Args:
-        values: has an attribute for each of `READING`.
 
     Raises:
         Invalid: it does not go together.

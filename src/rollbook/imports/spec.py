@@ -11,6 +11,7 @@ import msgspec
 from rollbook import channels, lists, phones
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, Problem
+from rollbook.files import FileOptions
 from rollbook.files.options import READING, contradictions
 from rollbook.options import Option, mention
 
@@ -18,32 +19,16 @@ Mode = Literal["add", "update", "replace"]
 PhoneCheck = Literal["valid", "possible"]
 
 
-class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to do with a file.
+class ImportSpec(FileOptions, frozen=True, kw_only=True, omit_defaults=True):
+    """What to do with a file. Each attribute is an option of `OPTIONS` with the same name, which says what it
+    means and checks it; but for these.
 
     Args:
         list: the list that its contacts join, by name or (a number) by id; a name that is not there yet is
             created. `None`: they only go into the book.
-        mode: `add` creates contacts and extends those that are there; `update` leaves out phones that are not
-            in the book; `replace` also takes out of the list everyone whom the file does not name.
-        region: ISO 3166-1 code of the country whose national numbers are meant where no country code stands.
-        phone_check: take phones that are `valid` (in a range that the numbering plan assigns), or all that
-            are `possible` (country code and length are right). With `stop` all that are possible or in the
-            book.
-        columns: what columns of the file mean: for its header, `phone`, the name of a field, or "" for
-            nothing. What is not named is guessed.
-        create_fields: make a text field for every column that has none.
-        all_phones: every phone of a row counts, and not only the first one that is good; `None`: where phones
-            are stopped.
-        split_phones: a cell that holds several numbers stands for a row with each of them.
-        stop: channels on which every phone of the file is put on the stop list. Without a list only that is
-            done: no contact is created.
-        dry_run: only say what would happen.
-        rows: how many the file must have; with another number it is not merged.
-        confirm: replace although more than half of the list's members leave it (see `imports.confirm`).
-        format, encoding, delimiter, header, sheet: of the file, where they should not be detected.
-        skip_rows: lines on top of it that are no part of the table.
-        skip_hidden: leave out rows of a workbook that are hidden.
+        columns: what columns of the file mean, of the option `map`: for a header `phone`, the name of a
+            field, or "" for nothing. What is not named is guessed.
+        all_phones: `None`: true where phones are stopped.
     """
 
     list: str | int | None = None
@@ -58,13 +43,6 @@ class ImportSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     dry_run: bool = False
     rows: int | None = None
     confirm: bool = False
-    format: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    header: bool | None = None
-    sheet: str | None = None
-    skip_rows: int = 0
-    skip_hidden: bool = False
 
     @property
     def every_phone(self) -> bool:
@@ -145,6 +123,8 @@ def _list_meant(text: str) -> str:
     return text if lists.ID.fullmatch(text.strip()) else _list_name(text)
 
 
+_UNSAID = ImportSpec()
+
 REGION = Option(
     "region",
     "Country of numbers without a country code, such as UA (ISO 3166-1).",
@@ -183,7 +163,7 @@ OPTIONS = (
         "the book; replace also removes members from the list that are not in the file.",
         "choice",
         choices=get_args(Mode),
-        default="add",
+        default=_UNSAID.mode,
     ),
     REGION,
     Option(
@@ -193,7 +173,7 @@ OPTIONS = (
         f"{mention('stop')}.",
         "choice",
         choices=get_args(PhoneCheck),
-        default="valid",
+        default=_UNSAID.phone_check,
     ),
     Option(
         "map",

@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +216,7 @@ class Worker:
         import_ = self._change(
             import_.account_id, import_.id, state="reading", bytes_done=0, rows_read=0, rows_staged=0
         )
-        options = replace(reading(spec), alive=self._goes_on)
+        options = msgspec.structs.replace(reading(spec), alive=self._goes_on)
         with open_table(self._spool.source(import_.folder), options) as table:
             known = self._database.read(fields.all, import_.account_id)
             chosen = columns.choose(
