@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -266,6 +267,18 @@ def test_the_python_of_the_readme_works(live: Live, capsys: pytest.CaptureFixtur
     code = re.sub(r"live_\w+", live.new_key(), code)
     exec(compile(code, "README.md", "exec"), {})
     assert re.fullmatch(r"\d+ VIP customers 0\n", capsys.readouterr().out)
+
+
+def test_a_line_of_the_log_is_as_the_page_shows_it(live: Live, api: httpx.Client) -> None:
+    page = (DOCS / "how-to" / "operate.md").read_text("utf-8")
+    [shown] = re.findall(r"^```json\n(.*)\n```$", section(page, "## Logs and metrics"), re.MULTILINE)
+    answer = api.post("/api/groups", json={"name": "Logged"})
+    mark = f'"request_id":"{answer.headers["X-Request-Id"]}"'
+    deadline = time.monotonic() + 60
+    while not (found := [line for line in live.service.log().split("\n")[:-1] if mark in line]):
+        assert time.monotonic() < deadline, live.service.log()
+        time.sleep(0.02)
+    assert list(json.loads(found[0])) == list(json.loads(shown))
 
 
 def session() -> list[Exchange]:
