@@ -23,6 +23,15 @@ KEY_LENGTH = 20
 NAME_LENGTH_MAX = 100
 LABEL_LENGTH_MAX = 100
 
+# An account and its sandbox have the same name, and are two rows that may be on two machines: they are grouped,
+# not joined.
+_WITH_SANDBOX = """
+    SELECT coalesce(sandbox_of, account_id) AS account_id, min(name) AS name,
+           max(CASE WHEN sandbox_of IS NOT NULL THEN account_id END) AS sandbox_id,
+           max(CASE WHEN sandbox_of IS NULL THEN created_at END) AS created_at
+    FROM account
+"""
+
 
 class Account(msgspec.Struct, frozen=True):
     """An account. `sandbox_id` is the account id under which its test keys work."""
@@ -110,11 +119,7 @@ def all(tx: Transaction) -> list[Account]:
     """Every account, oldest first."""
     return tx.all(
         Account,
-        """
-        SELECT account.account_id, account.name, sandbox.account_id AS sandbox_id, account.created_at
-        FROM account JOIN account AS sandbox ON sandbox.sandbox_of = account.account_id
-        ORDER BY account.account_id
-        """,
+        f"{_WITH_SANDBOX} GROUP BY coalesce(sandbox_of, account_id) ORDER BY 1",
     )
 
 
@@ -126,11 +131,7 @@ def named(tx: Transaction, name: str) -> Account:
     """
     found = tx.one(
         Account,
-        """
-        SELECT account.account_id, account.name, sandbox.account_id AS sandbox_id, account.created_at
-        FROM account JOIN account AS sandbox ON sandbox.sandbox_of = account.account_id
-        WHERE account.name = :name AND account.sandbox_of IS NULL
-        """,
+        f"{_WITH_SANDBOX} WHERE name = :name GROUP BY coalesce(sandbox_of, account_id)",
         name=name.strip(),
     )
     if found is None:
@@ -277,7 +278,13 @@ def grant_of_key_id(tx: Transaction, account_id: int, key_id: int) -> Grant | No
 
 
 def signing_secret(tx: Transaction) -> str:
-    """The secret that signs tokens, made on first use and kept in the database."""
+    """The secret that signs tokens, made on first use and kept in the database.
+
+    It looks first: a service that starts then needs no node that writes.
+    """
+    select = "SELECT value FROM service_secret WHERE name = 'token'"
+    if (known := tx.one(str, select)) is not None:
+        return known
     tx.run(
         """
         INSERT INTO service_secret (name, value) VALUES ('token', :value)
@@ -285,7 +292,7 @@ def signing_secret(tx: Transaction) -> str:
         """,
         value=secrets.token_urlsafe(48),
     )
-    found = tx.one(str, "SELECT value FROM service_secret WHERE name = 'token'")
+    found = tx.one(str, select)
     assert found is not None
     return found
 

@@ -24,6 +24,21 @@ def test_an_account_comes_with_a_sandbox(db: Database) -> None:
         db.read(accounts.named, "nobody")
 
 
+def test_each_account_is_told_with_its_own_sandbox(db: Database) -> None:
+    made = [db.write(accounts.create, name=name) for name in ("zoe", "adam", "mia")]
+    assert db.read(accounts.all) == made
+    assert [db.read(accounts.named, account.name) for account in made] == made
+
+
+def test_the_secret_that_signs_tokens_is_written_once(db: Database) -> None:
+    secret = db.write(accounts.signing_secret)
+    assert len(secret) > 40
+    before = db.statements_run
+    assert db.write(accounts.signing_secret) == secret
+    assert db.statements_run - before == 1
+    assert db.read(accounts.signing_secret) == secret  # a read may not write
+
+
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a\nb", "a\0b"])
 def test_a_bad_name_is_refused(db: Database, name: str) -> None:
     with pytest.raises(Invalid):
