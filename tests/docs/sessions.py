@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -38,7 +39,7 @@ SUBSTITUTED: Mapping[str, str] = {
     r"sudo -u \w+ ": "",
     r" --pwprompt\b": "",
     # What sets up a clone is not done within a session: make says what it would do.
-    r"\bmake (?=\w)": f"make --dry-run --directory {ROOT} ",
+    r"\bmake (?=\w)": f"make --dry-run --directory {shlex.quote(str(ROOT))} ",
     # A program that runs for ever ends as soon as it has nothing to do.
     r"\brollbook work\b": "rollbook work --until-idle",
 }
@@ -86,10 +87,11 @@ class Session:
         self.postgres = postgres
         self._programs = folder.with_name(f"{folder.name}-bin")
         self._programs.mkdir()
-        self._program("rollbook", f'exec {sys.executable} -m rollbook "$@"')
-        self._program("python3", f'exec {sys.executable} "$@"')
+        python = shlex.quote(sys.executable)
+        self._program("rollbook", f'exec {python} -m rollbook "$@"')
+        self._program("python3", f'exec {python} "$@"')
         if shutil.which("sqlite3") is None:
-            self._program("sqlite3", f'exec {sys.executable} -m apsw "$@"')  # the same shell, by its own name
+            self._program("sqlite3", f'exec {python} -m apsw "$@"')  # the same shell, by its own name
 
     def run(self, shown: Sequence[Command]) -> list[Outcome]:
         """Run commands one after another in one shell.
@@ -107,7 +109,7 @@ class Session:
 
     def _substituted(self, text: str) -> str:
         for pattern, by in SUBSTITUTED.items():
-            text = re.sub(pattern, by, text)
+            text = re.sub(pattern, by.replace("\\", r"\\"), text)
         text = text.replace(KEY, self.service.key).replace("http://127.0.0.1:8080", self.service.url)
         text = text.replace("/var/lib/rollbook", str(self.folder))
         if self.postgres is not None:
