@@ -23,8 +23,8 @@ KEY_LENGTH = 20
 NAME_LENGTH_MAX = 100
 LABEL_LENGTH_MAX = 100
 
-# An account and its sandbox have the same name, and are two rows that may be on two machines: they are grouped,
-# not joined.
+# An account and its sandbox have the same name, and are two rows that may be on two machines: they are
+# grouped, not joined.
 _WITH_SANDBOX = """
     SELECT coalesce(sandbox_of, account_id) AS account_id, min(name) AS name,
            max(CASE WHEN sandbox_of IS NOT NULL THEN account_id END) AS sandbox_id,
