@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,8 @@ from rollbook import accounts, counts, lists, search
 from rollbook.channels import mask_of
 from rollbook.counts import MaskChange
 from rollbook.db import Rows, Transaction
-from rollbook.errors import RollbookError
-from rollbook.phones import old_forms, renewed
+from rollbook.errors import Invalid, Problem, RollbookError
+from rollbook.phones import BadPhone, literally, old_forms, parse, renewed
 from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
 
 PHONES_MAX = 1_000
@@ -47,10 +47,16 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A phone, and the mask of channels on which it is to be stopped or let go."""
+    """A phone, and the mask of channels on which it is to be stopped or let go.
+
+    Args:
+        doubt: why it is not a phone of any numbering plan, to be put behind the number; "" where it is one.
+            Plans change: such digits are taken where the account has them, in the book or on the stop list.
+    """
 
     phone: int
     mask: int
+    doubt: str = ""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -73,20 +79,54 @@ class _Change(msgspec.Struct, frozen=True):
     after: int
 
 
+def wanted_of(text: str | int, mask: int = 0) -> Wanted:
+    """What is wanted for the phone that a text is.
+
+    Args:
+        text: as `phones.parse` takes it.
+
+    Raises:
+        BadPhone: it cannot be a phone, not even one that a plan had before.
+    """
+    try:
+        return Wanted(parse(text), mask)
+    except BadPhone as error:
+        phone = literally(str(text)) if isinstance(text, str) or text > 0 else None
+        if phone is None:
+            raise
+        return Wanted(phone, mask, str(error))
+
+
 _COLUMNS = "stop_list.id, stop_list.phone, stop_list.mask, stop_list.created_at"
 
 
-def add(tx: Transaction, account_id: int, *, phones: Sequence[int], channels: Sequence[str]) -> list[Stop]:
+def add(
+    tx: Transaction,
+    account_id: int,
+    *,
+    phones: Sequence[int],
+    channels: Sequence[str],
+    problems: Sequence[tuple[int, Problem]] = (),
+) -> list[Stop]:
     """Stop phones on channels; contacts or not. Doing so again is fine.
 
     Args:
         phones: E.164 digits, `PHONES_MAX` at most.
         channels: keys of `channels.CHANNELS`.
+        problems: what is wrong with a phone that has a doubt (see `Wanted`), where the account does not have
+            it; with 0 in its place, what is wrong in any case.
 
     Returns:
         The row of each phone, in the order of `phones`, a repeated one once.
+
+    Raises:
+        Invalid: there are such problems; nothing is stopped.
     """
     accounts.lock(tx, account_id)
+    if problems:
+        present = _present(tx, account_id, {phone for phone, _ in problems})
+        if left := [problem for phone, problem in problems if phone not in present]:
+            raise Invalid(left)
     asked = list(dict.fromkeys(phones))
     wanted = [*asked, *_also_in_old_form(tx, account_id, asked)]
     added = mask_of(channels)
@@ -119,7 +159,25 @@ def _also_in_old_form(tx: Transaction, account_id: int, phones: Sequence[int]) -
     return {old: forms[old] for old in stored if old not in asked and renewed(old) == forms[old]}
 
 
-def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step]:
+def _present(tx: Transaction, account_id: int, phones: Iterable[int]) -> set[int]:
+    """Those of some phones that the account has, in the book or on the stop list."""
+    return set(
+        tx.all(
+            int,
+            f"""
+            SELECT asked.phone FROM {tx.rows("asked", phone="bigint")}
+            WHERE EXISTS (SELECT 1 FROM contact
+                          WHERE contact.account_id = :account_id AND contact.phone = asked.phone)
+               OR EXISTS (SELECT 1 FROM stop_list
+                          WHERE stop_list.account_id = :account_id AND stop_list.phone = asked.phone)
+            """,
+            account_id=account_id,
+            asked=Rows(phone=sorted(phones)),
+        )
+    )
+
+
+def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step | None]:
     """Stop phones, each on channels of its own, as if they came one after another: of a phone that comes
     twice all channels count.
 
@@ -129,16 +187,31 @@ def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list
         wanted: `ITEMS_MAX` at most.
 
     Returns:
-        For each of `wanted` what became of its phone by then.
+        For each of `wanted` what became of its phone by then; `None` for one that has a doubt and that the
+        account does not have.
     """
-    also = _also_in_old_form(tx, account_id, [each.phone for each in wanted])
-    old = [Wanted(form, each.mask) for form, phone in also.items() for each in wanted if each.phone == phone]
-    return _each(tx, account_id, [*wanted, *old], operator.or_)[: len(wanted)]
+    taken = _taken(tx, account_id, wanted)
+    asked = [each for each in taken if each is not None]
+    also = _also_in_old_form(tx, account_id, [each.phone for each in asked])
+    old = [Wanted(form, each.mask) for form, phone in also.items() for each in asked if each.phone == phone]
+    steps = iter(_each(tx, account_id, [*asked, *old], operator.or_))
+    return [None if each is None else next(steps) for each in taken]
 
 
-def remove_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step]:
+def remove_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step | None]:
     """Let phones be messaged again, each on channels of its own; see `add_each`."""
-    return _each(tx, account_id, wanted, lambda before, mask: before & ~mask)
+    taken = _taken(tx, account_id, wanted)
+    asked = [each for each in taken if each is not None]
+    steps = iter(_each(tx, account_id, asked, lambda before, mask: before & ~mask))
+    return [None if each is None else next(steps) for each in taken]
+
+
+def _taken(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Wanted | None]:
+    """The same, with `None` for what has a doubt and is not a phone that the account has."""
+    accounts.lock(tx, account_id)
+    doubted = {each.phone for each in wanted if each.doubt}
+    present = _present(tx, account_id, doubted) if doubted else set()
+    return [each if not each.doubt or each.phone in present else None for each in wanted]
 
 
 def remove(tx: Transaction, account_id: int, *, ids: Sequence[int], channels: Sequence[str]) -> None:
@@ -267,7 +340,6 @@ def _of_phones(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[
 def _each(
     tx: Transaction, account_id: int, wanted: Sequence[Wanted], after: Callable[[int, int], int]
 ) -> list[Step]:
-    accounts.lock(tx, account_id)
     rows = {row.phone: row for row in _of_phones(tx, account_id, sorted({each.phone for each in wanted}))}
     masks = {phone: row.mask for phone, row in rows.items()}
     steps = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from rollbook import accounts, contacts
+from rollbook.contacts import NewContact
 from tests.calls import PHONE, counts, made, made_contact, made_list, stopped
-from tests.conftest import Live, cli
+from tests.conftest import Live, cli, opened
 
 STOP, RELEASE = "/api/stops", "/api/stops/release"
 KEYS = ["index", "result", "id", "phone", "channels", "reference", "reason"]
@@ -197,3 +200,64 @@ def test_what_was_stopped_is_counted_right(live: Live, api: httpx.Client) -> Non
     stop(api, *(item(number, "sms", "viber") for number in range(20)))
     release(api, *(item(number, "viber") for number in range(0, 20, 3)), {"phone": PHONE + 1})
     assert cli(live.service.database_url, "verify")["drift"] == []
+
+
+UNKNOWN = 999123456789
+"""Digits that no numbering plan has."""
+
+
+@pytest.fixture
+def older(live: Live) -> Iterator[httpx.Client]:
+    """A client of a book with a contact from the time when a plan had its number."""
+    account = live.new_account()
+    with opened(live.service.database_url) as database:
+        account_id = database.read(accounts.named, account).account_id
+        database.write(contacts.create, account_id, NewContact(UNKNOWN))
+    with live.client(live.new_key(account)) as client:
+        yield client
+
+
+def test_whatever_the_book_holds_can_be_stopped_and_released(older: httpx.Client) -> None:
+    data = stop(
+        older,
+        {"phone": f"+{UNKNOWN}", "channels": ["sms"], "reference": "a"},
+        {"phone": UNKNOWN + 1, "channels": ["sms"], "reference": "b"},
+        {"phone": UNKNOWN, "channels": ["viber"], "reference": "c"},
+        item(1, "rcs", reference="d"),
+    )
+    assert told(data) == [
+        ("created", UNKNOWN, ["sms"], "a"),
+        ("invalid", None, [], "b"),
+        ("updated", UNKNOWN, ["sms", "viber"], "c"),
+        ("created", PHONE + 1, ["rcs"], "d"),
+    ]
+    reasons = [each["reason"] for each in data["results"]]
+    assert reasons == [None, "The phone has a country code that does not exist.", None, None]
+    [contact] = older.get("/api/contacts").json()["data"]
+    assert older.delete(f"/api/contacts/{contact['id']}").status_code == 204
+    data = release(
+        older,
+        {"phone": UNKNOWN, "channels": ["sms"]},
+        {"phone": UNKNOWN + 1},
+        {"phone": f"+{UNKNOWN}"},
+    )
+    assert told(data) == [
+        ("released", UNKNOWN, ["viber"], None),
+        ("invalid", None, [], None),
+        ("released", UNKNOWN, [], None),
+    ]
+    assert told(release(older, {"phone": UNKNOWN})) == [("invalid", None, [], None)]
+
+
+def test_the_vendors_call_takes_what_the_book_holds_all_or_nothing(older: httpx.Client) -> None:
+    def attach(*phones: int | str) -> httpx.Response:
+        return older.post("/api/stoplist/attach", json={"phones": phones, "types": ["sms"]})
+
+    refused = attach("12", UNKNOWN, UNKNOWN + 1)
+    assert refused.status_code == 422
+    assert [problem["field"] for problem in refused.json()["errors"]] == ["phones[0]", "phones[2]"]
+    assert attach(UNKNOWN + 1).status_code == 422
+    assert rows(older) == {}
+    [first, second] = made(older, "/api/stoplist/attach", {"phones": [UNKNOWN, PHONE], "types": ["sms"]}, 200)
+    assert [first["phone"], second["phone"]] == [UNKNOWN, PHONE]
+    assert attach(-UNKNOWN).status_code == 422

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from rollbook import accounts, contacts
+from rollbook.contacts import NewContact
 from tests.calls import PHONE
+from tests.conftest import opened
 from tests.servers import run
 
 
@@ -55,3 +58,16 @@ def test_what_is_missing_is_said(tmp_path: Path, arguments: list[str]) -> None:
     done = run("stops", *arguments, "--database-url", f"sqlite:///{tmp_path}/x.db")
     assert (done.returncode, "Missing" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whatever_the_book_holds_can_be_stopped_by_hand(book: str) -> None:
+    unknown = 999123456789
+    with opened(book) as database:
+        account_id = database.read(accounts.named, "alice").account_id
+        database.write(contacts.create, account_id, NewContact(unknown))
+    bad = run("stops", "add", str(PHONE), str(unknown + 1), "--channels", "sms")
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert f"The phone '{unknown + 1}' has a country code that does not exist." in bad.stderr
+    assert run("export", "--stop-list").stdout.count("\n") == 1
+    assert told("add", f"+{unknown}", "--channels", "sms") == [(unknown, "created", ["sms"])]
+    assert told("release", str(unknown)) == [(unknown, "released", [])]

@@ -230,14 +230,21 @@ def add(call: Call, body: StopsAdd) -> Write:
     if problem := wire.too_many(body.phones, "phones", 1, stop_list.PHONES_MAX):
         problems.append(problem)
     found = []
+    reasons: list[tuple[int, Problem]] = [(0, problem) for problem in problems]
     for index, value in enumerate(body.phones[: stop_list.PHONES_MAX]):
         try:
-            found.append(call.phone_to_stop(value))
+            wanted = stop_list.wanted_of(value)
         except phones.BadPhone as error:
-            problems.append(Problem(f"phones[{index}]", f"The phones[{index}] {error}."))
-    if problems:
-        raise Invalid(problems)
-    adding = partial(stop_list.add, phones=found, channels=types)
+            reasons.append((0, Problem(f"phones[{index}]", f"The phones[{index}] {error}.")))
+            continue
+        found.append(wanted.phone)
+        if wanted.doubt:
+            reasons.append(
+                (wanted.phone, Problem(f"phones[{index}]", f"The phones[{index}] {wanted.doubt}."))
+            )
+    if reasons and not any(phone for phone, _ in reasons):
+        raise Invalid([problem for _, problem in reasons])
+    adding = partial(stop_list.add, phones=found, channels=types, problems=reasons)
     return Write(adding, show=lambda rows: StopRows([_shown(call, row) for row in rows]))
 
 
@@ -261,23 +268,24 @@ def upsert(call: Call, body: StopsUpsert) -> Write:
         raise Invalid([problem])
 
     def read(item: StopItem) -> Wanted:
-        return Wanted(call.phone_to_stop(item.phone), _mask(item.channels))
+        return stop_list.wanted_of(item.phone, _mask(item.channels))
 
     items = Items(body.stops, "stops", _STOP_ITEM, read)
 
-    def done(index: int, reference: str | None, wanted: Wanted, step: Step) -> StoppedItem:
+    def invalid(index: int, reference: str | None, why: str) -> StoppedItem:
+        return StoppedItem(index, "invalid", None, None, [], reference, why)
+
+    def done(index: int, reference: str | None, wanted: Wanted, step: Step | None) -> StoppedItem:
+        if step is None:
+            return invalid(index, reference, f"The phone {wanted.doubt}.")
         result: Literal["created", "updated", "unchanged"] = "created" if not step.before else "updated"
         if step.before == step.after:
             result = "unchanged"
         named = names_of(step.after)
         return StoppedItem(index, result, step.id, wanted.phone, named, reference, None)
 
-    def show(steps: list[Step]) -> StopsBatch:
-        results = items.results(
-            steps,
-            done,
-            lambda index, reference, why: StoppedItem(index, "invalid", None, None, [], reference, why),
-        )
+    def show(steps: list[Step | None]) -> StopsBatch:
+        results = items.results(steps, done, invalid)
         count = Counter(item.result for item in results)
         created, updated, unchanged = count["created"], count["updated"], count["unchanged"]
         return StopsBatch(StopsSummary(created, updated, unchanged, count["invalid"], results))
@@ -296,22 +304,23 @@ def release(call: Call, body: StopsRelease) -> Write:
 
     def read(item: ReleaseItem) -> Wanted:
         named = CHANNELS if item.channels is msgspec.UNSET else item.channels
-        return Wanted(call.phone_to_stop(item.phone), _mask(named))
+        return stop_list.wanted_of(item.phone, _mask(named))
 
     items = Items(body.stops, "stops", _RELEASE_ITEM, read)
 
-    def done(index: int, reference: str | None, wanted: Wanted, step: Step) -> ReleasedItem:
+    def invalid(index: int, reference: str | None, why: str) -> ReleasedItem:
+        return ReleasedItem(index, "invalid", None, None, [], reference, why)
+
+    def done(index: int, reference: str | None, wanted: Wanted, step: Step | None) -> ReleasedItem:
+        if step is None:
+            return invalid(index, reference, f"The phone {wanted.doubt}.")
         result: Literal["released", "not_stopped"] = (
             "not_stopped" if step.before == step.after else "released"
         )
         return ReleasedItem(index, result, step.id, wanted.phone, names_of(step.after), reference, None)
 
-    def show(steps: list[Step]) -> ReleaseBatch:
-        results = items.results(
-            steps,
-            done,
-            lambda index, reference, why: ReleasedItem(index, "invalid", None, None, [], reference, why),
-        )
+    def show(steps: list[Step | None]) -> ReleaseBatch:
+        results = items.results(steps, done, invalid)
         count = Counter(item.result for item in results)
         released, not_stopped = count["released"], count["not_stopped"]
         return ReleaseBatch(ReleaseSummary(released, not_stopped, count["invalid"], results))

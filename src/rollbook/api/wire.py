@@ -229,10 +229,6 @@ class Call:
             raise phones.BadPhone("must be a whole number or a text")
         return self.phone(value)
 
-    def phone_to_stop(self, value: int | str) -> int:
-        """As `phone`, but every possible one: a stop must reach whoever the book can hold."""
-        return phones.parse(value)
-
     def date(self, moment: datetime) -> str:
         """A moment (UTC, whole seconds) as this caller wants it: `2022-04-28 14:21:16`, or RFC 3339."""
         text = _date(moment)

@@ -68,7 +68,7 @@ def stops_add(
     `import --stop`.
     """
     wanted = _wanted(texts, mask_of(channels))
-    steps = _done(settings, account_name, sandbox, stop_list.add_each, wanted)
+    steps = _done(settings, account_name, sandbox, stop_list.add_each, wanted, texts)
     words = ["created" if not step.before else "updated" if step.before != step.after else "unchanged"
              for step in steps]  # fmt: skip
     _print(wanted, steps, words, as_json=as_json)
@@ -96,7 +96,7 @@ def stops_release(
     """Take each PHONE off the stop list. All or none: if a PHONE is invalid, nothing changes and the exit
     status is 2."""
     wanted = _wanted(texts, mask_of(EVERY_CHANNEL if channels is None else channels))
-    steps = _done(settings, account_name, sandbox, stop_list.remove_each, wanted)
+    steps = _done(settings, account_name, sandbox, stop_list.remove_each, wanted, texts)
     words = ["released" if step.before != step.after else "not_stopped" for step in steps]
     _print(wanted, steps, words, as_json=as_json)
 
@@ -105,7 +105,7 @@ def _wanted(texts: Sequence[str], mask: int) -> list[Wanted]:
     wanted = []
     for text in texts:
         try:
-            wanted.append(Wanted(phones.parse(text), mask))
+            wanted.append(stop_list.wanted_of(text, mask))
         except phones.BadPhone as error:
             raise click.UsageError(f"The phone {text!r} {error}.") from error
     if len(wanted) > stop_list.ITEMS_MAX:
@@ -119,12 +119,20 @@ def _done(
     settings: Settings,
     account_name: str | None,
     sandbox: bool,
-    change: Callable[[Transaction, int, Sequence[Wanted]], list[Step]],
+    change: Callable[[Transaction, int, Sequence[Wanted]], list[Step | None]],
     wanted: Sequence[Wanted],
+    texts: Sequence[str],
 ) -> list[Step]:
+    def all_or_none(tx: Transaction, account_id: int) -> list[Step]:
+        done = []
+        for text, each, step in zip(texts, wanted, change(tx, account_id, wanted), strict=True):
+            if step is None:
+                raise click.UsageError(f"The phone {text!r} {each.doubt}.")
+            done.append(step)
+        return done
+
     with database_of(settings) as database:
-        account_id = account_of(database, account_name, sandbox=sandbox)
-        return database.write(change, account_id, wanted)
+        return database.write(all_or_none, account_of(database, account_name, sandbox=sandbox))
 
 
 def _print(wanted: Sequence[Wanted], steps: Sequence[Step], words: Sequence[str], *, as_json: bool) -> None:
