@@ -123,7 +123,7 @@ class Session:
     def _environment(self) -> dict[str, str]:
         path = [str(self._programs), os.environ["PATH"]]
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # tables that take seconds
-        own = {"HOME": str(self.folder), "XDG_CACHE_HOME": cache, "LC_ALL": "C.UTF-8"}
+        own = {"HOME": str(self.folder), "XDG_CACHE_HOME": cache, "LC_ALL": "C.UTF-8", "ROLLBOOK_PORT": "0"}
         if self.postgres is not None:
             path.insert(1, str(self.postgres.bin))
             own |= {"PGHOST": str(self.postgres.folder), "PGUSER": "postgres"}
