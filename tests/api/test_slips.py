@@ -14,12 +14,13 @@ import pytest
 from rollbook.api import slips
 from rollbook.api.app import ROUTES
 from rollbook.api.edge import Route
+from rollbook.api.query import StrictQuery
 from rollbook.options import Option
 from tests.api.test_isolation import body_of, book_of, everything, target
 from tests.calls import PHONE, counts, ended, imported, made_contact, made_list, stopped
 from tests.conftest import Live
 
-OWN = [route for route in ROUTES if route.own is not None]
+OWN = [route for route in ROUTES if isinstance(route.query, StrictQuery)]
 
 VENDORS = {
     "/api/auth/login",
@@ -46,9 +47,8 @@ VENDORS = {
 
 
 def test_every_route_but_the_vendors_is_strict() -> None:
-    assert {route.path for route in ROUTES if route.own is None} == VENDORS
+    assert {route.path for route in ROUTES if not isinstance(route.query, StrictQuery)} == VENDORS
     for route in OWN:
-        assert not route.query, f"{route.path} describes its options twice"
         assert route.body is None or strict(route.body.kind), route.path
 
 
@@ -109,11 +109,13 @@ def test_a_slip_in_a_query_is_refused_and_changes_nothing(live: Live, api: httpx
     ids = book_of(api)
     before = everything(api)
     for route in OWN:
-        for query, name in slipped_queries(route.own or ()):
+        assert isinstance(route.query, StrictQuery)
+        options = route.query.options
+        for query, name in slipped_queries(options):
             where = (route.method, route.path, query)
             told = refused(send(api, route, ids, query, body_of(route, ids)), name, where)
-            if name not in [option.name for option in route.own or ()]:
-                there = ", ".join(option.name for option in route.own or ()) or "none here"
+            if name not in [option.name for option in options]:
+                there = ", ".join(option.name for option in options) or "none here"
                 assert told == f"There is no option {name}; there are {there}.", where
         assert everything(api) == before, route.path
 
@@ -240,7 +242,7 @@ def test_an_unknown_parameter_is_told_once_an_hour_without_values(live: Live) ->
 
 def test_what_is_remembered_of_unknown_parameters_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slips, "REMEMBERED_MAX", 10)
-    told = slips.Told()
+    log = slips.SlipLog()
     for number in range(50):
-        told.tell((), {f"x{number}": ""}, key_id=number, route="GET /")
-    assert len(told._when) == 10
+        log.note([f"x{number}"], key_id=number, route="GET /")
+    assert len(log._when) == 10

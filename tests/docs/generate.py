@@ -122,7 +122,7 @@ def columns() -> str:
             "yes" if column.sortable else "",
         ]
         for route in ROUTES
-        for name, column in (route.columns or {}).items()
+        for name, column in route.query.columns.items()
     ]
     return _table(["Search", "Field", "Also called", "Operators", "Can sort"], rows)
 

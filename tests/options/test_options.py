@@ -10,8 +10,9 @@ import click
 import msgspec
 import pytest
 
-from rollbook.api import imports, openapi
+from rollbook.api import openapi
 from rollbook.api.app import ROUTES
+from rollbook.api.query import FILE
 from rollbook.cli import rollbook_command
 from rollbook.files import FileOptions
 from rollbook.files.options import GOES_WITH, READING
@@ -92,7 +93,7 @@ def test_an_option_of_an_import_is_at_each_edge_what_the_table_says(option: Opti
         assert parameter["schema"] == option.schema
         form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
         assert form[option.name] == option.schema
-        _, [problem] = values(imports.OPTIONS, {option.name: ["", ""]})
+        _, [problem] = values(FILE.options, {option.name: ["", ""]})
         assert problem.field == option.name
 
 
@@ -114,7 +115,7 @@ def test_every_option_takes_what_it_says_and_nothing_empty() -> None:
 
 
 def test_defaults_make_the_spec_that_says_nothing() -> None:
-    found, problems = values(imports.OPTIONS, {})
+    found, problems = values(FILE.options, {})
     assert problems == []
     assert spec_of(found, list=None) == ImportSpec()
 

@@ -22,6 +22,7 @@ from rollbook.api import (
     members,
     numbers,
     operations,
+    query,
     stop_list,
     wire,
 )
@@ -48,19 +49,12 @@ from rollbook.api.streaming import Exporter
 from rollbook.api.uploads import Uploads
 from rollbook.api.wire import Options
 from rollbook.config import Settings
-from rollbook.contact_search import COLUMNS as CONTACT_COLUMNS
 from rollbook.db import Database
 from rollbook.fields import RULES as FIELD_RULES
-from rollbook.files.formulas import BOM, SAFE
 from rollbook.imports.spool import Spool
-from rollbook.lists import COLUMNS as LIST_COLUMNS
 from rollbook.lists import RULES as LIST_RULES
 from rollbook.logs import Log
 from rollbook.metrics import Metrics
-from rollbook.stop_list import COLUMNS as STOP_COLUMNS
-
-PAGE = ("page[offset]", "page[limit]", "page[after]")
-SEARCH = (*PAGE, "sort", "way", "search", "search_fields")
 
 LOGIN = Body(auth.LoginBody)
 NEW_LIST = Body(lists.ListCreate, LIST_RULES)
@@ -88,9 +82,9 @@ ROUTES: tuple[Route, ...] = (
 
     Route("POST",   "/api/groups",        lists.create, "write", NEW_LIST, lists.OneList, 201,
           guarded=True, refusals=(LIST_TAKEN,)),
-    Route("GET",    "/api/groups",        lists.index,  "read",  None, lists.ListIndex, query=PAGE),
+    Route("GET",    "/api/groups",        lists.index,  "read",  None, lists.ListIndex, query=lists.INDEX),
     Route("GET",    "/api/groups/search", lists.search, "read",  None, lists.ListSearch,
-          query=SEARCH, columns=LIST_COLUMNS),
+          query=lists.SEARCH),
     Route("POST",   "/api/groups/attach", members.attach, "write", MEMBERS, wire.Nothing, guarded=True),
     Route("POST",   "/api/groups/detach", members.detach, "write", MEMBERS, wire.Nothing, guarded=True),
     Route("GET",    "/api/groups/{id}",   lists.get,    "read",  None, lists.OneList, refusals=(NO_LIST,)),
@@ -98,20 +92,20 @@ ROUTES: tuple[Route, ...] = (
           refusals=(NO_LIST, LIST_TAKEN)),
     Route("DELETE", "/api/groups/{id}",   lists.delete, "write", status=204, refusals=(NO_LIST,)),
     Route("GET",    "/api/groups/{id}/stats", lists.stats, "read", None, lists.OneStats,
-          refusals=(NO_LIST,), own=()),
+          refusals=(NO_LIST,), query=query.NOTHING),
     Route("POST",   "/api/groups/{id}/contacts", members.add, "write", PHONES, batches.Batch,
-          bulk=True, refusals=(NO_LIST,), own=()),
+          bulk=True, refusals=(NO_LIST,), query=query.NOTHING),
 
     Route("POST",   "/api/contacts",        contacts.create, "write", NEW_CONTACT, contacts.OneContact, 201,
           guarded=True, shows_fields=True, refusals=(CONTACT_TAKEN, BAD_PHONE)),
     Route("GET",    "/api/contacts",        contacts.index,  "read", None, contacts.ContactIndex,
-          query=(*PAGE, "groups"), shows_fields=True),
+          query=contacts.INDEX, shows_fields=True),
     Route("GET",    "/api/contacts/search", contacts.search, "read", None, contacts.ContactSearch,
-          query=SEARCH, columns=CONTACT_COLUMNS, shows_fields=True),
+          query=contacts.SEARCH, shows_fields=True),
     Route("POST",   "/api/contacts/upsert", contacts.upsert, "write", UPSERT, batches.Batch,
-          bulk=True, own=()),
+          bulk=True, query=query.NOTHING),
     Route("POST",   "/api/contacts/delete", contacts.delete_many, "write", CONTACT_IDS, status=204,
-          query=("contact_ids", "group_ids"), empty_for_php=True),
+          query=contacts.DELETE, empty_for_php=True),
     Route("GET",    "/api/contacts/fields", fields.index,  "read", None, fields.FieldIndex),
     Route("POST",   "/api/contacts/fields", fields.create, "write", NEW_FIELD, fields.OneField, 201,
           guarded=True, refusals=(FIELD_TAKEN,)),
@@ -127,51 +121,51 @@ ROUTES: tuple[Route, ...] = (
           empty_for_php=True, refusals=(NO_CONTACT,)),
 
     Route("POST",   "/api/numbers/check",   numbers.check, "read", NUMBERS, numbers.CheckedNumbers,
-          bulk=True, own=()),
+          bulk=True, query=query.NOTHING),
 
     Route("POST",   "/api/stoplist/attach", stop_list.add, "write", STOPS, stop_list.StopRows, guarded=True),
     Route("POST",   "/api/stoplist/detach", stop_list.remove, "write", STOP_IDS, wire.Nothing, guarded=True),
     Route("GET",    "/api/stoplist",        stop_list.index, "read", None, stop_list.StopIndex,
-          query=(*PAGE, "type")),
+          query=stop_list.INDEX),
     Route("GET",    "/api/stoplist/search", stop_list.search, "read", None, stop_list.StopSearch,
-          query=(*SEARCH, "contact_group_id"), columns=STOP_COLUMNS),
+          query=stop_list.SEARCH),
     Route("GET",    "/api/stoplists/search", stop_list.search, "read", None, stop_list.StopSearch,
-          query=(*SEARCH, "contact_group_id"), columns=STOP_COLUMNS, alias=True),
+          query=stop_list.SEARCH, alias=True),
 
     Route("POST",   "/api/stops",           stop_list.upsert, "write", STOPS_UPSERT, stop_list.StopsBatch,
-          bulk=True, own=()),
+          bulk=True, query=query.NOTHING),
     Route("POST",   "/api/stops/release",   stop_list.release, "write", STOPS_RELEASE, stop_list.ReleaseBatch,
-          bulk=True, own=()),
+          bulk=True, query=query.NOTHING),
 
-    Route("GET",    "/api/groups/{id}/export",   exports.of_list,      "read", own=exports.OPTIONS,
+    Route("GET",    "/api/groups/{id}/export",   exports.of_list,      "read", query=query.CONTACTS,
           downloads=True, refusals=(NO_LIST,)),
-    Route("GET",    "/api/contacts/export",      exports.of_book,      "read", own=exports.OPTIONS,
+    Route("GET",    "/api/contacts/export",      exports.of_book,      "read", query=query.CONTACTS,
           downloads=True),
     Route("GET",    "/api/contacts/{id}/export", exports.of_person,    "read", None, exports.OnePerson,
-          refusals=(NO_CONTACT,), own=()),
+          refusals=(NO_CONTACT,), query=query.NOTHING),
     Route("GET",    "/api/stoplist/export",      exports.of_stop_list, "read",
-          own=exports.OF_STOPS, downloads=True),
+          query=query.STOPS, downloads=True),
     Route("POST",   "/api/audience",             exports.count_audience, "read", AUDIENCE, exports.OneCount,
-          own=()),
+          query=query.NOTHING),
     Route("POST",   "/api/audience/export",      exports.of_audience,  "read", AUDIENCE,
-          own=exports.OF_CONTACTS, downloads=True),
+          query=query.AUDIENCE, downloads=True),
 
     Route("POST",   "/api/imports",         imports.start,   "write", None, imports.OneImport, 202,
-          uploads=True, own=imports.OPTIONS, refusals=(NO_LIST,)),
+          uploads=True, query=query.FILE, refusals=(NO_LIST,)),
     Route("GET",    "/api/imports",         imports.index,   "read",  None, imports.ImportIndex,
-          own=imports.PAGE),
+          query=query.IMPORTS),
     Route("GET",    "/api/imports/{id}",    imports.get,     "read",  None, imports.OneImport,
-          refusals=(NO_IMPORT,), own=()),
+          refusals=(NO_IMPORT,), query=query.NOTHING),
     Route("GET",    "/api/imports/{id}/events",  imports.events,  "read", media="text/event-stream",
-          refusals=(NO_IMPORT,), own=()),
+          refusals=(NO_IMPORT,), query=query.NOTHING),
     Route("GET",    "/api/imports/{id}/rejects", imports.rejects, "read", media="text/csv",
-          conflicts=True, refusals=(NO_IMPORT,), own=(SAFE, BOM)),
+          conflicts=True, refusals=(NO_IMPORT,), query=query.REJECTS),
     Route("POST",   "/api/imports/{id}/cancel",  imports.cancel,  "write", None, imports.OneImport,
-          conflicts=True, refusals=(NO_IMPORT,), own=()),
+          conflicts=True, refusals=(NO_IMPORT,), query=query.NOTHING),
     Route("POST",   "/api/imports/{id}/confirm", imports.confirm, "write", None, imports.OneImport, 202,
-          conflicts=True, refusals=(NO_IMPORT,), own=()),
+          conflicts=True, refusals=(NO_IMPORT,), query=query.NOTHING),
     Route("POST",   "/api/imports/{id}/undo",    imports.undo,    "write", None, imports.OneImport, 202,
-          conflicts=True, refusals=(NO_IMPORT,), own=()),
+          conflicts=True, refusals=(NO_IMPORT,), query=query.NOTHING),
 )
 # fmt: on
 

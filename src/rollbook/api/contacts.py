@@ -13,6 +13,7 @@ from rollbook.api import batches, lists, wire
 from rollbook.api.batches import Item, Items
 from rollbook.api.body import Body
 from rollbook.api.errors import BAD_PHONE, PROBLEMS_MAX, ApiError
+from rollbook.api.query import Ids, LenientQuery, Paging, Searching
 from rollbook.api.wire import Call, Read, Write
 from rollbook.contacts import ContactChange, NewContact
 from rollbook.errors import Invalid, Problem, RollbookError
@@ -23,6 +24,15 @@ from rollbook.upserts import Outcome
 LIMIT_OF_INDEX = 20
 LIMIT = 50
 """Contacts on a page when the caller does not say: of the index, of a search."""
+
+_CONTACT_IDS = Ids("contact_ids", "Contacts to delete.", contacts.DELETED_AT_ONCE_MAX)
+_LIST_IDS = Ids("group_ids", "Lists whose contacts are deleted.", contacts.DELETED_AT_ONCE_MAX)
+INDEX = LenientQuery(
+    Paging(LIMIT_OF_INDEX),
+    Ids("groups", "Only contacts of any of these lists.", contact_search.LISTS_MAX),
+)
+SEARCH = LenientQuery(Searching(contact_search.COLUMNS, LIMIT, takes_fields=True))
+DELETE = LenientQuery(_CONTACT_IDS, _LIST_IDS)
 
 HLR_STATUS = "unknown"
 """Of a phone that was never checked: rollbook does not check yet."""
@@ -173,21 +183,12 @@ def create(call: Call, body: ContactCreate) -> Write:
 
 def index(call: Call) -> Read:
     """Show the contacts, or those of some lists, newest first."""
-    problems: list[Problem] = []
-    page = None
-    try:
-        page = wire.page_of(call.params, limit=LIMIT_OF_INDEX)
-    except Invalid as error:
-        problems += error.problems
-    named = wire.array_of(call.params, "groups")
-    list_ids = wire.ids_of(named, "groups", 0, contact_search.LISTS_MAX, problems)
-    if problems or page is None:
-        raise Invalid(problems)
+    page, list_ids = INDEX.read(call.params)
 
     def show(found: Page[contacts.Contact]) -> ContactIndex:
         return ContactIndex([_shown(call, row) for row in found.rows], found.total, found.next)
 
-    if named:
+    if list_ids:
         return Read(contact_search.of_lists, list_ids, page, show=show)
     return Read(contact_search.find, Search(page=page), show=show)
 
@@ -227,11 +228,9 @@ def delete_many(call: Call, body: ContactsDelete) -> Write:
     are refused.
     """
     problems: list[Problem] = []
-    named = [*wire.array_of(call.params, "contact_ids"), *(body.contact_ids or ())]
-    contact_ids = wire.ids_of(named, "contact_ids", 0, contacts.DELETED_AT_ONCE_MAX, problems)
-    lists_named = [*wire.array_of(call.params, "group_ids"), *(body.group_ids or ())]
-    list_ids = wire.ids_of(lists_named, "group_ids", 0, contacts.DELETED_AT_ONCE_MAX, problems)
-    if not named and not lists_named:
+    contact_ids = _CONTACT_IDS.read(call.params, problems, body.contact_ids)
+    list_ids = _LIST_IDS.read(call.params, problems, body.group_ids)
+    if not contact_ids and not list_ids and not problems:
         required = "The contact_ids or the group_ids are required."
         problems += [Problem(name, required) for name in ("contact_ids", "group_ids")]
     if problems:
@@ -243,7 +242,7 @@ def delete_many(call: Call, body: ContactsDelete) -> Write:
 
 def search(call: Call) -> Read:
     """Search contacts: all criteria must hold. The id of a contact field is a field too."""
-    wanted = wire.search_of(call.params, contact_search.COLUMNS, limit=LIMIT, takes_fields=True)
+    [wanted] = SEARCH.read(call.params)
 
     def show(found: Page[contacts.Contact]) -> ContactSearch:
         rows = [_shown(call, row) for row in found.rows]

@@ -25,14 +25,13 @@ from rollbook.api.gate import Gate, Principal
 from rollbook.api.guard import DuplicateGuard
 from rollbook.api.incoming import CutOff, Request
 from rollbook.api.patience import Patience
+from rollbook.api.query import IGNORED, LenientQuery, StrictQuery
 from rollbook.api.slots import Slots
 from rollbook.api.streaming import Download, Exporter
 from rollbook.api.uploads import Uploads
 from rollbook.api.wire import Call, Compute, Lasting, Options, Raw, Read, Write
 from rollbook.db import Database, Snapshot
 from rollbook.errors import Busy, Problem, RollbookError
-from rollbook.options import Option
-from rollbook.search import Column
 
 COMPUTATIONS_MAX = 8
 """Waiting and under way. The longest takes a second and a half."""
@@ -53,11 +52,8 @@ class Route:
         answer: the Struct of a successful answer; `None` for no body.
         status: of a successful answer.
         guarded: the duplicate guard watches it.
-        query: names of the query parameters of a route of the vendor's, described in `parameters.py`; others
-            are ignored.
-        own: of a route of rollbook's own, all options that its query takes: anything else is refused, in the
-            query and in the body; `None` for a route of the vendor's.
-        columns: what a search endpoint searches and sorts by.
+        query: what its query takes. With a `StrictQuery` it is a route of rollbook's own: anything else is
+            refused, in the query and in the body; else one of the vendor's.
         shows_fields: contacts go out, with their fields in the form that suits the caller.
         bulk: the body may have `bulk_body_bytes_max`.
         uploads: the body is a file; the handler gets an `Upload`.
@@ -77,9 +73,7 @@ class Route:
     answer: type[msgspec.Struct] | None = None
     status: int = 200
     guarded: bool = False
-    query: tuple[str, ...] = ()
-    own: tuple[Option, ...] | None = None
-    columns: Mapping[str, Column] | None = None
+    query: StrictQuery | LenientQuery = IGNORED
     shows_fields: bool = False
     bulk: bool = False
     uploads: bool = False
@@ -212,7 +206,7 @@ class Edge:
         self._uploads = uploads
         self._exporter = exporter
         self._streams = streams
-        self._told = slips.Told()
+        self._slips = slips.SlipLog()
         self._encode = msgspec.json.Encoder().encode
 
     def responder(self, route: Route) -> Callable[..., Awaitable[None]]:
@@ -257,12 +251,12 @@ class Edge:
             rfc3339,
             route.shows_fields and self._fields_as_list(req, wanted),
         )
-        if route.own is None:
+        if isinstance(route.query, LenientQuery):
             if req.params:
                 where = f"{route.method} {route.path}"
-                self._told.tell(route.query, req.params, key_id=call.key_id, route=where)
-        elif not route.uploads:  # what is said of a file may be in a form, too: its handler looks at both
-            call.said = slips.said_of(route.own, req.params)
+                self._slips.note(route.query.unknown(req.params), key_id=call.key_id, route=where)
+        elif not route.uploads:  # options of a file may be in a form, too: its handler looks at both
+            call.query = route.query.read(req.params)
         key = None
         if route.method != "GET" and principal:
             key = req.get_header("Idempotency-Key")
@@ -276,7 +270,7 @@ class Edge:
             data = await self._body(req, self._bulk_body_bytes_max if route.bulk else self._body_bytes_max)
         if route.guarded and key is None:
             self._guard.check((call.account_id, route.method, req.path, hash(data)), time.monotonic())
-        if route.own is not None and route.body is None:
+        if route.body is None and isinstance(route.query, StrictQuery):
             slips.NO_BODY.read(data)
         work = route.handler(call, route.body.read(data)) if route.body else route.handler(call)
         if wanted and (applied := _applied(route, wanted)):

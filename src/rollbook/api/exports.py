@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -17,56 +16,6 @@ from rollbook.channels import CHANNELS
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import Export, person
-from rollbook.exports.columns import named
-from rollbook.files.formulas import BOM, SAFE
-from rollbook.options import Option
-
-
-def _columns(text: str) -> tuple[str, ...]:
-    names = named([text])
-    if not all(name.strip() for name in names):
-        raise ValueError("The columns are comma-separated names; one of them is empty.")
-    return names
-
-
-def _channels_option(name: str, about: str) -> Option:
-    return Option(
-        name,
-        about,
-        takes=f"some of {', '.join(CHANNELS)}",
-        read=partial(channels.parse, called=name),
-        many=True,
-        choices=tuple(CHANNELS),
-    )
-
-
-FORM = (
-    Option("format", "Of the file.", "choice", choices=exports.FORMATS, default="csv"),
-    Option(
-        "compress",
-        "Compress a csv or jsonl file; it is then a .gz or .zst file, not an encoding of the answer.",
-        "choice",
-        choices=tuple(exports.COMPRESSIONS),
-    ),
-    Option(
-        "columns",
-        "Which columns, in this order, comma-separated; put a name that has a comma in quotation marks.",
-        takes="names of columns",
-        read=_columns,
-    ),
-    SAFE,
-    BOM,
-)
-OF_CONTACTS = (*FORM, Option("with_lists", "Include the names of each contact's lists.", "switch"))
-OPTIONS = (
-    *OF_CONTACTS,
-    _channels_option(
-        "reachable", "Only contacts that are not stopped on any of these channels, comma-separated."
-    ),
-    _channels_option("stopped", "Only contacts that are stopped on any of these channels, comma-separated."),
-)
-OF_STOPS = (*FORM, _channels_option("type", "Only rows of any of these channels, comma-separated."))
-"""What can be said of an export."""
 
 _Lists = Annotated[
     list[wire.Id],
@@ -167,24 +116,24 @@ def of_list(call: Call) -> Read:
     All of it is as it is at one moment. If it cannot be brought to its end, the connection ends without the
     last chunk.
     """
-    meant = _narrowed(call.said, list_ids=(call.id,))
+    meant = _narrowed(call.query, list_ids=(call.id,))
 
     def check(tx: Transaction, account_id: int, wanted: Export) -> None:
         lists.get(tx, account_id, call.id)
         exports.check(tx, account_id, wanted)
 
-    return _download(check, _export(call.said, audience=meant), f"list-{call.id}")
+    return _download(check, _export(call.query, audience=meant), f"list-{call.id}")
 
 
 def of_book(call: Call) -> Read:
     """Export all contacts as a file."""
-    meant = _narrowed(call.said)
-    return _download(exports.check, _export(call.said, audience=meant), "contacts")
+    meant = _narrowed(call.query)
+    return _download(exports.check, _export(call.query, audience=meant), "contacts")
 
 
 def of_stop_list(call: Call) -> Read:
     """Export the stop list, or some channels of it, as a file."""
-    wanted = _export(call.said, what="stop list", channels=call.said["type"])
+    wanted = _export(call.query, what="stop list", channels=call.query["type"])
     return _download(exports.check, wanted, "stop-list")
 
 
@@ -195,7 +144,7 @@ def count_audience(call: Call, body: AudienceBody) -> Read:
 
 def of_audience(call: Call, body: AudienceBody) -> Read:
     """Export an audience as a file: contacts of lists, combined, intersected and subtracted."""
-    return _download(exports.check, _export(call.said, audience=_meant(body)), "audience")
+    return _download(exports.check, _export(call.query, audience=_meant(body)), "audience")
 
 
 def of_person(call: Call) -> Read:
@@ -222,23 +171,23 @@ def of_person(call: Call) -> Read:
     return Read(person.of_contact, call.id, show=show)
 
 
-def _narrowed(said: Mapping[str, Any], list_ids: tuple[int, ...] = ()) -> Audience:
-    return Audience(lists=list_ids, reachable=said["reachable"], stopped=said["stopped"])
+def _narrowed(options: Mapping[str, Any], list_ids: tuple[int, ...] = ()) -> Audience:
+    return Audience(lists=list_ids, reachable=options["reachable"], stopped=options["stopped"])
 
 
 def _download(check: Any, wanted: Export, name: str) -> Read:
     return Read(check, wanted, show=lambda _: Download(wanted, name))
 
 
-def _export(said: Mapping[str, Any], **what: Any) -> Export:
+def _export(options: Mapping[str, Any], **what: Any) -> Export:
     return Export(
         **what,
-        format=said["format"],
-        compress=said["compress"],
-        columns=said["columns"] or (),
-        with_lists=said.get("with_lists", False),
-        bom=said["bom"],
-        safe_for_spreadsheets=said["safe_for_spreadsheets"],
+        format=options["format"],
+        compress=options["compress"],
+        columns=options["columns"] or (),
+        with_lists=options.get("with_lists", False),
+        bom=options["bom"],
+        safe_for_spreadsheets=options["safe_for_spreadsheets"],
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 from falcon.asgi import Response, SSEvent
 
 from rollbook import imports
-from rollbook.api import ending, wire
+from rollbook.api import ending, query
 from rollbook.api.errors import ApiError, ErrorBody
 from rollbook.api.uploads import Upload
 from rollbook.api.wire import Call, Lasting, Raw, Read, Write
@@ -20,27 +20,14 @@ from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem, Unavailable
 from rollbook.files.formulas import BOM, SAFE, csv_pieces
 from rollbook.imports import Outcome, Report, State
-from rollbook.imports import spec as specs
 from rollbook.imports.spec import ImportSpec, spec_of
-from rollbook.options import Option, as_parameters, values
+from rollbook.options import as_parameters, values
 
 EVENT_SECONDS = 0.5
 """How often a watcher is told something, at most."""
 
 QUIET_SECONDS = 15.0
 """How long a watcher is told nothing at most, so that proxies do not take the connection for dead."""
-
-PAGE_LIMIT = 25
-
-PAGE = (
-    Option("page[limit]", "Imports on a page.", "number", low=wire.PAGE_LIMIT_MIN, high=wire.PAGE_LIMIT_MAX,
-           default=PAGE_LIMIT),
-    Option("page[after]", "The `next` of the page before.", "number"),
-)  # fmt: skip
-"""What can be said of the list of imports."""
-
-OPTIONS = tuple(option for option in specs.OPTIONS if "http" in option.edges)
-"""What can be said of a file, in the query or as parts of a form."""
 
 
 class Counts(msgspec.Struct):
@@ -173,7 +160,7 @@ def start(call: Call, upload: Upload) -> Write:
 
 def index(call: Call) -> Read:
     """Show imports, newest first."""
-    limit, before = call.said["page[limit]"], call.said["page[after]"] or None
+    limit, before = call.query["page[limit]"], call.query["page[after]"] or None
 
     def show(found: list[imports.Import]) -> ImportIndex:
         more = len(found) > limit
@@ -217,7 +204,7 @@ def rejects(call: Call) -> Read:
         if path is None:
             raise NotNow(f"There are no rejects of import {import_.id} (any more); {import_.standing}.")
         return File(
-            path, f"rejects-{import_.id}.csv", raw=call.said[SAFE.name] is False, bom=call.said[BOM.name]
+            path, f"rejects-{import_.id}.csv", raw=call.query[SAFE.name] is False, bom=call.query[BOM.name]
         )
 
     return Read(imports.get, call.id, show=show)
@@ -300,7 +287,7 @@ def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
     for name, value in [*params.items(), *upload.fields.items()]:
         texts = [value] if isinstance(value, str) else value
         given.setdefault(name.removesuffix("[]"), []).extend(texts)
-    found, problems = values(OPTIONS, given)
+    found, problems = values(query.FILE.options, given)
     if found["list"] is not None and found["list_id"] is not None:
         problems.append(Problem("list", "Give a list or a list_id, not both."))
     try:

@@ -8,12 +8,15 @@ import msgspec
 
 from rollbook import lists
 from rollbook.api import wire
+from rollbook.api.query import LenientQuery, Paging, Searching
 from rollbook.api.wire import Call, Read, Write
 from rollbook.channels import CHANNELS, COUNTED
 from rollbook.search import Page, Search
 
 LIMIT = 50
 """Lists on a page when the caller does not say."""
+INDEX = LenientQuery(Paging(LIMIT))
+SEARCH = LenientQuery(Searching(lists.COLUMNS, LIMIT))
 
 _TRIMMED = {
     "minLength": lists.NAME_LENGTH_MIN,
@@ -160,12 +163,12 @@ def stats(call: Call) -> Read:
 
 def index(call: Call) -> Read:
     """Show the contact lists, newest first."""
-    wanted = Search(page=wire.page_of(call.params, limit=LIMIT))
+    [page] = INDEX.read(call.params)
 
     def show(found: Page[lists.ContactList]) -> ListIndex:
         return ListIndex([shown(call, row) for row in found.rows], found.total, found.next)
 
-    return Read(lists.find, wanted, show=show)
+    return Read(lists.find, Search(page=page), show=show)
 
 
 def update(call: Call, body: ListUpdate) -> Write:
@@ -185,7 +188,7 @@ def delete(call: Call) -> Write:
 
 def search(call: Call) -> Read:
     """Search contact lists: all criteria must hold."""
-    wanted = wire.search_of(call.params, lists.COLUMNS, limit=LIMIT)
+    [wanted] = SEARCH.read(call.params)
 
     def show(found: Page[lists.ContactList]) -> ListSearch:
         rows = [

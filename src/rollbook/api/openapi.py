@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document, made of the route table and the Structs.
 
-Above stands what those do not know: prose and names (examples are in `examples.py`, parameters in
-`parameters.py`). Below, what follows from them; the texts of refused input come from the very code that
+Above stands what those do not know: prose and names (examples are in `examples.py`, parameters of
+queries in `query.py`). Below, what follows from them; the texts of refused input come from the very code that
 refuses it.
 """
 
@@ -9,22 +9,44 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 import rollbook
-from rollbook.api import contacts, examples, imports, lists, parameters, slips, stop_list, wire
+from rollbook import idempotency, search
+from rollbook.api import contacts, examples, stop_list, wire
 from rollbook.api.body import Body
 from rollbook.api.edge import Route
 from rollbook.api.errors import JSON, ApiError, ErrorBody, FieldError
+from rollbook.api.query import FORM_SCHEMA, PAGE_LIMIT_MAX, PAGE_LIMIT_MIN, parameter
 from rollbook.config import Settings
 from rollbook.errors import IdempotencyMismatch, Invalid
 from rollbook.exports import COMPRESSIONS
 from rollbook.exports import MEDIA as MEDIA_OF_EXPORTS
-from rollbook.options import Option
+
+ID = parameter(
+    "path", "id", "The id that creating it answered.", type="integer", minimum=1, maximum=search.ID_MAX
+) | {"required": True}
+PREFER = parameter(
+    "header", "Prefer", "`dates=rfc3339` makes the dates of this answer RFC 3339.", type="string"
+)
+PREFER_OF_CONTACTS = parameter(
+    "header",
+    "Prefer",
+    "`dates=rfc3339` makes the dates of this answer RFC 3339; `fields=object` or `fields=list` chooses the "
+    "form of a contact's fields.",
+    type="string",
+)
+IDEMPOTENCY_KEY = parameter(
+    "header",
+    "Idempotency-Key",
+    "Any text of yours, such as a UUID; for 24 hours the same key replays the first answer.",
+    type="string",
+    pattern=f"^[!-~]{{1,{idempotency.KEY_LENGTH_MAX}}}$",
+)
 
 DESCRIPTION = f"""The book of record for who may be messaged: contacts, contact lists
 and stop lists, with counts that are always exact.
@@ -38,7 +60,7 @@ replayed with `Idempotent-Replayed: true`; the same key with a different request
 
 **Dates** go out as `YYYY-MM-DD HH:MM:SS` in UTC; with `Prefer: dates=rfc3339` as RFC 3339.
 
-**Paging.** `page[offset]` counts items, `page[limit]` is {wire.PAGE_LIMIT_MIN} to {wire.PAGE_LIMIT_MAX};
+**Paging.** `page[offset]` counts items, `page[limit]` is {PAGE_LIMIT_MIN} to {PAGE_LIMIT_MAX};
 out of range is 422. `page[after]` takes the `next` of the page before: page 10,000 then costs what page 1
 costs.
 
@@ -60,14 +82,12 @@ class Noun:
         tag: the heading they stand under.
         one: what the handler's name is put before: `create` + `ContactList`.
         many: instead of `one` for handlers that answer many: `search` + `ContactLists`.
-        limit: `page[limit]` when the caller does not say.
     """
 
     tag: str
     about: str
     one: str = ""
     many: str = ""
-    limit: int = 0
 
 
 NOUNS: Mapping[str, Noun] = {
@@ -77,7 +97,6 @@ NOUNS: Mapping[str, Noun] = {
         "Named and counted; one may be the default.",
         "ContactList",
         "ContactLists",
-        lists.LIMIT,
     ),
     "members": Noun("Members of lists", "Which contacts are in which lists.", "Contacts"),
     "contacts": Noun(
@@ -85,7 +104,6 @@ NOUNS: Mapping[str, Noun] = {
         "A phone with values in the account's fields, in up to 100 lists.",
         "Contact",
         "Contacts",
-        contacts.LIMIT,
     ),
     "fields": Noun(
         "Contact fields", "What an account keeps of its contacts.", "ContactField", "ContactFields"
@@ -95,7 +113,6 @@ NOUNS: Mapping[str, Noun] = {
         "Phones that must not be messaged, for each channel; contacts or not.",
         "Stops",
         "Stops",
-        stop_list.LIMIT,
     ),
     "exports": Noun(
         "Exports and audiences", "Files of contacts, whom a message would reach, and one person's data."
@@ -106,15 +123,8 @@ NOUNS: Mapping[str, Noun] = {
         "Files of contacts, read into the book in the background.",
         "Import",
         "Imports",
-        imports.PAGE_LIMIT,
     ),
 }
-LIMITS: Mapping[Callable[..., Any], int] = {
-    contacts.index: contacts.LIMIT_OF_INDEX,
-    stop_list.index: stop_list.LIMIT_OF_INDEX,
-}
-"""`page[limit]` of handlers whose default is not that of their noun."""
-
 PIECES = (contacts.UpsertItem, contacts.FieldValue, stop_list.StopItem, stop_list.ReleaseItem)
 """Of bodies that are read piece by piece: their schemas refer to these."""
 
@@ -266,25 +276,13 @@ def _operation(route: Route) -> dict[str, Any]:
             "content": {
                 "application/octet-stream": {"schema": file, "example": examples.FILE},
                 "multipart/form-data": {
-                    "schema": _form(route.own or ()),
+                    "schema": FORM_SCHEMA,
                     "example": {"file": examples.FILE, "list": "Customers"},
                 },
             },
         }
     operation["responses"] = {str(route.status): _success(route)} | dict(_refusals(route))
     return operation
-
-
-def _form(options: Sequence[Option]) -> Mapping[str, Any]:
-    """The schema of a form with a file, which can say what the query can."""
-    properties: dict[str, Any] = {"file": {"type": "string", "format": "binary"}}
-    properties |= {option.name: dict(option.schema) for option in options}
-    return {
-        "type": "object",
-        "description": "The file, and whatever the query could say of it.",
-        "properties": properties,
-        "required": ["file"],
-    }
 
 
 def _noun(route: Route) -> Noun:
@@ -294,23 +292,14 @@ def _noun(route: Route) -> Noun:
 
 def _parameters(route: Route) -> Iterator[dict[str, Any]]:
     if "{id}" in route.path:
-        yield parameters.ID
-    for name in route.query:
-        yield from parameters.of_query(
-            name, route.columns or {}, _limit(route), takes_fields=route.shows_fields
-        )
-    for option in route.own or ():
-        yield parameters.parameter("query", option.name, option.about, **option.schema)
+        yield ID
+    yield from route.query.parameters()
     if route.shows_fields:
-        yield parameters.PREFER_OF_CONTACTS
+        yield PREFER_OF_CONTACTS
     elif route.shows_dates:
-        yield parameters.PREFER
+        yield PREFER
     if _takes_key(route):
-        yield parameters.IDEMPOTENCY_KEY
-
-
-def _limit(route: Route) -> int:
-    return LIMITS.get(route.handler, _noun(route).limit)
+        yield IDEMPOTENCY_KEY
 
 
 def _takes_key(route: Route) -> bool:
@@ -381,28 +370,15 @@ def _unacceptable(route: Route) -> list[ErrorBody]:
         if route.body:
             fields = msgspec.structs.fields(route.body.kind)
             route.body.read(msgspec.json.encode({field.encode_name: {} for field in fields}))
-        elif route.columns:
-            wire.search_of({"page[limit]": "1", "sort": "phase"}, route.columns, limit=_limit(route))
-        elif route.query:
-            wire.page_of({"page[limit]": "1", "page[offset]": "-1"}, limit=_limit(route))
+        elif route.query.refused:
+            route.query.read(route.query.refused)
     except Invalid as error:
         problems = [FieldError(*problem) for problem in error.problems]
         found.append(ErrorBody("The given data was invalid.", problems))
-    if route.own is not None and not found:
-        found.append(_unknown_option(route.own))
     found += [ErrorBody(text, []) for text in route.refusals]
     if _takes_key(route):
         found.append(ErrorBody(str(IdempotencyMismatch()), []))
     return found
-
-
-def _unknown_option(options: Sequence[Option]) -> ErrorBody:
-    try:
-        slips.said_of(options, {"lists": "1"})
-    except Invalid as error:
-        problems = [FieldError(*problem) for problem in error.problems]
-        return ErrorBody("The given data was invalid.", problems)
-    raise AssertionError("an unknown option was taken")
 
 
 def _malformed(body: Body) -> ErrorBody:

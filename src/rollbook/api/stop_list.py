@@ -13,6 +13,7 @@ from rollbook import channels, phones, stop_list
 from rollbook.api import wire
 from rollbook.api.batches import Items
 from rollbook.api.body import Body
+from rollbook.api.query import Channel, LenientQuery, ListId, Paging, Searching
 from rollbook.api.wire import Call, Nothing, Read, Write
 from rollbook.channels import CHANNELS, mask_of, names_of
 from rollbook.errors import Invalid, Problem
@@ -22,6 +23,8 @@ from rollbook.stop_list import Step, Wanted
 LIMIT_OF_INDEX = 20
 LIMIT = 50
 """Rows on a page when the caller does not say: of the index, of a search."""
+INDEX = LenientQuery(Paging(LIMIT_OF_INDEX), Channel())
+SEARCH = LenientQuery(Searching(stop_list.COLUMNS, LIMIT), ListId())
 
 _Types = Annotated[
     list[str],
@@ -342,20 +345,7 @@ def _mask(named: Iterable[str]) -> int:
 
 def index(call: Call) -> Read:
     """Show the stop list, or one channel of it, newest first."""
-    problems: list[Problem] = []
-    page = None
-    try:
-        page = wire.page_of(call.params, limit=LIMIT_OF_INDEX)
-    except Invalid as error:
-        problems += error.problems
-    channel = (wire.text_of(call.params, "type") or wire.text_of(call.params, "types")).strip()
-    if channel:
-        try:
-            [channel] = channels.parse([channel], called="type")
-        except ValueError as error:
-            problems.append(Problem("type", str(error)))
-    if problems or page is None:
-        raise Invalid(problems)
+    page, channel = INDEX.read(call.params)
     wanted = Search((Criterion("type", "=", channel),) if channel else (), page=page)
 
     def show(found: Page[stop_list.Stop]) -> StopIndex:
@@ -366,18 +356,7 @@ def index(call: Call) -> Read:
 
 def search(call: Call) -> Read:
     """Search the stop list: all criteria must hold."""
-    problems: list[Problem] = []
-    wanted = None
-    try:
-        wanted = wire.search_of(call.params, stop_list.COLUMNS, limit=LIMIT)
-    except Invalid as error:
-        problems += error.problems
-    text = wire.text_of(call.params, "contact_group_id").strip()
-    list_id = wire.id_of(text) if text else None
-    if text and list_id is None:
-        problems.append(Problem("contact_group_id", "The contact_group_id must be an id."))
-    if problems or wanted is None:
-        raise Invalid(problems)
+    wanted, list_id = SEARCH.read(call.params)
 
     def show(found: Page[stop_list.Stop]) -> StopSearch:
         rows = [_shown(call, row) for row in found.rows]

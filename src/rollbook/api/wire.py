@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,18 +18,8 @@ from falcon.asgi import Response
 from rollbook import phones, search
 from rollbook.api.errors import PROBLEMS_MAX
 from rollbook.api.gate import Gate
-from rollbook.errors import Invalid, Problem
+from rollbook.errors import Problem
 from rollbook.imports.spool import Spool
-
-PAGE_LIMIT_MIN = 15
-PAGE_LIMIT_MAX = 500
-
-CRITERIA_MAX = 30
-
-_PLACE = re.compile(r"\[\d+\]")
-_CRITERION = re.compile(r"(search|search_fields\[(\d+)\])\[(field|operator|operation|value)\]")
-_WHOLE = re.compile(r"[+-]?\d{1,30}", re.ASCII)
-"""Of one search. PostgreSQL plans 30 of contact fields in 60 ms, 100 in 2 s; SQLite takes less than 1,000."""
 
 TOLD_AS = "x-told-as"
 """In the schema of a type that takes more than one kind of value: what the OpenAPI document has in its place.
@@ -170,7 +159,7 @@ class Call:
         key_id: the key that the caller came with; 0 before login.
         id: the id in the path; 0 (which nothing has) when the path names none or no number.
         params: the query, percent-decoded; a repeated name has a list.
-        said: on a route of rollbook's own what its query says: for every option its value.
+        query: on a route of rollbook's own for every option its value.
         rfc3339: dates go out as RFC 3339.
         fields_as_list: a contact's fields go out as a list of one-entry maps.
     """
@@ -183,8 +172,8 @@ class Call:
         "key_id",
         "options",
         "params",
+        "query",
         "rfc3339",
-        "said",
     )
 
     def __init__(
@@ -204,7 +193,7 @@ class Call:
         self.key_id = key_id
         self.id = id
         self.params = params
-        self.said: Mapping[str, Any] = {}
+        self.query: Mapping[str, Any] = {}
         self.rfc3339 = rfc3339
         self.fields_as_list = fields_as_list
 
@@ -324,69 +313,6 @@ def ids_of(values: Sequence[int | str], name: str, low: int, high: int, problems
     return list(dict.fromkeys(id for id in found if id is not None))
 
 
-def array_of(params: Mapping[str, Any], name: str) -> list[str]:
-    """The values of a query array: `name[]=1&name[]=2`, `name[0]=1&name[1]=2`, `name=1`."""
-    found: list[str] = []
-    for key, value in params.items():
-        if key in (name, f"{name}[]") or (key.startswith(f"{name}[") and _PLACE.fullmatch(key, len(name))):
-            found += value if isinstance(value, list) else [value]
-    return [text for text in found if text.strip()]
-
-
-def page_of(params: Mapping[str, Any], *, limit: int) -> search.PageRequest:
-    """Read `page[offset]`, `page[limit]` and `page[after]`.
-
-    Args:
-        limit: when the caller names none.
-
-    Raises:
-        Invalid: naming every one that is out of range.
-    """
-    problems: list[Problem] = []
-    offset = _number(params, "page[offset]", 0, 0, search.ID_MAX, problems)
-    limit = _number(params, "page[limit]", limit, PAGE_LIMIT_MIN, PAGE_LIMIT_MAX, problems)
-    after = _number(params, "page[after]", 0, 0, search.ID_MAX, problems)
-    if after and offset:
-        problems.append(Problem("page[after]", "The page[after] does not go with a page[offset]."))
-    if problems:
-        raise Invalid(problems)
-    return search.PageRequest(limit, offset, after or None)
-
-
-def search_of(
-    params: Mapping[str, Any],
-    columns: Mapping[str, search.Column],
-    *,
-    limit: int,
-    takes_fields: bool = False,
-) -> search.Search:
-    """Read everything a search endpoint takes; see `page_of`.
-
-    Args:
-        takes_fields: ids of the account's fields are searched by too; the core knows those.
-
-    Raises:
-        Invalid: naming every parameter that cannot be read.
-    """
-    problems: list[Problem] = []
-    try:
-        page = page_of(params, limit=limit)
-    except Invalid as error:
-        problems += error.problems
-    criteria = _criteria(params, columns, problems, takes_fields)
-    sort = text_of(params, "sort")
-    way = (text_of(params, "way") or ("asc" if sort else "desc")).lower()
-    if way not in ("asc", "desc"):
-        problems.append(Problem("way", "The way must be asc or desc."))
-    sorting = search.canonical(columns, sort or "id")
-    if sorting is None or not columns[sorting].sortable:
-        known = ", ".join(name for name, column in columns.items() if column.sortable)
-        problems.append(Problem("sort", f"The sort must be one of {known}."))
-    if problems or sorting is None:
-        raise Invalid(problems)
-    return search.Search(tuple(criteria), sorting, way == "desc", page)
-
-
 def meta_of(wanted: search.Search, total: int, next_id: int | None) -> Meta:
     """The `meta` of a page of search results."""
     page = MetaPage(total, wanted.page.limit, wanted.page.offset, next_id)
@@ -406,70 +332,3 @@ def too_many(values: Sequence[Any], name: str, low: int, high: int, what: str = 
 def plain(value: str | int | float) -> str:
     """A value that came as text or as a JSON number, as text without an exponent."""
     return format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
-
-
-def _criteria(
-    params: Mapping[str, Any],
-    columns: Mapping[str, search.Column],
-    problems: list[Problem],
-    takes_fields: bool,
-) -> list[search.Criterion]:
-    found: dict[str, dict[str, str]] = {}
-    for name in params:
-        match = _CRITERION.fullmatch(name)
-        if match:
-            part = "operator" if match[3] == "operation" else match[3]
-            found.setdefault(match[1], {})[part] = text_of(params, name)
-    criteria = []
-    for name in sorted(found, key=lambda name: (len(name), name)):
-        parts = found[name]
-        if not any(parts.values()):
-            continue
-        if not parts.get("field"):
-            problems.append(Problem(f"{name}[field]", f"The {name}[field] is required."))
-            continue
-        if "value" not in parts:
-            problems.append(Problem(f"{name}[value]", f"The {name}[value] is required."))
-            continue
-        criterion = search.Criterion(
-            parts["field"], (parts.get("operator") or "=").lower(), parts["value"], name
-        )
-        if (
-            takes_fields
-            and search.canonical(columns, criterion.field) is None
-            and id_in_path(criterion.field)
-        ):
-            criteria.append(criterion)  # the core knows the account's fields
-            continue
-        others = ", or the id of a contact field" if takes_fields else ""
-        try:
-            criteria.append(search.condition(columns, criterion, others=others))
-        except Invalid as error:
-            problems += error.problems
-            criteria.append(criterion)
-    if len(criteria) > CRITERIA_MAX:
-        problems.append(Problem("search_fields", f"The search_fields may not be more than {CRITERIA_MAX}."))
-    return criteria
-
-
-def text_of(params: Mapping[str, Any], name: str) -> str:
-    """A query parameter; the last one when it is repeated, "" when it is not there."""
-    value = params.get(name, "")
-    return str(value[-1] if isinstance(value, list) else value)
-
-
-def _number(
-    params: Mapping[str, Any], name: str, default: int, low: int, high: int, problems: list[Problem]
-) -> int:
-    text = text_of(params, name).strip()
-    if not text:
-        return default
-    if not _WHOLE.fullmatch(text):
-        problems.append(Problem(name, f"The {name} must be a whole number."))
-    elif int(text) < low:
-        problems.append(Problem(name, f"The {name} must be at least {low}."))
-    elif int(text) > high:
-        problems.append(Problem(name, f"The {name} may not be greater than {high}."))
-    else:
-        return int(text)
-    return default
