@@ -122,8 +122,8 @@ class _AccountCounts(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is kept of everything that an audience is made of."""
+class _Sources:
+    """What an audience is made of: its lists and the account, with their counts, and the sets of contacts."""
 
     lists: Mapping[int, lists.Stats]
     account: _AccountCounts
@@ -163,21 +163,21 @@ def count(tx: Transaction, account_id: int, audience: Audience) -> int:
     Raises:
         Invalid: naming every list that the account does not have, and every channel that there is not.
     """
-    known = _known(tx, account_id, audience)
-    if (ready := _kept(known, audience)) is not None:
+    sources = _sources(tx, account_id, audience)
+    if (ready := _kept(sources, audience)) is not None:
         return ready
-    counting = _Counting(tx, known)
-    formula = _formula(known, audience)
+    counting = _Counting(tx, sources)
+    formula = _formula(sources, audience)
     if not audience.reachable and not audience.stopped:
         return counting.of(formula)
     named = (audience.reachable, audience.stopped)
-    if formula.most <= sum(known.stopped(channels).size for channels in named if channels):
+    if formula.most <= sum(sources.stopped(channels).size for channels in named if channels):
         return counting.one_by_one(formula, _where(audience, "contact"))
     if audience.stopped:
-        formula = _with(formula, known.stopped(audience.stopped))
+        formula = _with(formula, sources.stopped(audience.stopped))
     if not audience.reachable:
         return counting.of(formula)
-    return counting.of(formula) - counting.of(_with(formula, known.stopped(audience.reachable)))
+    return counting.of(formula) - counting.of(_with(formula, sources.stopped(audience.reachable)))
 
 
 def kept(tx: Transaction, account_id: int, audience: Audience) -> int | None:
@@ -186,7 +186,7 @@ def kept(tx: Transaction, account_id: int, audience: Audience) -> int | None:
     Raises:
         Invalid: as `count`.
     """
-    return _kept(_known(tx, account_id, audience), audience)
+    return _kept(_sources(tx, account_id, audience), audience)
 
 
 def check(tx: Transaction, account_id: int, audience: Audience) -> None:
@@ -195,7 +195,7 @@ def check(tx: Transaction, account_id: int, audience: Audience) -> None:
     Raises:
         Invalid: as `count`.
     """
-    _known(tx, account_id, audience)
+    _sources(tx, account_id, audience)
 
 
 def select(tx: Transaction, account_id: int, audience: Audience) -> Selection:
@@ -204,10 +204,10 @@ def select(tx: Transaction, account_id: int, audience: Audience) -> Selection:
     Raises:
         Invalid: as `count`.
     """
-    known = _known(tx, account_id, audience)
-    formula = _formula(known, audience)
+    sources = _sources(tx, account_id, audience)
+    formula = _formula(sources, audience)
     columns = "contact.id, contact.phone, contact.stop_mask, contact.created_at"
-    if formula.most * LOOKUP_COST >= known.account.contacts:
+    if formula.most * LOOKUP_COST >= sources.account.contacts:
         tx.read_whole_tables(joined=True)
     if formula.of_everyone and not formula.none_of:
         rows = f"""
@@ -219,15 +219,15 @@ def select(tx: Transaction, account_id: int, audience: Audience) -> Selection:
             SELECT {columns} FROM ({_ids(tx, formula)}) AS chosen CROSS JOIN contact
             WHERE contact.account_id = :account_id AND contact.id = chosen.id
         """
-    return Selection(rows, _where(audience, "source"), known.params)
+    return Selection(rows, _where(audience, "source"), sources.params)
 
 
 class _Counting:
     """Counts formulas in one transaction."""
 
-    def __init__(self, tx: Transaction, known: _Known) -> None:
+    def __init__(self, tx: Transaction, sources: _Sources) -> None:
         self._tx = tx
-        self._params = {**known.params, "after": 0, "most": -1}
+        self._params = {**sources.params, "after": 0, "most": -1}
 
     def of(self, formula: _Formula) -> int:
         """How many meet a formula."""
@@ -270,7 +270,7 @@ class _Counting:
         return found
 
 
-def _known(tx: Transaction, account_id: int, audience: Audience) -> _Known:
+def _sources(tx: Transaction, account_id: int, audience: Audience) -> _Sources:
     """What is kept of all that an audience names; see `count` for errors."""
     problems = []
     for name in ("reachable", "stopped"):
@@ -290,11 +290,11 @@ def _known(tx: Transaction, account_id: int, audience: Audience) -> _Known:
         account_id=account_id,
         ids=sorted(wanted),
     )
-    known = {each.id: each for each in found}
+    stats = {each.id: each for each in found}
     problems += [
         Problem(name, f"There is no contact list {listed(missing)}.")
         for name in ("lists", "all_of", "minus")
-        if (missing := sorted({id for id in getattr(audience, name) if id not in known}))
+        if (missing := sorted({id for id in getattr(audience, name) if id not in stats}))
     ]
     if problems:
         raise Invalid(problems)
@@ -304,18 +304,18 @@ def _known(tx: Transaction, account_id: int, audience: Audience) -> _Known:
         account_id=account_id,
     )
     assert account is not None
-    params = {"account_id": account_id, **{f"list_{id}": id for id in known}}
-    return _Known(known, account, params)
+    params = {"account_id": account_id, **{f"list_{id}": id for id in stats}}
+    return _Sources(lists=stats, account=account, params=params)
 
 
-def _kept(known: _Known, audience: Audience) -> int | None:
+def _kept(sources: _Sources, audience: Audience) -> int | None:
     """The count of an audience that is kept, or a difference of two; `None` for any other."""
     if audience.minus or len(audience.list_ids) > 1 or (audience.reachable and audience.stopped):
         return None
-    [one] = known.lists.values() or [None]
+    [one] = sources.lists.values() or [None]
     mask = mask_of(audience.reachable or audience.stopped)
     if one is None:
-        return None if mask else known.account.contacts
+        return None if mask else sources.account.contacts
     counts: dict[int, int] = {0: 0, mask_of(COUNTED): one.stop_list_count}
     counts |= {bit: getattr(one, f"{channel}_stopped") for channel, bit in CHANNELS.items()}
     if mask not in counts:
@@ -323,14 +323,14 @@ def _kept(known: _Known, audience: Audience) -> int | None:
     return counts[mask] if audience.stopped else one.items - counts[mask]
 
 
-def _formula(known: _Known, audience: Audience) -> _Formula:
-    any_of, all_of = known.members(audience.lists), known.members(audience.all_of)
+def _formula(sources: _Sources, audience: Audience) -> _Formula:
+    any_of, all_of = sources.members(audience.lists), sources.members(audience.all_of)
     if len(any_of) == 1:
         all_of = tuple(sorted({*all_of, *any_of}, key=lambda each: each.size))
         any_of = ()
     if not any_of and not all_of:
-        all_of = (known.everyone,)
-    return _Formula(any_of, all_of, known.members(audience.minus))
+        all_of = (sources.everyone,)
+    return _Formula(any_of, all_of, sources.members(audience.minus))
 
 
 def _with(formula: _Formula, more: _Set) -> _Formula:

@@ -204,11 +204,13 @@ class Settings:
             value, low, high = getattr(self, setting.name), setting.metadata["low"], setting.metadata["high"]
             if isinstance(value, float) and not math.isfinite(value):
                 problems.append(
-                    Problem(setting.name, f"{flag(setting)} must be a finite number, not {value:g}.")
+                    Problem(setting.name, f"{flag(setting.name)} must be a finite number, not {value:g}.")
                 )
             elif (low is not None and value < low) or (high is not None and value > high):
                 bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-                problems.append(Problem(setting.name, f"{flag(setting)} must be {bounds}, not {value:g}."))
+                problems.append(
+                    Problem(setting.name, f"{flag(setting.name)} must be {bounds}, not {value:g}.")
+                )
         if self.workers > 1 and not self.database_url.startswith("postgres"):
             problems.append(
                 Problem(
@@ -217,8 +219,8 @@ class Settings:
             )
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                known = f"{', '.join(choices[:-1])} and {choices[-1]}"
-                problems.append(Problem(name, f"--{name.replace('_', '-')} must be one of {known}."))
+                listing = f"{', '.join(choices[:-1])} and {choices[-1]}"
+                problems.append(Problem(name, f"{flag(name)} must be one of {listing}."))
         if problems:
             raise Invalid(problems)
 
@@ -233,9 +235,9 @@ def spool_of(settings: Settings) -> Path:
     return Path("rollbook-spool")
 
 
-def flag(setting: Field[Any]) -> str:
-    """`--token-days` for `token_days`."""
-    return "--" + setting.name.replace("_", "-")
+def flag(name: str) -> str:
+    """How a command spells a setting or an option: `--token-days` for `token_days`."""
+    return "--" + name.replace("_", "-")
 
 
 def variable(setting: Field[Any]) -> str:
@@ -257,11 +259,11 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
             no setting (a misspelt one must not be silently ignored).
     """
     values: dict[str, Any] = {}
-    known = {variable(setting) for setting, _ in all_settings()}
+    variables = {variable(setting) for setting, _ in all_settings()}
     problems = [
         Problem(name, f"{name} is not a setting; see `rollbook serve --help`.")
         for name in sorted(environment)
-        if name.startswith(PREFIX) and name not in known
+        if name.startswith(PREFIX) and name not in variables
     ]
     for setting, kind in all_settings():
         if flags.get(setting.name) is not None:

@@ -63,22 +63,22 @@ class UnknownIds(RollbookError):
     """
 
     def __init__(self, ids: Mapping[str, Sequence[int]], problems: Sequence[Problem] = ()) -> None:
-        told = [f"There is no {noun} {listed(some)}." for noun, some in ids.items()]
-        super().__init__(" ".join([*told, *(problem.message for problem in problems)]))
+        sentences = [f"There is no {noun} {listed(unknown)}." for noun, unknown in ids.items()]
+        super().__init__(" ".join([*sentences, *(problem.message for problem in problems)]))
         self.ids = dict(ids)
         self.problems = tuple(problems)
 
     @classmethod
     def among(cls, **nouns: tuple[Iterable[int], Container[int]]) -> UnknownIds | None:
-        """The error for what is unknown; `None` when all is known.
+        """The error for the ids that do not exist; `None` when all do.
 
         Args:
-            nouns: for each noun the ids that were named, and those that there are.
+            nouns: for each noun the ids that were named, and those that exist.
         """
         unknown = {
             noun: missing
-            for noun, (named, known) in nouns.items()
-            if (missing := sorted({id for id in named if id not in known}))
+            for noun, (named, existing) in nouns.items()
+            if (missing := sorted({id for id in named if id not in existing}))
         }
         return cls(unknown) if unknown else None
 
@@ -133,24 +133,24 @@ class NoDatabase(Unavailable):
     """
 
     def __init__(self, path: str, *, empty: bool = False, folder: str = "", left: Sequence[str] = ()) -> None:
-        told = (
+        message = (
             f"The file {path} is empty: it is not a database." if empty else f"There is no database {path}."
         )
         if left:
-            told += (
+            message += (
                 f" One was here: {' and '.join(left)} {'belong' if len(left) > 1 else 'belongs'} to it. Is a "
                 "volume not mounted, or was the file moved? Put the database back. To begin anew with an "
                 "empty one, move these away first."
             )
         elif folder:
-            told += f" The folder {folder} is not there, either: is a volume not mounted?"
-            told += " rollbook makes no folders."
+            message += f" The folder {folder} is not there, either: is a volume not mounted?"
+            message += " rollbook makes no folders."
         else:
-            told += (
+            message += (
                 " If the path is right and a new one is to begin here: `rollbook migrate`, `rollbook account "
                 "create` or `rollbook serve --create`."
             )
-        super().__init__(told, retry_after_seconds=30)
+        super().__init__(message, retry_after_seconds=30)
 
 
 class NotSetUp(RollbookError):
@@ -176,10 +176,10 @@ class StrangeDatabase(RollbookError):
 class DatabaseTooNew(RollbookError):
     """The database was migrated by a newer rollbook than this one."""
 
-    def __init__(self, found: int, known: int) -> None:
+    def __init__(self, version: int, newest: int) -> None:
         super().__init__(
-            f"The database is at schema version {found}, but this rollbook knows only versions up to "
-            f"{known}. Start a rollbook at least as new as the one that migrated it."
+            f"The database is at schema version {version}, but this rollbook knows only versions up to "
+            f"{newest}. Start a rollbook at least as new as the one that migrated it."
         )
 
 

@@ -238,9 +238,9 @@ _DECIMAL = re.compile(r"([+-]?)(\d{0,1000})(?:\.(\d{1,1000}))?", re.ASCII)
 _NINES = str.maketrans("0123456789", "9876543210")
 
 
-def columns(known: Sequence[Field]) -> dict[str, Column]:
+def columns(fields: Sequence[Field]) -> dict[str, Column]:
     """What contacts can be searched by in their fields: each field under its id."""
-    return {str(field.id): _column(field) for field in known}
+    return {str(field.id): _column(field) for field in fields}
 
 
 _WITHIN = """

@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class _Stored(msgspec.Struct, frozen=True):
+class _StoredAnswer(msgspec.Struct, frozen=True):
     fingerprint: str
     status: int
     body: str
@@ -64,7 +64,7 @@ def once(
     """
     if tx.one(int, claim, **values) is None:
         stored = tx.one(
-            _Stored,
+            _StoredAnswer,
             """
             SELECT fingerprint, status, body, created_at <= :cutoff AS expired FROM idempotent_answer
             WHERE account_id = :account_id AND idempotency_key = :key

@@ -53,8 +53,8 @@ _REMOVE = {
 }
 
 
-class _Place(msgspec.Struct, frozen=True):
-    """A row among those of a list or field."""
+class _RowKey(msgspec.Struct, frozen=True):
+    """A row of a list or field, by what its rows are ordered by."""
 
     key: str
     id: int
@@ -94,7 +94,7 @@ def leave(tx: Transaction, account_id: int, kind: Kind, ids: Sequence[int]) -> N
 
 def remove_all(tx: Transaction, account_id: int, kind: Kind, id: int) -> None:
     """Remove what a list or field of `CHUNK_ROWS` at most has. The caller holds the account."""
-    _remove_chunk(tx, Leftover(account_id, kind, id), _Place("", 0))
+    _remove_chunk(tx, Leftover(account_id, kind, id), _RowKey("", 0))
 
 
 def first(tx: Transaction) -> Leftover | None:
@@ -112,7 +112,7 @@ def remove_some(tx: Transaction, account_id: int, found: Leftover) -> bool:
     row = "account_id = :account_id AND kind = :kind AND id = :id"
     named = {"account_id": account_id, "kind": found.kind, "id": found.id}
     reached = tx.one(
-        _Place, f"SELECT reached_key AS key, reached_id AS id FROM leftover WHERE {row}", **named
+        _RowKey, f"SELECT reached_key AS key, reached_id AS id FROM leftover WHERE {row}", **named
     )  # fmt: skip
     if reached is None:  # another service was here
         return False
@@ -125,15 +125,15 @@ def remove_some(tx: Transaction, account_id: int, found: Leftover) -> bool:
     return True
 
 
-def _remove_chunk(tx: Transaction, found: Leftover, reached: _Place) -> _Place | None:
+def _remove_chunk(tx: Transaction, found: Leftover, reached: _RowKey) -> _RowKey | None:
     """Remove the chunk behind `reached`; its last row, or `None` when there was nothing."""
-    place: dict[str, object] = {"account_id": found.account_id, "id": found.id, "reached_id": reached.id}
+    values: dict[str, object] = {"account_id": found.account_id, "id": found.id, "reached_id": reached.id}
     if found.kind == "field":
-        place["reached_key"] = reached.key
-    last = tx.one(_Place, _LAST[found.kind], most=CHUNK_ROWS, **place)
+        values["reached_key"] = reached.key
+    last = tx.one(_RowKey, _LAST[found.kind], most=CHUNK_ROWS, **values)
     if last is not None:
-        place["last_id"] = last.id
+        values["last_id"] = last.id
         if found.kind == "field":
-            place["last_key"] = last.key
-        tx.run(_REMOVE[found.kind], **place)
+            values["last_key"] = last.key
+        tx.run(_REMOVE[found.kind], **values)
     return last

@@ -32,7 +32,7 @@ class _Masked(msgspec.Struct, frozen=True):
     stop_mask: int
 
 
-class _Counted(msgspec.Struct, frozen=True):
+class _ListCount(msgspec.Struct, frozen=True):
     id: int
     lists: int
 
@@ -232,7 +232,7 @@ def existing(tx: Transaction, account_id: int, pairs: Sequence[Membership]) -> s
 def how_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> dict[int, int]:
     """In how many lists contacts are; who is in none is left out."""
     rows = tx.all(
-        _Counted,
+        _ListCount,
         f"""
         SELECT wanted.id, count(*) AS lists
         FROM {tx.rows("wanted", id="bigint")} CROSS JOIN membership

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rollbook.config import flag
 from rollbook.errors import Invalid, Problem
 
 Kind = Literal["text", "choice", "switch", "either", "number"]
@@ -59,7 +60,7 @@ class Option:
     @property
     def flag(self) -> str:
         """`--phone-check` for `phone_check`."""
-        return f"--{self.name.replace('_', '-')}"
+        return flag(self.name)
 
     @property
     def absent(self) -> Any:
@@ -187,7 +188,6 @@ def as_parameters(text: str) -> str:
 
 
 def _flag(name: str, value: str | None) -> str:
-    word = name.replace("_", "-")
     if value is None or value == "true":
-        return f"--{word}"
-    return f"--no-{word}" if value == "false" else f"--{word} {shlex.quote(value)}"
+        return flag(name)
+    return flag(f"no_{name}") if value == "false" else f"{flag(name)} {shlex.quote(value)}"

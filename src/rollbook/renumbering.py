@@ -16,7 +16,7 @@ from rollbook.errors import AlreadyExists
 from rollbook.phones import changes
 
 
-class _Stored(msgspec.Struct, frozen=True):
+class _StoredPhone(msgspec.Struct, frozen=True):
     """A contact or a row of the stop list, and the channels that it is stopped on."""
 
     id: int
@@ -63,10 +63,10 @@ def _renew(tx: Transaction, account_id: int) -> None:
     )
 
 
-def _in_old_form(tx: Transaction, account_id: int, table: str, mask: str) -> list[_Stored]:
+def _in_old_form(tx: Transaction, account_id: int, table: str, mask: str) -> list[_StoredPhone]:
     ranges = list(changes.old_ranges())
     return tx.all(
-        _Stored,
+        _StoredPhone,
         f"""
         SELECT {table}.id, {table}.phone, {table}.{mask} AS mask
         FROM {tx.rows("old", first="bigint", last="bigint")} CROSS JOIN {table}

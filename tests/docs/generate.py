@@ -55,7 +55,7 @@ def settings() -> str:
         meaning = setting.metadata["help"]
         rows.append(
             [
-                _code(config.flag(setting)),
+                _code(config.flag(setting.name)),
                 _code(config.variable(setting)),
                 f"{WORDS[kind]}{_range(setting.metadata['low'], setting.metadata['high'])}",
                 _code(setting.default),
@@ -217,7 +217,7 @@ def _command(name: str, command: click.Command) -> str:
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     parts = [f"### `{name}`", f"```\n{usage}\n```", inspect.cleandoc(command.help or "")]
     options = [option for option in command.params if isinstance(option, click.Option)]
-    settings = {config.flag(setting): config.variable(setting) for setting, _ in config.all_settings()}
+    settings = {config.flag(setting.name): config.variable(setting) for setting, _ in config.all_settings()}
     flags = {
         option.opts[0]
         for option in options

@@ -128,7 +128,7 @@ def test_the_diagram_of_the_readme_has_every_module_in_its_layer() -> None:
 def test_every_setting_is_documented() -> None:
     page = reference("settings")
     for setting, _ in config.all_settings():
-        assert f"`{config.flag(setting)}`" in page
+        assert f"`{config.flag(setting.name)}`" in page
         assert f"`{config.variable(setting)}`" in page
 
 

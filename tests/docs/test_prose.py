@@ -23,7 +23,7 @@ FLAGS = {
     for _, command in generate.all_commands()
     for parameter in command.params
     for option in (*parameter.opts, *parameter.secondary_opts)
-} | {config.flag(setting) for setting, _ in config.all_settings()}
+} | {config.flag(setting.name) for setting, _ in config.all_settings()}
 
 OF_OTHERS = {
     "openapi.json": {"--path"},  # openapi-python-client

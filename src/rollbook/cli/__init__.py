@@ -12,11 +12,11 @@ import click
 
 import rollbook
 from rollbook.cli import accounts, export, imports, numbers, serve, stops, systemd, verify
-from rollbook.cli.common import Group
+from rollbook.cli.common import CommandGroup
 from rollbook.texts import visible
 
 
-class _Commands(Group):
+class _Commands(CommandGroup):
     """Commands whose errors, click's own too, are shown as one line that does nothing to the terminal."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -36,8 +36,8 @@ def _visible_errors() -> Iterator[None]:
         raise
     except click.UsageError as error:
         own_lines = isinstance(error, click.MissingParameter)
-        told = visible(error.format_message(), lines=own_lines)
-        raise click.UsageError(told, error.ctx) from error
+        message = visible(error.format_message(), lines=own_lines)
+        raise click.UsageError(message, error.ctx) from error
     except click.ClickException as error:
         raise click.ClickException(visible(error.format_message())) from error
 

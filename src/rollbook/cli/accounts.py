@@ -9,13 +9,14 @@ import msgspec
 
 from rollbook import accounts, sandbox
 from rollbook.cli.common import (
-    Group,
+    CommandGroup,
+    confirmed,
     database_of,
     date,
     flags,
     json_flag,
     print_json,
-    print_table,
+    print_rows,
     quoted,
     say,
 )
@@ -23,7 +24,7 @@ from rollbook.config import Settings
 from rollbook.texts import counted
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def account() -> None:
     """Accounts: whose data it is."""
 
@@ -53,11 +54,8 @@ def account_list(settings: Settings, as_json: bool) -> None:
     """Show every account."""
     with database_of(settings) as database:
         found = database.read(accounts.all)
-    if as_json:
-        print_json(found)
-    else:
-        rows = [[str(row.account_id), row.name, str(row.sandbox_id), date(row.created_at)] for row in found]
-        print_table(["ID", "NAME", "SANDBOX", "CREATED (UTC)"], rows)
+    rows = [[str(row.account_id), row.name, str(row.sandbox_id), date(row.created_at)] for row in found]
+    print_rows(found, ["ID", "NAME", "SANDBOX", "CREATED (UTC)"], rows, as_json=as_json)
 
 
 @account.command("wipe-sandbox")
@@ -67,8 +65,8 @@ def account_list(settings: Settings, as_json: bool) -> None:
 @json_flag
 def account_wipe_sandbox(settings: Settings, name: str, yes: bool, as_json: bool) -> None:
     """Delete everything that test keys created in the account NAME. Live data and all keys stay."""
-    if not yes:
-        click.confirm(f"Delete everything in the sandbox of {name!r}?", abort=True, err=True)
+    if not yes and not confirmed(f"Delete everything in the sandbox of {name!r}?"):
+        raise click.Abort
     with database_of(settings) as database:
         lists = database.write(sandbox.wipe, name=name)
     if as_json:
@@ -77,7 +75,7 @@ def account_wipe_sandbox(settings: Settings, name: str, yes: bool, as_json: bool
         say(f"Deleted {counted(lists, 'contact list')} from the sandbox of {name!r}.")
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def key() -> None:
     """API keys: who may do what in an account."""
 
@@ -126,9 +124,6 @@ def key_list(settings: Settings, account_name: str | None, as_json: bool) -> Non
     """Show the keys of ACCOUNT, or of all accounts."""
     with database_of(settings) as database:
         found = database.read(accounts.keys, account=account_name)
-    if as_json:
-        print_json([_shown(row) for row in found])
-        return
     rows = [
         [
             str(row.id),
@@ -141,7 +136,8 @@ def key_list(settings: Settings, account_name: str | None, as_json: bool) -> Non
         ]
         for row in found
     ]
-    print_table(["ID", "ACCOUNT", "KEY", "RIGHTS", "LABEL", "CREATED (UTC)", "REVOKED"], rows)
+    head = ["ID", "ACCOUNT", "KEY", "RIGHTS", "LABEL", "CREATED (UTC)", "REVOKED"]
+    print_rows([_shown(row) for row in found], head, rows, as_json=as_json)
 
 
 @key.command("revoke")
@@ -174,12 +170,12 @@ class _ShownKey(msgspec.Struct):
 
 def _shown(row: accounts.Key) -> _ShownKey:
     return _ShownKey(
-        row.id,
-        row.account,
-        row.sandbox,
-        row.hint,
-        row.label,
-        row.rights.split(","),
-        row.created_at,
-        row.revoked_at,
+        id=row.id,
+        account=row.account,
+        sandbox=row.sandbox,
+        hint=row.hint,
+        label=row.label,
+        rights=row.rights.split(","),
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
     )

@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from rollbook import accounts, channels, config, renumbering
+from rollbook.accounts import Account
 from rollbook.config import Settings
 from rollbook.db import Database, EngineLimits, Observer, open_database
 from rollbook.errors import CannotWrite, Invalid, RollbookError
@@ -46,7 +47,7 @@ class Command(click.Command):
         return rest
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group of such commands."""
 
     command_class = Command
@@ -64,8 +65,18 @@ class _Channels(click.ParamType[tuple[str, ...]]):
             self.fail(str(error), param, ctx)
 
 
-CHANNELS = _Channels()
-"""The type of a flag that takes channels, comma-separated."""
+def channels_flag(
+    name: str, help: str, *, required: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag that takes channels, comma-separated; it gets a tuple of them, or `None`.
+
+    Args:
+        name: `--channels`.
+        help: in which `{channels}` becomes those that there are.
+    """
+    text = help.format(channels=", ".join(channels.CHANNELS))
+    return click.option(name, type=_Channels(), required=required, metavar="CHANNELS", help=text)
+
 
 KEPT_BY_THE_SERVICE = 0o077
 """The umask of processes that keep files of their own, with people's phones. A file that somebody asks a
@@ -90,7 +101,7 @@ def flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
         for setting, kind in reversed(chosen):
             run = click.option(
-                config.flag(setting),
+                config.flag(setting.name),
                 setting.name,
                 type=_TYPES[kind],
                 default=None,
@@ -126,19 +137,34 @@ def account_of(database: Database, name: str | None, *, sandbox: bool) -> int:
         NotFound: there is no such account.
         UsageError: none is named and there is not just one.
     """
-    if name is not None:
-        found = database.read(accounts.named, name)
-    else:
-        every = database.read(accounts.all)
-        if len(every) != 1:
-            known = ", ".join(account.name for account in every)
-            raise click.UsageError(
-                f"Say which account: --account NAME; there are {known}."
-                if every
-                else "There is no account yet: `rollbook account create NAME`."
-            )
-        found = every[0]
-    return found.sandbox_id if sandbox else found.account_id
+    candidates = accounts_of(database, name)
+    if len(candidates) != 1:
+        names = ", ".join(account.name for account in candidates)
+        raise click.UsageError(
+            f"Say which account: --account NAME; there are {names}."
+            if candidates
+            else "There is no account yet: `rollbook account create NAME`."
+        )
+    [account] = candidates
+    return account.sandbox_id if sandbox else account.account_id
+
+
+def accounts_of(database: Database, name: str | None) -> list[Account]:
+    """The account of that name, or all accounts where no name is given.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    return database.read(accounts.all) if name is None else [database.read(accounts.named, name)]
+
+
+def confirmed(question: str) -> bool:
+    """Ask a question on standard error, where it is not in the way of results, and read yes or no.
+
+    Raises:
+        Abort: there is nobody to answer.
+    """
+    return click.confirm(question, err=True)
 
 
 def csv_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -255,6 +281,19 @@ class _Terminal(io.RawIOBase):
 def print_json(value: Any) -> None:
     """Print a value, a Struct or a list of them as one line of JSON."""
     click.echo(visible_json(msgspec.json.encode(value)))
+
+
+def print_rows(found: Any, head: list[str], rows: list[list[str]], *, as_json: bool) -> None:
+    """Print what was found as JSON, or as a table.
+
+    Args:
+        found: what the JSON has.
+        head, rows: the table.
+    """
+    if as_json:
+        print_json(found)
+    else:
+        print_table(head, rows)
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:

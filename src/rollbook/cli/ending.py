@@ -42,7 +42,7 @@ def end(import_: Import, *, strict: bool = False, allow_rejects: bool = False) -
 def _sentence(import_: Import) -> str:
     rejected, read = import_.report.rows_rejected, import_.rows_read
     if import_.outcome == "all_rejected":
-        told = "Every row was rejected" if read != 1 else "The only row was rejected"
-        return f"{told}: {'nobody was stopped' if import_.stops_phones else 'nothing was imported'}."
+        which = "Every row was rejected" if read != 1 else "The only row was rejected"
+        return f"{which}: {'nobody was stopped' if import_.stops_phones else 'nothing was imported'}."
     rows = f"{rejected:,} of {read:,} rows {'was' if rejected == 1 else 'were'} rejected"
     return f"{rows}: nobody was stopped by {'it' if rejected == 1 else 'them'}."

@@ -18,12 +18,11 @@ import msgspec
 from rollbook import audience as audiences
 from rollbook import exports, lists, paths, phones
 from rollbook.audience import Audience
-from rollbook.channels import CHANNELS as EVERY_CHANNEL
 from rollbook.cli.common import (
-    CHANNELS,
     Command,
     account_flags,
     account_of,
+    channels_flag,
     database_of,
     flags,
     json_flag,
@@ -60,19 +59,14 @@ class Summary(msgspec.Struct):
 
 def audience_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flags that say which contacts are meant: the words for an `Audience`."""
-    known = ", ".join(EVERY_CHANNEL)
     for option in (
-        click.option(
+        channels_flag(
             "--stopped",
-            type=CHANNELS,
-            metavar="CHANNELS",
-            help=f"Only contacts that are stopped on any of these channels, comma-separated: {known}.",
+            "Only contacts that are stopped on any of these channels, comma-separated: {channels}.",
         ),
-        click.option(
+        channels_flag(
             "--reachable",
-            type=CHANNELS,
-            metavar="CHANNELS",
-            help=f"Only contacts that are not stopped on any of these channels, comma-separated: {known}.",
+            "Only contacts that are not stopped on any of these channels, comma-separated: {channels}.",
         ),
         click.option(
             "--minus",

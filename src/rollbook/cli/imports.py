@@ -20,9 +20,10 @@ from rollbook import config, imports, lists, texts
 from rollbook.cli.common import (
     KEPT_BY_THE_SERVICE,
     Command,
-    Group,
+    CommandGroup,
     account_flags,
     account_of,
+    confirmed,
     csv_flags,
     database_of,
     date,
@@ -227,7 +228,7 @@ def _confirmed(import_: Import, stopping: threading.Event) -> bool:
         return False
     try:
         with interruptible(stopping):
-            return click.confirm(f"{_waits_for(import_)} Go on?", err=True)
+            return confirmed(f"{_waits_for(import_)} Go on?")
     except (click.Abort, KeyboardInterrupt):
         say("", err=True)  # the cursor stands behind the question
         return False
@@ -263,7 +264,7 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         yield progress
 
 
-@click.group("imports", cls=Group)
+@click.group("imports", cls=CommandGroup)
 def imports_group() -> None:
     """Imports: what became of them; cancel, undo, resume."""
 

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from rollbook.cli.common import (
-    Group,
+    CommandGroup,
     csv_flags,
     errors_as_sentences,
     json_flag,
@@ -71,7 +71,7 @@ class NumbersReport(msgspec.Struct):
     regions: dict[str, int] = {}
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def numbers() -> None:
     """Phone numbers by themselves: nothing here needs a database."""
 

@@ -8,25 +8,22 @@ import click
 import msgspec
 
 from rollbook import phones, stop_list
-from rollbook.channels import CHANNELS as EVERY_CHANNEL
-from rollbook.channels import mask_of, names_of
+from rollbook.channels import CHANNELS, mask_of, names_of
 from rollbook.cli.common import (
-    CHANNELS,
-    Group,
+    CommandGroup,
     account_flags,
     account_of,
+    channels_flag,
     database_of,
     flags,
     json_flag,
-    print_json,
-    print_table,
+    print_rows,
 )
 from rollbook.config import Settings
 from rollbook.db import Transaction
 from rollbook.stop_list import Step, Wanted
 
 _PHONES = click.argument("texts", metavar="PHONE...", nargs=-1, required=True)
-_KNOWN = ", ".join(EVERY_CHANNEL)
 
 
 class _Shown(msgspec.Struct):
@@ -37,20 +34,14 @@ class _Shown(msgspec.Struct):
     channels: list[str]
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def stops() -> None:
     """The stop list: stop phones and let them go."""
 
 
 @stops.command("add")
 @_PHONES
-@click.option(
-    "--channels",
-    type=CHANNELS,
-    required=True,
-    metavar="CHANNELS",
-    help=f"Channels, comma-separated: {_KNOWN}.",
-)
+@channels_flag("--channels", "Channels, comma-separated: {channels}.", required=True)
 @account_flags
 @flags("database_url")
 @json_flag
@@ -76,12 +67,7 @@ def stops_add(
 
 @stops.command("release")
 @_PHONES
-@click.option(
-    "--channels",
-    type=CHANNELS,
-    metavar="CHANNELS",
-    help=f"Channels, comma-separated: {_KNOWN}. All channels by default.",
-)
+@channels_flag("--channels", "Channels, comma-separated: {channels}. All channels by default.")
 @account_flags
 @flags("database_url")
 @json_flag
@@ -95,7 +81,7 @@ def stops_release(
 ) -> None:
     """Take each PHONE off the stop list. All or none: if a PHONE is invalid, nothing changes and the exit
     status is 2."""
-    wanted = _wanted(texts, mask_of(EVERY_CHANNEL if channels is None else channels))
+    wanted = _wanted(texts, mask_of(CHANNELS if channels is None else channels))
     steps = _done(settings, account_name, sandbox, stop_list.remove_each, wanted, texts)
     words = ["released" if step.before != step.after else "not_stopped" for step in steps]
     _print(wanted, steps, words, as_json=as_json)
@@ -140,10 +126,7 @@ def _print(wanted: Sequence[Wanted], steps: Sequence[Step], words: Sequence[str]
         _Shown(each.phone, word, names_of(step.after))
         for each, step, word in zip(wanted, steps, words, strict=True)
     ]
-    if as_json:
-        print_json(shown)
-        return
     rows = [
         [str(each.phone), each.result.replace("_", " "), ", ".join(each.channels) or "none"] for each in shown
     ]
-    print_table(["PHONE", "RESULT", "STOPPED ON"], rows)
+    print_rows(shown, ["PHONE", "RESULT", "STOPPED ON"], rows, as_json=as_json)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import click
 import msgspec
 
-from rollbook import accounts
 from rollbook import verify as recounting
 from rollbook.cli.common import (
     Command,
+    accounts_of,
     database_of,
     flags,
     json_flag,
@@ -67,15 +67,14 @@ def verify(settings: Settings, account_name: str | None, fix: bool, as_json: boo
     found: list[_ShownDrift] = []
     with database_of(patient) as database:
         database.look_for_damage()
-        chosen = (
-            [database.read(accounts.named, account_name)]
-            if account_name is not None
-            else database.read(accounts.all)
-        )
+        chosen = accounts_of(database, account_name)
         for each in chosen:
             for account_id, sandbox in ((each.account_id, False), (each.sandbox_id, True)):
                 drift = _verified(database, account_id, fix=fix)
-                found += [_ShownDrift(each.name, sandbox, *msgspec.structs.astuple(row)) for row in drift]
+                found += [
+                    _ShownDrift(account=each.name, sandbox=sandbox, **msgspec.structs.asdict(row))
+                    for row in drift
+                ]
     if as_json:
         print_json({"accounts": len(chosen), "drift": found, "fixed": fix and bool(found)})
     elif found:
