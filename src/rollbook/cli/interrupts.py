@@ -23,6 +23,20 @@ PIECE_BYTES = 1 << 20
 
 
 @contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that is set on SIGINT and SIGTERM."""
+    event = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def interruptible(stopping: threading.Event) -> Iterator[int]:
     """Let SIGINT and SIGTERM end the block, which waits for a pipe or a person.
 
