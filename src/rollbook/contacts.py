@@ -1,6 +1,6 @@
 """Contacts: a phone, unique in its account, with the lists it is in and values in the account's fields.
 
-`insert` and `insert_all` insert contacts, `update` gives one another phone, `remove` deletes them. No other
+`insert` and `insert_all` insert contacts, `change_phones` gives them others, `remove` deletes them. No other
 module does (a test says so), but for `sandbox`, which empties the table. `contact.stop_mask` is a copy of
 what the stop list says; `stop_list.copy_masks` keeps it up to date.
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
-from rollbook import accounts, counts, fields, lists, members
+from rollbook import accounts, counts, fields, lists, members, stop_list
 from rollbook.db import Integers, Rows, SetBased, Taken, Transaction
 from rollbook.errors import (
     AlreadyExists,
@@ -73,6 +74,20 @@ class Row(msgspec.Struct, frozen=True):
     phone: int
     stop_mask: int
     created_at: datetime
+
+
+class PhoneChange(NamedTuple):
+    """A contact that gets another phone.
+
+    Args:
+        contact_id: of the contact.
+        stop_mask: what it is stopped on before.
+        phone: the new one, E.164 digits.
+    """
+
+    contact_id: int
+    stop_mask: int
+    phone: int
 
 
 class References:
@@ -194,7 +209,10 @@ def update(tx: Transaction, account_id: int, contact_id: int, change: ContactCha
     references = References(tx, account_id, [change])
     values = references.checked(change)
     if change.phone is not msgspec.UNSET and change.phone != row.phone:
-        _change_phone(tx, account_id, row, change.phone)
+        try:
+            change_phones(tx, account_id, [PhoneChange(contact_id, row.stop_mask, change.phone)])
+        except Taken as error:
+            raise AlreadyExists("contact", change.phone) from error
     pairs: list[Membership] = []
     if change.list_ids:
         present = {pair.list_id for pair in members.of_contacts(tx, account_id, [contact_id])}
@@ -413,36 +431,42 @@ def remove(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> int:
     return len(ids)
 
 
-def _change_phone(tx: Transaction, account_id: int, row: Row, phone: int) -> None:
-    """Give a contact another phone, and with it that phone's stops."""
-    mask = tx.one(
-        int,
-        "SELECT mask FROM stop_list WHERE account_id = :account_id AND phone = :phone",
-        account_id=account_id,
-        phone=phone,
+def change_phones(tx: Transaction, account_id: int, changes: Sequence[PhoneChange]) -> None:
+    """Give contacts other phones, and with them what these are stopped on; every count follows. The caller
+    holds the account.
+
+    Raises:
+        Taken: another contact has one of the phones.
+    """
+    if not changes:
+        return
+    masks = stop_list.masks_of(tx, account_id, [change.phone for change in changes])
+    changed = Rows(
+        id=[change.contact_id for change in changes],
+        phone=[change.phone for change in changes],
+        before=[change.stop_mask for change in changes],
+        after=[masks.get(change.phone, 0) for change in changes],
     )
-    try:
-        tx.run(
-            """
-            UPDATE contact SET phone = :phone, stop_mask = :mask
-            WHERE account_id = :account_id AND id = :contact_id
-            """,
-            account_id=account_id,
-            contact_id=row.id,
-            phone=phone,
-            mask=mask or 0,
-        )
-    except Taken as error:
-        raise AlreadyExists("contact", phone) from error
-    if mask or row.stop_mask:
+    rows = tx.rows("changed", id="bigint", phone="bigint", before="bigint", after="bigint")
+    tx.run(
+        f"""
+        WITH renewed AS MATERIALIZED (SELECT id, phone, after FROM {rows})
+        UPDATE contact SET phone = renewed.phone, stop_mask = renewed.after
+        FROM renewed
+        WHERE contact.account_id = :account_id AND contact.id = renewed.id
+          AND contact.id IN (SELECT id FROM renewed)
+        """,
+        account_id=account_id,
+        changed=changed,
+    )
+    if masks or any(change.stop_mask for change in changes):
         counts.change(
             tx,
             account_id,
             f"""
-            SELECT list_id, {counts.staying(":before", ":after")}
-            FROM membership WHERE account_id = :account_id AND contact_id = :contact_id
+            SELECT membership.list_id, {counts.staying("changed.before", "changed.after")}
+            FROM {rows} CROSS JOIN membership
+            WHERE membership.account_id = :account_id AND membership.contact_id = changed.id
             """,
-            contact_id=row.id,
-            before=row.stop_mask,
-            after=mask or 0,
+            changed=changed,
         )

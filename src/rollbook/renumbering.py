@@ -6,29 +6,58 @@ Reading turns old forms into new ones; what is stored is brought there once for 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 import msgspec
 
 from rollbook import accounts, contacts, phones, stop_list
-from rollbook.channels import names_of
-from rollbook.contacts import ContactChange
+from rollbook.contacts import PhoneChange
 from rollbook.db import Database, Rows, Transaction
-from rollbook.errors import AlreadyExists
 from rollbook.phones import changes
+from rollbook.stop_list import Wanted
+
+CHUNK_ROWS = 2_000
+"""Contacts, or rows of the stop list, that one transaction looks at."""
 
 
 class _StoredPhone(msgspec.Struct, frozen=True):
-    """A contact or a row of the stop list, and the channels that it is stopped on."""
+    """A contact or a row of the stop list with a phone that may be an old form, and what it is stopped on."""
 
     id: int
     phone: int
     mask: int
 
 
+class _PhoneRange(msgspec.Struct, frozen=True):
+    first: int
+    last: int
+
+
 def bring_up_to_date(database: Database) -> None:
-    """Bring every account to the present table, each in a transaction of its own; quick when there is nothing
-    to do, and safe to be done again."""
+    """Bring every account to the present table; quick when there is nothing to do, and safe to be done again
+    or taken up where it ended."""
+    for _ in chunks(database):
+        pass
+
+
+def chunks(database: Database) -> Iterator[int]:
+    """Bring every account to the present table, `CHUNK_ROWS` rows in each transaction.
+
+    First the stops of an account, then its contacts. When it ends in between, the next run finds the account
+    still marked as behind: stops that were added are added again, which changes nothing, and contacts that
+    have their new form are not looked at any more.
+
+    Yields:
+        After each transaction, the account that it was for.
+    """
     for account_id in database.read(_behind):
-        database.write(_renew, account_id)
+        for table, renew in (("stop_list", _renew_stops), ("contact", _renew_contacts)):
+            for filled in database.read(_filled_ranges, account_id, table):
+                first: int | None = filled.first
+                while first is not None:
+                    first = database.write(_renew, account_id, table, renew, first, filled.last)
+                    yield account_id
+        database.write(_mark, account_id)
 
 
 def _behind(tx: Transaction) -> list[int]:
@@ -36,26 +65,7 @@ def _behind(tx: Transaction) -> list[int]:
     return tx.all(int, sql, version=changes.VERSION)
 
 
-def _renew(tx: Transaction, account_id: int) -> None:
-    """Stops hold for both forms. A contact gets the new form; where there is one with it, both stay, and a
-    stop on the new form holds for both."""
-    accounts.lock(tx, account_id)
-    stops: dict[int, list[int]] = {}
-    for stop in _in_old_form(tx, account_id, "stop_list", "mask"):
-        if (new := phones.renewed(stop.phone)) is not None:
-            stops.setdefault(stop.mask, []).append(new)
-    for mask, renewed in stops.items():
-        stop_list.add(tx, account_id, phones=renewed, channels=names_of(mask))
-    for contact in _in_old_form(tx, account_id, "contact", "stop_mask"):
-        if (new := phones.renewed(contact.phone)) is None:
-            continue
-        try:
-            with tx.part():
-                contacts.update(tx, account_id, contact.id, ContactChange(phone=new))
-        except AlreadyExists:
-            sql = "SELECT mask FROM stop_list WHERE account_id = :account_id AND phone = :phone"
-            if stopped := tx.one(int, sql, account_id=account_id, phone=new):
-                stop_list.add(tx, account_id, phones=[contact.phone], channels=names_of(stopped))
+def _mark(tx: Transaction, account_id: int) -> None:
     tx.run(
         "UPDATE account SET plans_version = :version WHERE account_id = :account_id",
         account_id=account_id,
@@ -63,16 +73,77 @@ def _renew(tx: Transaction, account_id: int) -> None:
     )
 
 
-def _in_old_form(tx: Transaction, account_id: int, table: str, mask: str) -> list[_StoredPhone]:
+def _filled_ranges(tx: Transaction, account_id: int, table: str) -> list[_PhoneRange]:
+    """Ranges of old forms in which the account has phones."""
     ranges = list(changes.old_ranges())
     return tx.all(
-        _StoredPhone,
+        _PhoneRange,
         f"""
-        SELECT {table}.id, {table}.phone, {table}.{mask} AS mask
-        FROM {tx.rows("old", first="bigint", last="bigint")} CROSS JOIN {table}
-        WHERE {table}.account_id = :account_id AND {table}.phone BETWEEN old.first AND old.last
-        ORDER BY {table}.phone
+        SELECT old.first, old.last FROM {tx.rows("old", first="bigint", last="bigint")}
+        WHERE EXISTS (
+            SELECT 1 FROM {table}
+            WHERE {table}.account_id = :account_id AND {table}.phone BETWEEN old.first AND old.last
+        )
+        ORDER BY old.first
         """,
         account_id=account_id,
         old=Rows(first=[first for first, _ in ranges], last=[last for _, last in ranges]),
     )
+
+
+_MASKS = {"stop_list": "mask", "contact": "stop_mask"}
+
+_Renew = Callable[[Transaction, int, Sequence[tuple[_StoredPhone, int]]], None]
+
+
+def _renew(tx: Transaction, account_id: int, table: str, renew: _Renew, first: int, last: int) -> int | None:
+    """Renew a chunk of a range; returns where the next one begins, `None` behind the last."""
+    accounts.lock(tx, account_id)
+    rows = tx.all(
+        _StoredPhone,
+        f"""
+        SELECT id, phone, {_MASKS[table]} AS mask FROM {table}
+        WHERE account_id = :account_id AND phone BETWEEN :first AND :last
+        ORDER BY phone LIMIT :limit
+        """,
+        account_id=account_id,
+        first=first,
+        last=last,
+        limit=CHUNK_ROWS,
+    )
+    renewed = [(row, new) for row in rows if (new := phones.renewed(row.phone)) is not None]
+    if renewed:
+        renew(tx, account_id, renewed)
+    return rows[-1].phone + 1 if len(rows) == CHUNK_ROWS else None
+
+
+def _renew_stops(tx: Transaction, account_id: int, renewed: Sequence[tuple[_StoredPhone, int]]) -> None:
+    """Stops hold for both forms: no row is removed."""
+    stop_list.add_each(tx, account_id, [Wanted(new, row.mask) for row, new in renewed])
+
+
+def _renew_contacts(tx: Transaction, account_id: int, renewed: Sequence[tuple[_StoredPhone, int]]) -> None:
+    """A contact gets the new form. Where another has it both stay, and a stop on it holds for both."""
+    taken = _contacts_with(tx, account_id, [new for _, new in renewed])
+    changed: list[PhoneChange] = []
+    staying: dict[int, int] = {}
+    for row, new in renewed:
+        if new in taken:
+            staying[row.phone] = new
+        else:
+            taken.add(new)
+            changed.append(PhoneChange(row.id, row.mask, new))
+    contacts.change_phones(tx, account_id, changed)
+    masks = stop_list.masks_of(tx, account_id, list(staying.values()))
+    also = [Wanted(old, masks[new]) for old, new in staying.items() if new in masks]
+    if also:
+        stop_list.add_each(tx, account_id, also)
+
+
+def _contacts_with(tx: Transaction, account_id: int, numbers: Sequence[int]) -> set[int]:
+    """Which of some phones are contacts."""
+    sql = f"""
+        SELECT contact.phone FROM {tx.rows("wanted", phone="bigint")} CROSS JOIN contact
+        WHERE contact.account_id = :account_id AND contact.phone = wanted.phone
+    """
+    return set(tx.all(int, sql, account_id=account_id, wanted=Rows(phone=sorted(set(numbers)))))

@@ -446,6 +446,11 @@ def _apply(tx: Transaction, account_id: int, changes: Sequence[_Change]) -> None
     )
 
 
+def masks_of(tx: Transaction, account_id: int, phones: Sequence[int]) -> dict[int, int]:
+    """What some phones are stopped on; those that are not stopped are left out."""
+    return {row.phone: row.mask for row in _of_phones(tx, account_id, sorted(set(phones)))}
+
+
 def copy_masks(tx: Transaction, account_id: int, contact_ids: str, /, **params: Any) -> None:
     """Make the stop mask of contacts what the stop list says of their phones. The caller counts.
 

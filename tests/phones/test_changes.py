@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from rollbook import contacts, phones, renumbering, stop_list
+from rollbook import contacts, lists, phones, renumbering, stop_list, verify
 from rollbook.accounts import Account
 from rollbook.contacts import NewContact
 from rollbook.db import Database, Transaction
+from rollbook.lists import NewList
 from rollbook.phones import changes
 from rollbook.phones.changes import CHANGED_PLANS
 from rollbook.phones.column import classify
@@ -151,3 +154,34 @@ def test_what_was_stopped_in_one_form_is_stopped_in_both(db: Database, alice: Ac
     assert masks(db, id) == {OLD: 8, NEW: 8}
     renumbering.bring_up_to_date(db)
     assert masks(db, id) == {OLD: 8, NEW: 8}
+
+
+def old_contacts(db: Database, account_id: int, *, in_both_forms: int) -> None:
+    """Seven contacts in the old form in a list, of which every other is stopped, in one form or the other; of
+    some there is a contact in the new form as well."""
+    list_id = db.write(lists.create, account_id, NewList("old")).id
+    for number in range(7):
+        db.write(contacts.create, account_id, NewContact(OLD + number, list_ids=(list_id,)))
+        if number < in_both_forms:
+            db.write(contacts.create, account_id, NewContact(NEW + number, list_ids=(list_id,)))
+        if number % 2 == 0:
+            stopped(db, account_id, (OLD, NEW)[number % 4 // 2] + number, "sms", "rcs")
+
+
+def test_accounts_are_renewed_in_chunks_and_taken_up_where_they_ended(
+    db: Database, alice: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renumbering, "CHUNK_ROWS", 2)
+    id = alice.account_id
+    old_contacts(db, id, in_both_forms=3)
+    expected = {NEW + number: 5 * (number % 2 == 0) for number in range(7)}
+    expected |= {OLD + number: 5 * (number % 2 == 0) for number in range(3)}
+    for steps in (1, 2, 3, 4):  # each start ends in the middle, with everything counted as it is
+        for _ in islice(renumbering.chunks(db), steps):
+            pass
+        assert db.read(verify.recount, id) == []
+    assert set(masks(db, id)) != set(expected)
+    assert set(renumbering.chunks(db)) == {id}
+    assert masks(db, id) == expected
+    assert db.read(verify.recount, id) == []
+    assert list(renumbering.chunks(db)) == []
