@@ -1,21 +1,27 @@
 .DEFAULT_GOAL := help
-.PHONY: help start test check format bench soak docs lock release clean
+.PHONY: help start test test-long check format bench soak docs lock release clean
 PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
 help:  ## Print the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 start: .venv/runtime  ## Set everything up and serve on embedded SQLite (rollbook.db in this folder)
 	@$(BIN)/rollbook serve --host $(HOST) --port $(PORT)
 
 test: .venv/dev  ## Run every test, on SQLite and on a real PostgreSQL
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+# Commands that tests run start quicker from compiled files, wherever the environment says to write none.
+test test-long: export PYTHONDONTWRITEBYTECODE =
+
+test-long: .venv/dev  ## Run what `make test` leaves out, and every example of what it shortens
+	@LONG_TESTS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "long or sized"
 
 check: .venv/dev  ## Format, lint, strict types, import layers, documentation tests
 	@$(BIN)/ruff format --check .

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -21,6 +21,7 @@ from rollbook import accounts
 from rollbook.accounts import Account
 from rollbook.db import Database, open_database
 from tests.databases import Databases
+from tests.length import LONG
 from tests.servers import Postgres, Service, nginx, run
 
 ENGINES = ("sqlite", "postgresql")
@@ -128,6 +129,14 @@ def opened(database_url: str) -> Iterator[Database]:
         database.close()
 
 
+def with_account(database_url: str, name: str = "alice") -> str:
+    """Make an account in a service's database, or in a new one, without the command; returns the URL."""
+    with opened(database_url) as database:
+        database.migrate()
+        database.write(accounts.create, name=name)
+    return database_url
+
+
 def cli(database_url: str, *arguments: str) -> dict[str, object]:
     """Run a command with --json on a database, and return what it printed."""
     done = run(*arguments, "--json", "--database-url", database_url)
@@ -148,8 +157,9 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     service = Service(url, "--duplicate-window-seconds", "0")
     key = service.key
     if not key:
-        cli(url, "account", "create", "default")
-        key = str(cli(url, "key", "create", "default", "--right", "admin")["key"])
+        with opened(url) as database:
+            database.write(accounts.create, name="default")
+            key = database.write(accounts.create_key, account="default", rights=["admin"]).key
     yield Live(service, engine, key)
     status = service.stop()
     assert status == 0, service.log()
@@ -228,11 +238,49 @@ def _not_run() -> Mapping[str, _Program]:
     return {file: program for file, program in PROGRAMS.items() if program.path is None}
 
 
+LONG_FIRST = (
+    "cli/test_import.py",
+    "api/test_openapi.py",
+    "contacts/test_any_order.py",
+    "benchmarks/test_benchmarks.py",
+    "cli/test_outcome.py",
+    "cli/test_cli.py",
+    "cli/test_export.py",
+    "api/test_exports.py",
+    "imports/test_minder.py",
+    "imports/test_confirm.py",
+    "api/test_numbers.py",
+    "imports/test_killed.py",
+    "suite/test_collection.py",
+)
+"""The files that take longest: they begin first, so that no process is left with one when the others are done."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    order = {Path(__file__).parent / name: place for place, name in enumerate(LONG_FIRST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+    long = set() if LONG else {item for item in items if item.get_closest_marker("long")}
+    config.stash[LEFT_OUT] = len(long)
     paths = {Path(__file__).parent / file for file in _not_run()}
-    if left_out := [item for item in items if item.path in paths]:
+    if left_out := long | {item for item in items if item.path in paths}:
         items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=list(left_out))
+
+
+LEFT_OUT = pytest.StashKey[int]()
+"""How many long tests were left out."""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of pytest-xdist says how many long tests it left out: the one that reports collects none."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["long left out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    left_out = getattr(node, "workeroutput", {}).get("long left out", 0)
+    node.config.stash[LEFT_OUT] = max(left_out, node.config.stash.get(LEFT_OUT, 0))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -243,9 +291,14 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _ran[named[0] if named else "no engine"] += 1
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     counts = ", ".join(f"{_ran[engine]} on {engine}" for engine in ENGINES)
     terminalreporter.write_line(f"ran {counts}, {_ran['no engine']} that need no engine")
+    if left_out := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"NOT RUN: {left_out} long tests, of which shorter ones ran. To run them, and all examples of others: "
+            "make test-long"
+        )
     for file, program in _not_run().items():
         terminalreporter.write_line(
             f"NOT RUN: {program.subject} (tests/{file}), since {program.name} is not installed. To run it: "

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import openapi_spec_validator
+import pytest
 import schemathesis
 from openapi_schema_validator import OAS31Validator
 from schemathesis import Case
@@ -32,6 +33,7 @@ from rollbook.api.openapi import HEADERS_SOMETIMES, document
 from rollbook.lists import COLUMNS
 from tests.calls import ended, imported
 from tests.conftest import Live
+from tests.length import sized
 
 DOCUMENT = document(ROUTES)
 
@@ -57,7 +59,7 @@ CHECKS = [
 - `max_response_time`: a busy machine would fail it.
 """
 
-EXAMPLES_MAX = 10
+EXAMPLES_MAX = sized(3, 10)
 """Of random requests to each operation, besides those that schemathesis derives from the schema."""
 
 DESCRIBED = schemathesis.openapi.from_dict(
@@ -310,6 +312,7 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
+@pytest.mark.sized
 @DESCRIBED.parametrize()
 def test_what_is_answered_is_what_is_documented(case: Case[Any], live: Live) -> None:
     headers = {"Authorization": f"Bearer {live.key}"}

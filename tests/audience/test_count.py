@@ -22,6 +22,7 @@ from rollbook.db import Database
 from rollbook.errors import Invalid
 from rollbook.exports import Export
 from rollbook.lists import ContactList, NewList
+from tests.length import sized
 
 FIRST_PHONE = 380_000_000_001
 LISTS = 5
@@ -95,6 +96,7 @@ def made(db: Database, account_id: int, seed: int) -> World:
     return world
 
 
+@pytest.mark.sized
 @pytest.mark.parametrize("lookup_cost", [0, 1, 8, 1_000_000])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_any_audience_is_counted_and_exported_exactly(
@@ -106,7 +108,9 @@ def test_any_audience_is_counted_and_exported_exactly(
     world = made(db, alice.account_id, seed)
     ids = [*world.members]
 
-    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=sized(30, 60), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     @given(some_lists, some_lists, some_lists, some_channels, some_channels)
     def holds(any_of: Any, all_of: Any, minus: Any, reachable: Any, stopped: Any) -> None:
         wanted = Audience(

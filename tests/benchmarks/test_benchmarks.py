@@ -59,6 +59,12 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield engine
 
 
+also_on_postgresql_when_long = pytest.mark.parametrize(
+    "bench", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True, scope="module"
+)
+"""For what takes long, and takes the same way on both engines."""
+
+
 def test_creating_lists_is_compared_with_every_yardstick(
     bench: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +110,7 @@ def test_a_service_that_waits_takes_some_memory(bench: Engine) -> None:
     assert 1 < found.value < 1000
 
 
+@also_on_postgresql_when_long
 def test_an_import_is_compared_and_others_do_not_wait_long(
     bench: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +147,7 @@ def test_the_phones_of_new_contacts_are_possible_and_of_one_length() -> None:
     assert len(str(low)) == len(str(high))
 
 
+@also_on_postgresql_when_long
 def test_a_big_address_book_is_compared_with_a_small_one(bench: Engine) -> None:
     found = bench_address_book.run(TINY, bench)
     compared = {each.what: each for each in found if isinstance(each, Comparison)}

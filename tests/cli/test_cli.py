@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import rollbook
+from tests.conftest import with_account
 from tests.servers import run
 
 
@@ -91,7 +92,7 @@ def test_the_same_for_people(new_url: str) -> None:
 def test_a_mistake_is_a_sentence_and_a_status(
     url: str, arguments: list[str], status: int, message: str
 ) -> None:
-    run("account", "create", "acme", "--database-url", url)
+    with_account(url, "acme")
     done = run(*arguments, *(["--database-url", url] if len(arguments) > 1 else []))
     assert done.returncode == status
     assert message in done.stderr

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import with_account
 from tests.imports.desk import csv_of, phone
 from tests.servers import begun, rollbook, run
 
@@ -21,17 +22,15 @@ from tests.servers import begun, rollbook, run
 @pytest.fixture
 def account(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a database with an account; the environment names both it and the spool."""
-    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", url)
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", with_account(url))
     monkeypatch.setenv("ROLLBOOK_SPOOL_DIR", str(tmp_path / "spool"))
-    assert run("account", "create", "alice").returncode == 0
     return url
 
 
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `account`, for what is the same on every engine."""
-    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/rollbook.db")
-    assert run("account", "create", "alice").returncode == 0
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", with_account(f"sqlite:///{tmp_path}/rollbook.db"))
 
 
 def imported(path: Path | str, *flags: str, status: int = 0) -> Any:
@@ -228,7 +227,7 @@ def test_a_list_is_meant_as_everywhere(account: str, tmp_path: Path) -> None:
 
 
 def test_several_accounts_have_to_be_told_apart(account: str, tmp_path: Path) -> None:
-    assert run("account", "create", "bob").returncode == 0
+    with_account(account, "bob")
     path = tmp_path / "contacts.csv"
     path.write_text(csv_of(range(1, 5)))
     refused = run("import", str(path))
@@ -282,8 +281,7 @@ def test_cancel_and_what_has_ended(account: str, tmp_path: Path) -> None:
 
 
 def test_a_terminal_shows_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/rollbook.db")
-    assert run("account", "create", "alice").returncode == 0
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", with_account(f"sqlite:///{tmp_path}/rollbook.db"))
     path = tmp_path / "contacts.csv"
     path.write_text(csv_of(range(1, 200_000)))
     master, slave = pty.openpty()

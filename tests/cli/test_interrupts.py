@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import with_account
 from tests.imports.desk import csv_of
 from tests.servers import begun, rollbook, run
 
@@ -20,9 +21,8 @@ from tests.servers import begun, rollbook, run
 @pytest.fixture
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The spool of a book with an account."""
-    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/rollbook.db")
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", with_account(f"sqlite:///{tmp_path}/rollbook.db"))
     monkeypatch.setenv("ROLLBOOK_SPOOL_DIR", str(tmp_path / "spool"))
-    assert run("account", "create", "alice").returncode == 0
     return tmp_path / "spool"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import with_account
 from tests.servers import rollbook, run
 
 FILE = """name,phone,city
@@ -143,8 +144,7 @@ def test_what_cannot_be_done_is_said(file: Path, arguments: list[str], message: 
 
 def test_c14f_what_an_error_advises_is_there(tmp_path: Path) -> None:
     book = str(Path(__file__).parents[1] / "cases" / "c14f_two_sheets.xlsx")
-    database = ("--database-url", f"sqlite:///{tmp_path}/rollbook.db")
-    assert run("account", "create", "alice", *database).returncode == 0
+    database = ("--database-url", with_account(f"sqlite:///{tmp_path}/rollbook.db"))
     for command in (
         ("numbers", "check", book, "--json"),
         ("import", book, "--stop", "sms", "--json", *database),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import with_account
 from tests.imports.desk import csv_of, phone
 from tests.servers import rollbook, run, shown_on
 
@@ -23,8 +24,7 @@ NONE = "phone\nnonsense\n12\n"
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a book; the environment names it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/rollbook.db")
-    assert run("account", "create", "alice").returncode == 0
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", with_account(f"sqlite:///{tmp_path}/rollbook.db"))
     return tmp_path
 
 

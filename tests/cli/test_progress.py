@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from rollbook.cli.progress import Line
+from tests.conftest import with_account
 from tests.imports.desk import csv_of
 from tests.servers import rollbook, run, shown_on
 
@@ -102,8 +103,7 @@ def on_a_terminal(path: Path, *flags: str, width: int = 40, **environment: str) 
 
 
 def test_the_end_stays_on_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/rollbook.db")
-    assert run("account", "create", "alice").returncode == 0
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", with_account(f"sqlite:///{tmp_path}/rollbook.db"))
     path, bad = tmp_path / "contacts.csv", tmp_path / "bad.csv"
     path.write_text(csv_of(range(1, 4)))
     bad.write_text("name\nAnn\n")

@@ -11,15 +11,14 @@ import pytest
 from rollbook import accounts, contacts
 from rollbook.contacts import NewContact
 from tests.calls import PHONE
-from tests.conftest import opened
+from tests.conftest import opened, with_account
 from tests.servers import run
 
 
 @pytest.fixture
 def book(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A book; the environment names it."""
-    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", url)
-    assert run("account", "create", "alice").returncode == 0
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", with_account(url))
     return url
 
 

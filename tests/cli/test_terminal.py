@@ -13,6 +13,7 @@ import pytest
 
 from rollbook.logs import JsonFormatter
 from rollbook.texts import visible, visible_json
+from tests.conftest import with_account
 from tests.imports.desk import phone
 from tests.servers import rollbook, run, shown_on
 
@@ -26,8 +27,7 @@ SHOWN = "a\\x1b]0;owned\\x1b~\\x9b2J\\u202egnp\\rb\\nImport 7 of c: done."
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a book; the environment names it."""
-    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", f"sqlite:///{tmp_path}/rollbook.db")
-    assert run("account", "create", "alice").returncode == 0
+    monkeypatch.setenv("ROLLBOOK_DATABASE_URL", with_account(f"sqlite:///{tmp_path}/rollbook.db"))
     return tmp_path
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal, cast
@@ -52,9 +51,10 @@ from tests.contacts.drawn import (
     text,
     which_account,
 )
+from tests.length import sized
 from tests.model import Field, Refused, Wanted, kept
 
-EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "200"))
+EXAMPLES = sized(60, 200, "STATEFUL_EXAMPLES")
 STEPS = 25
 CHUNK_ROWS = 2
 """Of leftovers: so few that lists of three leave some."""
@@ -458,6 +458,7 @@ def _rows_left(tx: Transaction, left: leftovers.Leftover) -> int:
     return tx.one(int, sql, account_id=left.account_id, id=left.id) or 0
 
 
+@pytest.mark.sized
 @pytest.mark.timeout(60 + 5 * EXAMPLES)
 def test_whatever_happens_in_any_order_every_answer_and_count_is_right(
     db: Database, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -25,8 +24,9 @@ from rollbook.errors import AlreadyExists, NotFound, UnknownIds
 from rollbook.lists import ListChange, NewList, Stats
 from rollbook.search import PageRequest, Search
 from tests.conftest import opened
+from tests.length import sized
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "3"))
+SECONDS = sized(1, 3, "SOAK_SECONDS")
 THREADS = 16
 PHONES = range(380_000_000_001, 380_000_000_051)
 LISTS = 3
@@ -115,7 +115,8 @@ def assert_exact(database: Database, account_id: int) -> None:
     assert [each.items for each in kept] == [each.members for each in kept]
 
 
-@pytest.mark.timeout(120 + 3 * int(SECONDS))
+@pytest.mark.sized
+@pytest.mark.timeout(120 + 3 * SECONDS)
 def test_counts_stay_exact_while_many_attach_detach_stop_and_unstop(
     db: Database, alice: Account, url: str
 ) -> None:
@@ -150,7 +151,8 @@ def test_counts_stay_exact_while_many_attach_detach_stop_and_unstop(
             assert_exact(database, account_id)
 
 
-@pytest.mark.timeout(120 + 3 * int(SECONDS))
+@pytest.mark.sized
+@pytest.mark.timeout(120 + 3 * SECONDS)
 def test_counts_stay_exact_while_contacts_and_lists_come_and_go_too(
     db: Database, alice: Account, url: str, command_line: Database | None
 ) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rollbook.errors import BadFile
 from rollbook.files import BadRow, ReadOptions, csv_table, dialect, open_table, text
 from tests.files.reading import Row, Whole, read
+from tests.length import sized
 
 HEADER = "phone,name\n"
 
@@ -255,7 +256,10 @@ TEXT = st.text(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.sized
+@settings(
+    max_examples=sized(100, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     rows=st.integers(1, 4).flatmap(
         lambda width: st.lists(st.lists(TEXT, min_size=width, max_size=width), min_size=1, max_size=12)
@@ -319,7 +323,10 @@ def outcome(path: Path, **options: Any) -> Whole | str:
         return str(error)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.sized
+@settings(
+    max_examples=sized(150, 300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(scrawl=st.text(st.sampled_from('"",,\r\n ab'), min_size=1, max_size=30), size=st.integers(1, 6))
 def test_any_scrawl_is_read_or_refused_and_no_row_is_lost(tmp_path: Path, scrawl: str, size: int) -> None:
     """Wherever blocks are cut the outcome is the same, and the good rows are those that Python reads."""

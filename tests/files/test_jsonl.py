@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rollbook.errors import BadFile
 from rollbook.files import BadRow, ReadOptions, json_table, open_table
 from tests.files.reading import read
+from tests.length import sized
 
 
 def written(tmp_path: Path, content: str | bytes, name: str = "a.jsonl") -> Path:
@@ -163,7 +164,10 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.sized
+@settings(
+    max_examples=sized(75, 150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(["a", "b", "c"]), JSON), min_size=1, max_size=8),
     uniform=st.sampled_from([None, str, int, bool]),

@@ -11,6 +11,7 @@ import xlsxwriter
 
 from rollbook.files import ReadOptions, open_table
 from tests.files.reading import read
+from tests.length import sized
 
 
 def workbook(path: Path, rows: Iterable[Iterable[Any]], *, row: int = 0, column: int = 0) -> Path:
@@ -150,16 +151,18 @@ def test_batches_of_a_sheet(tmp_path: Path) -> None:
     assert batches[-1].bytes_done == path.stat().st_size
 
 
-def test_300_000_rows(tmp_path: Path) -> None:
+@pytest.mark.sized
+def test_a_sheet_of_many_rows(tmp_path: Path) -> None:
+    rows = sized(60_000, 300_000)
     path = tmp_path / "a.xlsx"
     book = xlsxwriter.Workbook(str(path), {"constant_memory": True})
     sheet = book.add_worksheet()
     sheet.write_string(0, 0, "phone")
-    for number in range(300_000):
+    for number in range(rows):
         sheet.write_number(number + 1, 0, 380500000000 + number)
     book.close()
     with open_table(path) as table:
         batches = list(table.batches())
-    assert sum(batch.cells.num_rows for batch in batches) == 300_000
-    assert batches[-1].cells.column(0)[-1].as_py() == "380500299999"
-    assert batches[-1].lines[-1] == 300_001
+    assert sum(batch.cells.num_rows for batch in batches) == rows
+    assert batches[-1].cells.column(0)[-1].as_py() == str(380500000000 + rows - 1)
+    assert batches[-1].lines[-1] == rows + 1

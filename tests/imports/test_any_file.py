@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +18,9 @@ from rollbook.db import Database
 from rollbook.imports import worker
 from tests.calls import PHONE
 from tests.imports.desk import Desk, phone
+from tests.length import sized
 
-EXAMPLES = int(os.environ.get("IMPORT_EXAMPLES", "40"))
+EXAMPLES = sized(20, 40, "IMPORT_EXAMPLES")
 
 NUMBERS = st.integers(1, 25)
 CELLS = st.one_of(
@@ -42,6 +44,7 @@ SPECS = st.fixed_dictionaries(
 ).filter(lambda spec: spec["mode"] != "replace" or spec["list"])
 
 
+@pytest.mark.sized
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -20,6 +20,7 @@ import xlsxwriter
 from rollbook.imports import Import
 from rollbook.options import as_flags
 from tests.calls import PHONE
+from tests.conftest import with_account
 from tests.imports.desk import Desk, csv_of, phone
 from tests.servers import rollbook, run
 
@@ -165,8 +166,7 @@ def test_a_path_that_is_not_there(desk: Desk) -> None:
 @pytest.mark.parametrize("kind", ["the path is a folder", "there is no such file"])
 def test_a_path_that_cannot_be_read_is_told_before_anything_is_kept(tmp_path: Path, kind: str) -> None:
     path = tmp_path if "folder" in kind else tmp_path / "missing.csv"
-    url = f"sqlite:///{tmp_path}/rollbook.db"
-    assert run("account", "create", "alice", "--database-url", url).returncode == 0
+    url = with_account(f"sqlite:///{tmp_path}/rollbook.db")
     done = run("import", str(path), "--database-url", url)
     assert done.returncode == 1
     assert str(path) in done.stderr
@@ -176,8 +176,7 @@ def test_a_path_that_cannot_be_read_is_told_before_anything_is_kept(tmp_path: Pa
 
 def test_a_full_disk_during_staging(tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk; the database is smaller than that."""
-    url = f"sqlite:///{tmp_path}/rollbook.db"
-    assert run("account", "create", "alice", "--database-url", url).returncode == 0
+    url = with_account(f"sqlite:///{tmp_path}/rollbook.db")
     path = tmp_path / "contacts.csv"
     path.write_text(csv_of(range(300_000)))
     done = subprocess.run(

@@ -23,10 +23,11 @@ from rollbook.db import Database, Transaction
 from tests.calls import PHONE, ended, imported
 from tests.conftest import opened
 from tests.imports.desk import _book, _counts
+from tests.length import sized
 from tests.servers import Service
 
-KILLS = int(os.environ.get("KILLS", "1"))
-ROWS = int(os.environ.get("KILL_ROWS", "20000"))
+KILLS = sized(1, 5, "KILLS")
+ROWS = sized(10_000, 20_000, "KILL_ROWS")
 WORKER_SECONDS_MAX = 60
 
 
@@ -96,6 +97,7 @@ def _outcome(database: Database, account_id: int, import_: Any) -> Any:
     )
 
 
+@pytest.mark.sized
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("whom", ["worker", "service"])
 def test_an_import_that_is_killed_goes_on_and_ends_as_an_undisturbed_one(

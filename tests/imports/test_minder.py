@@ -26,9 +26,9 @@ from rollbook.imports import Import, Named, losses
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import Limits
 from rollbook.imports.spec import ImportSpec
-from tests.conftest import opened
+from tests.conftest import opened, with_account
 from tests.imports.desk import Desk, csv_of
-from tests.servers import begun, rollbook, run
+from tests.servers import begun, rollbook
 
 SECONDS_MAX = 60.0
 HUNG = Limits(stall_seconds=0.01)
@@ -275,9 +275,8 @@ def test_an_account_with_many_imports_does_not_hide_those_of_others(
 
 
 def test_a_command_whose_worker_hangs_can_be_cancelled(tmp_path: Path) -> None:
-    url, path = f"sqlite:///{tmp_path}/rollbook.db", tmp_path / "contacts.csv"
+    url, path = with_account(f"sqlite:///{tmp_path}/rollbook.db"), tmp_path / "contacts.csv"
     path.write_text(csv_of(range(200_000)))
-    assert run("account", "create", "alice", "--database-url", url).returncode == 0
     command = rollbook("import", str(path), "--list", "Customers", "--database-url", url)
     with (
         begun(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rollbook import phones
 from rollbook.errors import Invalid
 from rollbook.phones import BadPhone, changes
+from tests.length import sized
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,8 @@ def test_a_number_that_nobody_has_is_possible_but_not_valid() -> None:
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
 
-@settings(max_examples=2_000, deadline=None)
+@pytest.mark.sized
+@settings(max_examples=sized(1_000, 2_000), deadline=None)
 @given(
     code=st.sampled_from([*CODES, 0, 999, 210]),
     prefix=st.sampled_from(["", "0", "1", "8", "9", "00", "15", "044"]),

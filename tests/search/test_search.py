@@ -16,6 +16,7 @@ from rollbook.db import Database
 from rollbook.errors import Invalid
 from rollbook.lists import ContactList, NewList
 from rollbook.search import Criterion, PageRequest, Search
+from tests.length import sized
 
 TEXTS = [
     "Customers", "customers of 2022", "CAF\u00c9 100%", "cafe_1", "Stra\u00dfe", "STRASSE", "\u0130stanbul",
@@ -111,8 +112,9 @@ CRITERIA = st.one_of(
 )
 
 
+@pytest.mark.sized
 @settings(
-    max_examples=150,
+    max_examples=sized(75, 150),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

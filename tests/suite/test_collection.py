@@ -13,6 +13,7 @@ import pytest
 from tests.servers import aborted, begun, environment, rollbook
 
 ROOT = Path(__file__).parents[2]
+SUITE_TESTS_MIN = 1_000
 
 
 def _collected(folder: Path, env: Mapping[str, str]) -> list[str]:
@@ -31,15 +32,18 @@ def _collected(folder: Path, env: Mapping[str, str]) -> list[str]:
     return [line for line in out.splitlines() if "::" in line]
 
 
-def test_two_processes_collect_the_same_tests(tmp_path: Path) -> None:
+def test_two_processes_collect_the_same_tests(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """pytest-xdist refuses to run when they do not; one collection takes longer than a second, so the clock
     differs as well."""
-    first = _collected(ROOT, {"PYTHONHASHSEED": "1"})
+    first = [item.nodeid for item in request.session.items]
+    if len(first) < SUITE_TESTS_MIN:  # only some tests are run
+        first = _collected(ROOT, {"PYTHONHASHSEED": "1"})
     other = {"PYTHONHASHSEED": "2", "TMPDIR": str(tmp_path), "HOME": str(tmp_path), "TZ": "Asia/Tokyo"}
     second = _collected(tmp_path, other)
-    assert first == second
-    assert len(first) > 1_000
-    unreadable = [name for name in first if len(name) > 400 or not name.isprintable()]
+    known = set(first)
+    assert len(first) > SUITE_TESTS_MIN
+    assert [name for name in second if name in known] == first
+    unreadable = [name for name in second if len(name) > 400 or not name.isprintable()]
     assert unreadable == []
 
 
