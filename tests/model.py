@@ -449,11 +449,11 @@ class Book:
 
         rows = [id for id in self.people if all(holds(id, *each) for each in look.criteria)]
         place = {"id": lambda row: (row,), "phone": lambda row: (self.people[row].phone, row)}[look.sort]
-        return self._page("contacts", rows, look, place, self.people, self.show_contact)
+        return self._page(rows, look, place, self.people, self.show_contact)
 
     def of_lists(self, list_ids: Sequence[int], look: Look) -> Answer:
         rows = [id for id, person in self.people.items() if person.lists & set(list_ids)]
-        return self._page("contacts", rows, look, lambda row: (row,), self.people, self.show_contact)
+        return self._page(rows, look, lambda row: (row,), self.people, self.show_contact)
 
     def find_stops(self, look: Look, list_id: int | None) -> Answer:
         phones = {row.id: phone for phone, row in self.stops.items()}
@@ -472,7 +472,7 @@ class Book:
             inside = {person.phone for person in self.people.values() if list_id in person.lists}
             rows = [id for id in rows if phones[id] in inside]
         place = {"id": lambda row: (row,), "phone": lambda row: (phones[row], row)}[look.sort]
-        return self._page("stops", rows, look, place, phones, lambda row: self.stop_row(phones[row]))
+        return self._page(rows, look, place, phones, lambda row: self.stop_row(phones[row]))
 
     def find_lists(self, look: Look) -> Answer:
         def holds(id: int, name: str, operator: str, value: str) -> bool:
@@ -491,11 +491,10 @@ class Book:
         def place(id: int) -> tuple[Any, ...]:
             return (id,) if look.sort == "id" else (self.show_list(id)[look.sort], id)
 
-        return self._page("lists", rows, look, place, self.lists, self.show_list)
+        return self._page(rows, look, place, self.lists, self.show_list)
 
     def _page(
         self,
-        noun: str,
         rows: list[int],
         look: Look,
         place: Callable[[int], tuple[Any, ...]],
@@ -513,8 +512,9 @@ class Book:
                 here = place(look.after)
                 rows = [id for id in rows if (place(id) < here if look.descending else place(id) > here)]
         rest = rows[look.offset :]
-        shown = [show(id) for id in rest[: look.limit]]
-        return {noun: shown, "total": total, "more": len(rest) > look.limit}
+        shown = rest[: look.limit]
+        following = shown[-1] if len(rest) > look.limit else None
+        return {"rows": [show(id) for id in shown], "total": total, "next": following}
 
 
 def answer_or_refusal(call: Callable[[], Answer]) -> Answer | tuple[object, ...]:

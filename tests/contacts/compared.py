@@ -20,7 +20,7 @@ from rollbook.errors import AlreadyExists, NotFound, RollbookError, UnknownIds
 from rollbook.imports import merge
 from rollbook.imports.spec import ImportSpec
 from rollbook.lists import Stats
-from rollbook.search import Criterion, PageRequest, Search
+from rollbook.search import Criterion, Page, PageRequest, Search
 from tests.model import WHEN, Book, Look, Refused, Wanted
 
 
@@ -210,6 +210,8 @@ class Compared(RuleBasedStateMachine):
                 if "created_at" in shown:
                     shown["created_at"] = self.when(kind, shown["id"], shown["created_at"])
             return {name: self.plain(each, found) for name, each in shown.items()}
+        if isinstance(value, Page):
+            return {"rows": self.plain(value.rows, found), "total": value.total, "next": value.next}
         if isinstance(value, UnknownIds):
             return "UnknownIds", value.ids
         if isinstance(value, (AlreadyExists, NotFound)):
