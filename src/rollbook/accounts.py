@@ -283,8 +283,8 @@ def signing_secret(tx: Transaction) -> str:
     It looks first: a service that starts then needs no node that writes.
     """
     select = "SELECT value FROM service_secret WHERE name = 'token'"
-    if (known := tx.one(str, select)) is not None:
-        return known
+    if (secret := tx.one(str, select)) is not None:
+        return secret
     tx.run(
         """
         INSERT INTO service_secret (name, value) VALUES ('token', :value)

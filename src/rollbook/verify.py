@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from rollbook import accounts, counts, stop_list
+from rollbook import accounts, counts, leftovers, stop_list
 from rollbook.counts import ACCOUNT_COUNTS, LIST_COUNTS
 from rollbook.db import Transaction
 
@@ -68,35 +68,36 @@ _STRAY_MASKS = """
         (SELECT mask FROM stop_list
          WHERE stop_list.account_id = :account_id AND stop_list.phone = contact.phone), 0)
 """
+
+
+def _orphans(table: str, column: str, parent: str, *, leftover: leftovers.Kind | None = None) -> str:
+    """SQL, which begins with `FROM table WHERE`: rows of `table` whose `column` has the id of no `parent`.
+
+    Args:
+        leftover: not those of a deleted list or field, whose rows are still being removed.
+    """
+    sql = f"""
+        FROM {table} WHERE {table}.account_id = :account_id AND NOT EXISTS (
+            SELECT 1 FROM {parent}
+            WHERE {parent}.account_id = :account_id AND {parent}.id = {table}.{column})
+    """
+    if leftover is None:
+        return sql
+    return f"""{sql}
+          AND NOT EXISTS (
+            SELECT 1 FROM leftover
+            WHERE leftover.account_id = :account_id AND kind = '{leftover}'
+              AND leftover.id = {table}.{column})
+    """
+
+
 _ORPHANS = {
-    "members without a contact": """
-        FROM membership WHERE membership.account_id = :account_id AND NOT EXISTS (
-            SELECT 1 FROM contact
-            WHERE contact.account_id = :account_id AND contact.id = membership.contact_id)
-    """,
-    "members without a list": """
-        FROM membership WHERE membership.account_id = :account_id AND NOT EXISTS (
-            SELECT 1 FROM contact_list
-            WHERE contact_list.account_id = :account_id AND contact_list.id = membership.list_id)
-          AND NOT EXISTS (
-            SELECT 1 FROM leftover
-            WHERE leftover.account_id = :account_id AND kind = 'list' AND leftover.id = membership.list_id)
-    """,
-    "values without a contact": """
-        FROM field_value WHERE field_value.account_id = :account_id AND NOT EXISTS (
-            SELECT 1 FROM contact
-            WHERE contact.account_id = :account_id AND contact.id = field_value.contact_id)
-    """,
-    "values without a field": """
-        FROM field_value WHERE field_value.account_id = :account_id AND NOT EXISTS (
-            SELECT 1 FROM contact_field
-            WHERE contact_field.account_id = :account_id AND contact_field.id = field_value.field_id)
-          AND NOT EXISTS (
-            SELECT 1 FROM leftover
-            WHERE leftover.account_id = :account_id AND kind = 'field' AND leftover.id = field_value.field_id)
-    """,
+    "members without a contact": _orphans("membership", "contact_id", "contact"),
+    "members without a list": _orphans("membership", "list_id", "contact_list", leftover="list"),
+    "values without a contact": _orphans("field_value", "contact_id", "contact"),
+    "values without a field": _orphans("field_value", "field_id", "contact_field", leftover="field"),
 }
-"""Rows that hang on nothing; there must be none. Each begins with `FROM table WHERE`."""
+"""Rows that hang on nothing; there must be none."""
 
 
 def recount(tx: Transaction, account_id: int) -> list[Drift]:

@@ -244,6 +244,6 @@ def test_a_book_made_before_files_were_marked_is_known(folder: Path) -> None:
     done = CliRunner().invoke(rollbook_command, ["verify", "--database-url", "sqlite:///old.db"])
     assert done.exit_code == 0, done.output
     assert (
-        f"version {migrations.known()[-1].version}"
+        f"version {migrations.all_steps()[-1].version}"
         in CliRunner().invoke(rollbook_command, ["migrate", "--database-url", "sqlite:///old.db"]).stdout
     )

@@ -16,8 +16,8 @@ from tests.servers import begun, rollbook, run
 def test_an_empty_database_is_at_version_0_and_comes_to_the_last(url: str) -> None:
     database = open_database(url, create=True)
     assert database.schema_version() == 0
-    assert database.migrate() == [step.name for step in migrations.known()]
-    assert database.schema_version() == migrations.known()[-1].version
+    assert database.migrate() == [step.name for step in migrations.all_steps()]
+    assert database.schema_version() == migrations.all_steps()[-1].version
     assert database.migrate() == []
     database.close()
 
@@ -49,8 +49,8 @@ def test_a_database_that_is_newer_is_refused(db: Database, url: str) -> None:
 
 def test_a_migration_that_fails_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = migrations.Migration(2, "0002_broken", "CREATE TABLE half (id {bigint});\nCREATE NONSENSE;\n")
-    known = migrations.known()
-    monkeypatch.setattr(migrations, "known", lambda: [*known, broken])
+    steps = migrations.all_steps()
+    monkeypatch.setattr(migrations, "all_steps", lambda: [*steps, broken])
     database = open_database(url, create=True)
     with pytest.raises(Exception, match=r"NONSENSE|syntax"):
         database.migrate()
@@ -63,7 +63,9 @@ def test_a_migration_that_fails_leaves_nothing(url: str, monkeypatch: pytest.Mon
 
 
 def test_versions_are_numbered_without_gaps() -> None:
-    assert [step.version for step in migrations.known()] == list(range(1, len(migrations.known()) + 1))
+    assert [step.version for step in migrations.all_steps()] == list(
+        range(1, len(migrations.all_steps()) + 1)
+    )
 
 
 def test_every_key_of_account_data_begins_with_the_account(db: Database) -> None:

@@ -28,17 +28,17 @@ from rollbook.texts import visible, visible_json
 
 class Command(click.Command):
     """A command that refuses what is said twice, where only one value counts, and what is empty: the shell's
-    `--reachable "$CHANNELS"` with nothing in it must not widen what is meant."""
+    `--reachable "$CHANNELS"` with nothing in it must not widen the selection."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
         rest = super().parse_args(ctx, args)
-        said, _, order = self.make_parser(ctx).parse_args(args=given)
+        values_of, _, order = self.make_parser(ctx).parse_args(args=given)
         for param in dict.fromkeys(order):
             if not isinstance(param, click.Option):
                 continue
             name = max(param.opts, key=len)
-            values = said[param.name or ""]
+            values = values_of[param.name or ""]
             plain = param.is_flag and not param.secondary_opts
             if order.count(param) > 1 and not (param.multiple or param.count or plain):
                 raise click.UsageError(f"{name} may be given once.", ctx)

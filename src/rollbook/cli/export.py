@@ -117,8 +117,8 @@ def audience(
     """
     with database_of(_patient(settings)) as database:
         account_id = account_of(database, account_name, sandbox=sandbox)
-        meant = _audience(database, account_id, any_of, all_of, minus, reachable, stopped)
-        count = database.read(audiences.count, account_id, meant)
+        chosen = _audience(database, account_id, any_of, all_of, minus, reachable, stopped)
+        count = database.read(audiences.count, account_id, chosen)
     if as_json:
         print_json({"count": count})
     else:
@@ -215,7 +215,7 @@ def export(
                 file.write(data)
             rows = 1
         else:
-            named_format, named_compression = _told_by_name(output)
+            named_format, named_compression = _named_by(output)
             wanted = Export(
                 what="stop list" if stop_list else "contacts",
                 audience=Audience()
@@ -234,8 +234,8 @@ def export(
             if output == STDOUT and binary and sys.stdout.isatty():
                 raise click.UsageError("Refusing to write binary data to a terminal; use -o FILE.")
             hidden = quiet or as_json or (output == STDOUT and sys.stdout.isatty())  # the rows are seen then
-            with _written(output, force=force) as file, _progress(total, quiet=hidden) as told:
-                rows = exports.write(database, account_id, wanted, file, told)
+            with _written(output, force=force) as file, _progress(total, quiet=hidden) as progress:
+                rows = exports.write(database, account_id, wanted, file, progress)
     if output != STDOUT and Path(output).is_file():
         size = Path(output).stat().st_size
         summary = Summary(rows, output, size, round(time.monotonic() - started, 3))
@@ -274,7 +274,7 @@ def _person(database: Database, account_id: int, text: str) -> bytes:
     return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
 
 
-def _told_by_name(output: str) -> tuple[str | None, str | None]:
+def _named_by(output: str) -> tuple[str | None, str | None]:
     """The format and the compression that a file's name says: `list.csv.gz`."""
     suffixes = [suffix.lower() for suffix in Path(output).suffixes[-2:]]
     compression = COMPRESSION_OF.get(suffixes[-1]) if suffixes else None
@@ -335,12 +335,12 @@ def _progress(total: int | None, *, quiet: bool) -> Iterator[Callable[[int], Non
     with Line(quiet=False) as line:
         written = 0
 
-        def told(rows: int) -> None:
+        def show_progress(rows: int) -> None:
             nonlocal written
             written = rows
             line.show("exporting", rows, total or 0, "rows", rows / max(time.monotonic() - started, 0.001))
 
-        yield told
+        yield show_progress
         line.end("done", written)
 
 

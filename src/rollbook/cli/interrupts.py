@@ -55,20 +55,20 @@ def interruptible(stopping: threading.Event) -> Iterator[int]:
         stopping.set()
         raise KeyboardInterrupt
 
-    told, teller = os.pipe()
-    os.set_blocking(teller, False)
-    waked_before = signal.set_wakeup_fd(teller, warn_on_full_buffer=False)
+    interrupted, waker = os.pipe()
+    os.set_blocking(waker, False)
+    waked_before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         if stopping.is_set():
             raise KeyboardInterrupt
-        yield told
+        yield interrupted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(waked_before)
-        os.close(teller)
-        os.close(told)
+        os.close(waker)
+        os.close(interrupted)
 
 
 def spooled_input(spool: Spool, stopping: threading.Event) -> Path:
@@ -79,11 +79,13 @@ def spooled_input(spool: Spool, stopping: threading.Event) -> Path:
     """
     path = None
     try:
-        with interruptible(stopping) as told:
+        with interruptible(stopping) as interrupted:
             path, file = spool.incoming()
             with file:
                 source = sys.stdin.fileno()
-                while select.select([source, told], [], []) and (piece := os.read(source, PIECE_BYTES)):
+                while select.select([source, interrupted], [], []) and (
+                    piece := os.read(source, PIECE_BYTES)
+                ):
                     file.write(piece)
                 paths.store(file)
     except BaseException as error:

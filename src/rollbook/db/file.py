@@ -129,7 +129,7 @@ class DatabaseFile:
             first = connection.execute(migrations.FIRST).fetchall() if migrated and not mark else []
         except apsw.SQLError:  # a table of that name with other columns
             first = []
-        if first != [(migrations.known()[0].name,)]:
+        if first != [(migrations.all_steps()[0].name,)]:
             raise StrangeDatabase(self.shown)
 
     def claim(self) -> None:

@@ -84,7 +84,7 @@ class PostgresDatabase(Database):
         except (pg.UndefinedColumn, pg.DatatypeMismatch, pg.UndefinedFunction) as error:
             raise StrangeDatabase(self.name) from error
         assert version is not None
-        if version[0] and first != (migrations.known()[0].name,):
+        if version[0] and first != (migrations.all_steps()[0].name,):
             raise StrangeDatabase(self.name)
         return int(version[0])
 
@@ -147,7 +147,7 @@ class PostgresDatabase(Database):
 
 
 class _Writer(Connected, BatchRunner):
-    """One of the connections that write."""
+    """One of the connections that write. The lanes of each engine run on a `_Writer` and `_Reader`s."""
 
     _open: psycopg.Connection[tuple[Any, ...]]
     """The connection of the transaction under way; never opened anew in the middle of one."""

@@ -15,7 +15,7 @@ from rollbook.errors import BadFile
 from rollbook.files import BadRow, Batch, ReadOptions, Table, cut
 from rollbook.files.cells import of_formulas
 from rollbook.files.dialect import Dialect, tell
-from rollbook.files.rows import Lexer, Lines, Rows, longer_than
+from rollbook.files.rows import Lexer, Lines, WholeRows, longer_than
 from rollbook.files.source import Source
 from rollbook.files.text import SAMPLE_BYTES, Text, line_ends
 
@@ -145,7 +145,7 @@ class CsvTable(Table):
             )
         self._rest = self._rest + piece if self._rest else piece
 
-    def _next_block(self) -> tuple[bytes, Rows] | None:
+    def _next_block(self) -> tuple[bytes, WholeRows] | None:
         """The next text with whole rows in it; `None` at the end."""
         limit = self._options.line_bytes_max
         wanted = self._block_bytes
@@ -191,7 +191,7 @@ class CsvTable(Table):
         if not rows and (bad or parsed.blank):
             yield Batch(parsed.cells, parsed.lines, bad, self._text.bytes_done, parsed.blank)
 
-    def _refuse_long(self, text: bytes, rows: Rows, limit: int) -> None:
+    def _refuse_long(self, text: bytes, rows: WholeRows, limit: int) -> None:
         if rows.end <= limit:
             return
         start = longer_than(text, rows.end, limit)
@@ -265,7 +265,7 @@ class _Parser:
             check_utf8=False,
         )
 
-    def parse(self, text: bytes, rows: Rows, first_line: int) -> _Parsed:
+    def parse(self, text: bytes, rows: WholeRows, first_line: int) -> _Parsed:
         """Parse a block.
 
         Args:
@@ -365,7 +365,7 @@ class _Parser:
         return pa.record_batch(columns, schema=self._schema), numbers[order[sorting]], bad
 
 
-def _without(text: bytes, rows: Rows) -> pa.Buffer:
+def _without(text: bytes, rows: WholeRows) -> pa.Buffer:
     """The good rows of a block, without a copy when all are."""
     if not rows.bad:
         return pa.py_buffer(text).slice(0, rows.end)

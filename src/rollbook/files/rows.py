@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 _LF, _CR, _QUOTE = 10, 13, 34
 
 
-class Rows(NamedTuple):
+class WholeRows(NamedTuple):
     """The whole rows at the beginning of some text.
 
     Args:
@@ -81,14 +81,14 @@ class Lexer:
         self._beside_quote = before.copy()
         self._beside_quote[_QUOTE] = True
 
-    def whole_rows(self, text: bytes, *, last: bool) -> Rows:
+    def whole_rows(self, text: bytes, *, last: bool) -> WholeRows:
         """The whole rows in a text that begins with a row.
 
         Args:
             last: the file ends here, with or without a line end.
         """
         if b'"' not in text:
-            return Rows(len(text) if last else _last_line_end(text), _NONE)
+            return WholeRows(len(text) if last else _last_line_end(text), _NONE)
         codes = np.frombuffer(text, np.uint8)
         quotes = np.flatnonzero(codes == _QUOTE)
         before = codes[quotes - 1]
@@ -96,7 +96,7 @@ class Lexer:
             before[0] = _LF
         if not self._boundary[before].any():
             # Marks inside of words only, as in names of companies: none opens a cell.
-            return Rows(len(text) if last else _last_line_end(text), _NONE)
+            return WholeRows(len(text) if last else _last_line_end(text), _NONE)
         closing = quotes[1::2] + 1
         if len(closing) and closing[-1] == len(text):
             closing = closing[:-1]
@@ -159,7 +159,7 @@ class Lexer:
             if row:
                 yield row, begin, place, is_clear
 
-    def _regular(self, text: bytes, quotes: NDArray[np.int64], *, last: bool) -> Rows:
+    def _regular(self, text: bytes, quotes: NDArray[np.int64], *, last: bool) -> WholeRows:
         """Every mark is where it belongs: those in even places open, those in odd ones close."""
         opened = None
         if len(quotes) % 2:
@@ -168,16 +168,16 @@ class Lexer:
                 place -= 2  # Two in a row are one mark of the cell.
             opened = int(quotes[place])
         if last and opened is None:
-            return Rows(len(text), quotes)
+            return WholeRows(len(text), quotes)
         limit = len(text) if opened is None else opened
         while True:
             end = _last_line_end(text, limit)
             place = int(np.searchsorted(quotes, end))
             if end == 0 or place % 2 == 0:
-                return Rows(end, quotes, open_quote=opened)
+                return WholeRows(end, quotes, open_quote=opened)
             limit = int(quotes[place - 1])
 
-    def _one_by_one(self, text: bytes, *, last: bool) -> Rows:
+    def _one_by_one(self, text: bytes, *, last: bool) -> WholeRows:
         clear, any_ = self._clear[last].match, self._any[last].match
         starts: list[int] = []
         ends: list[int] = []
@@ -198,7 +198,7 @@ class Lexer:
                 break
             place = match.end()
         opened = self._open_quote(text, place) if place < size else None
-        return Rows(
+        return WholeRows(
             place,
             _NONE,
             np.array(starts, np.int64),

@@ -537,10 +537,10 @@ class Protocol(Connection):
         under_way = self._answering
         # An answer must be the one to the request that it is about.
         if self._stage == BODY:
-            told = cycle is not None and under_way and not cycle.response_started and not self._pipeline
+            answerable = cycle is not None and under_way and not cycle.response_started and not self._pipeline
         else:
-            told = not under_way
-        if not told or self.transport.is_closing():
+            answerable = not under_way
+        if not answerable or self.transport.is_closing():
             self.transport.abort()
             return
         if cycle is not None:

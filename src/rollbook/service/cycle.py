@@ -228,10 +228,10 @@ class Cycle:
         if _UNFIT.search(b"\t".join([part for header in headers for part in header])):
             raise RuntimeError("A header holds a control character.")
         lines = [_STATUS_LINES[status], self._connection.common_head]
-        told = closes = False
+        has_length = closes = False
         for name, value in headers:
             if name == b"content-length":
-                self._rest, told = int(value), True
+                self._rest, has_length = int(value), True
             elif name == b"connection":
                 closes = value.lower() == b"close"
             lines.append(b"%b: %b\r\n" % (name, value))
@@ -239,7 +239,7 @@ class Cycle:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        if not told and status not in _BODILESS and self._scope["method"] != "HEAD":
+        if not has_length and status not in _BODILESS and self._scope["method"] != "HEAD":
             self._chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")

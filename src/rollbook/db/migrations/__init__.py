@@ -55,7 +55,7 @@ class Migration(NamedTuple):
     text: str
 
 
-def known() -> list[Migration]:
+def all_steps() -> list[Migration]:
     """All migrations that this rollbook has, oldest first."""
     found = []
     for file in resources.files(__name__).iterdir():
@@ -81,7 +81,7 @@ def apply(execute: Callable[[str], Sequence[Sequence[Any]]], words: dict[str, st
     """
     execute(_filled(CREATE, words))
     version = int(execute(VERSION)[0][0])
-    steps = known()
+    steps = all_steps()
     newest = steps[-1].version
     if version > newest:
         raise DatabaseTooNew(version, newest)
