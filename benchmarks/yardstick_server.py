@@ -120,10 +120,12 @@ ROUTES = (
 # fmt: on
 
 
-def build(settings: Settings, database: Database, metrics: Metrics, log: Log) -> Any:
+def build(
+    settings: Settings, database: Database, metrics: Metrics, log: Log, *, ending: Callable[[], bool]
+) -> Any:
     """The application with the two routes more; see `rollbook.api.app.build`."""
     without = cast("Database", WithoutDatabase(database))
-    return application.build(settings, without, metrics, log, [*application.ROUTES, *ROUTES])
+    return application.build(settings, without, metrics, log, [*application.ROUTES, *ROUTES], ending=ending)
 
 
 def main() -> None:

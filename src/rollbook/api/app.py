@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import falcon
@@ -138,17 +138,17 @@ ROUTES: tuple[Route, ...] = (
           bulk=True, query=query.NOTHING),
 
     Route("GET",    "/api/groups/{id}/export",   exports.of_list,      "read", query=query.CONTACTS,
-          downloads=True, refusals=(NO_LIST,)),
+          media=exports.FILE, refusals=(NO_LIST,)),
     Route("GET",    "/api/contacts/export",      exports.of_book,      "read", query=query.CONTACTS,
-          downloads=True),
+          media=exports.FILE),
     Route("GET",    "/api/contacts/{id}/export", exports.of_person,    "read", None, exports.OnePerson,
           refusals=(NO_CONTACT,), query=query.NOTHING),
     Route("GET",    "/api/stoplist/export",      exports.of_stop_list, "read",
-          query=query.STOPS, downloads=True),
+          query=query.STOPS, media=exports.FILE),
     Route("POST",   "/api/audience",             exports.count_audience, "read", AUDIENCE, exports.OneCount,
           query=query.NOTHING),
     Route("POST",   "/api/audience/export",      exports.of_audience,  "read", AUDIENCE,
-          query=query.AUDIENCE, downloads=True),
+          query=query.AUDIENCE, media=exports.FILE),
 
     Route("POST",   "/api/imports",         imports.start,   "write", None, imports.OneImport, 202,
           uploads=True, query=query.FILE, refusals=(NO_LIST,)),
@@ -156,9 +156,9 @@ ROUTES: tuple[Route, ...] = (
           query=query.IMPORTS),
     Route("GET",    "/api/imports/{id}",    imports.get,     "read",  None, imports.OneImport,
           refusals=(NO_IMPORT,), query=query.NOTHING),
-    Route("GET",    "/api/imports/{id}/events",  imports.events,  "read", media="text/event-stream",
+    Route("GET",    "/api/imports/{id}/events",  imports.events,  "read", media=imports.EVENTS,
           refusals=(NO_IMPORT,), query=query.NOTHING),
-    Route("GET",    "/api/imports/{id}/rejects", imports.rejects, "read", media="text/csv",
+    Route("GET",    "/api/imports/{id}/rejects", imports.rejects, "read", media=imports.REJECTS,
           conflicts=True, refusals=(NO_IMPORT,), query=query.REJECTS),
     Route("POST",   "/api/imports/{id}/cancel",  imports.cancel,  "write", None, imports.OneImport,
           conflicts=True, refusals=(NO_IMPORT,), query=query.NOTHING),
@@ -176,12 +176,15 @@ def build(
     metrics: Metrics,
     log: Log,
     routes: Sequence[Route] = ROUTES,
+    *,
+    ending: Callable[[], bool] = lambda: False,
 ) -> falcon.asgi.App[Request, Response]:
     """Make the application. Call it inside the running event loop that will serve it.
 
     Args:
         database: open and migrated.
         routes: what it answers besides `/docs`, `/openapi.json`, `/healthz`, `/readyz` and `/metrics`.
+        ending: whether the process is about to end: answers that go on and on then come to their end.
     """
     bridge = Bridge(database, settings.request_seconds)
     spool = Spool(config.spool_of(settings))
@@ -213,6 +216,7 @@ def build(
         streams=Slots(
             "streams of events", settings.event_streams_max, settings.event_streams_per_account_max
         ),
+        ending=ending,
     )
     app = falcon.asgi.App(request_type=Request, middleware=[Observed(metrics, log)])
     app.req_options.strip_url_path_trailing_slash = True

@@ -27,9 +27,9 @@ from rollbook.api.incoming import CutOff, Request
 from rollbook.api.patience import Patience
 from rollbook.api.query import IGNORED, LenientQuery, StrictQuery
 from rollbook.api.slots import Slots
-from rollbook.api.streaming import Download, Exporter
+from rollbook.api.streaming import Exporter
 from rollbook.api.uploads import Uploads
-from rollbook.api.wire import Call, Compute, Lasting, Options, Raw, Read, Write
+from rollbook.api.wire import Call, Compute, Delivery, Media, NotJson, Options, Read, Write
 from rollbook.db import Database, Snapshot
 from rollbook.errors import Busy, Problem, RollbookError
 
@@ -57,8 +57,7 @@ class Route:
         shows_fields: contacts go out, with their fields in the form that suits the caller.
         bulk: the body may have `bulk_body_bytes_max`.
         uploads: the body is a file; the handler gets an `Upload`.
-        media: of an answer that is no JSON.
-        downloads: the answer is a file in one of the formats of `exports`.
+        media: of an answer that is not JSON.
         conflicts: it is refused (409) for what is in another state.
         empty_for_php: the vendor's PHP client fails on 204 here, and gets 200 with an empty object.
         alias: another path of a route that the OpenAPI document has already.
@@ -77,8 +76,7 @@ class Route:
     shows_fields: bool = False
     bulk: bool = False
     uploads: bool = False
-    media: str | None = None
-    downloads: bool = False
+    media: Media | None = None
     conflicts: bool = False
     empty_for_php: bool = False
     alias: bool = False
@@ -195,6 +193,7 @@ class Edge:
         uploads: Uploads,
         exporter: Exporter,
         streams: Slots,
+        ending: Callable[[], bool],
     ) -> None:
         self._bridge = bridge
         self._gate = gate
@@ -206,6 +205,7 @@ class Edge:
         self._uploads = uploads
         self._exporter = exporter
         self._streams = streams
+        self._ending = ending
         self._slips = slips.SlipLog()
         self._encode = msgspec.json.Encoder().encode
 
@@ -299,11 +299,8 @@ class Edge:
             await self._answer_once(route, req, resp, work, args, key, data)
             return
         resp.status = route.status
-        if isinstance(body, Download):
-            await self._exporter.send(req, resp, call.account_id, body)
-            return
-        if isinstance(body, Raw):
-            body.send(resp, self._bridge.read, self._lasting(route, req, call.account_id))
+        if isinstance(body, NotJson):
+            await body.send(req, resp, self._delivery(route, req, call.account_id))
             return
         if body is None and route.empty_for_php and _PHP.fullmatch(req.get_header("User-Agent") or ""):
             resp.status, body = 200, {}
@@ -311,11 +308,14 @@ class Edge:
             resp.content_type = JSON
             resp.data = self._encode(body)
 
-    def _lasting(self, route: Route, req: Request, account_id: int) -> Lasting:
-        return Lasting(
+    def _delivery(self, route: Route, req: Request, account_id: int) -> Delivery:
+        return Delivery(
+            self._bridge.read,
+            partial(self._exporter.send, account_id),
             partial(self._admit, route.right or "", req),
             partial(self._streams.taken, account_id),
             partial(self._streams.check, account_id),
+            self._ending,
         )
 
     def _fields_as_list(self, req: Request, wanted: Mapping[str, str]) -> bool:

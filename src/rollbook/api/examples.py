@@ -132,12 +132,4 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
 """An example of what each handler answers."""
 
 FILE = "phone,City\n380000000001,Kyiv\n"
-MEDIA: Mapping[str, Any] = {
-    "text/csv": "rollbook:line,rollbook:reason,rollbook:message,phone,City,rollbook:row\n"
-    "7,too_short,The phone is too short.,123,Kyiv,\n",
-    "text/event-stream": {"event": "merging", "id": "1", "data": '{"id":1,"state":"merging"}'},
-}
-"""Examples of what goes in and out that is no JSON."""
-
-ROWS = 'phone,id,created_at,stopped,City\n380000000001,7,2022-04-28T14:21:16Z,"sms","Kyiv"\n'
-"""Of an export as CSV."""
+"""A file that goes in."""

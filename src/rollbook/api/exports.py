@@ -6,16 +6,24 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+from falcon.asgi import Request, Response
 
 from rollbook import audience, channels, exports, lists
 from rollbook.api import wire
-from rollbook.api.streaming import Download
-from rollbook.api.wire import Call, Read
+from rollbook.api.wire import Call, Delivery, Media, NotJson, Read
 from rollbook.audience import Audience
 from rollbook.channels import CHANNELS
 from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import Export, person
+
+FILE = Media(
+    (*exports.MEDIA.values(), *(media for _, media in exports.COMPRESSIONS.values())),
+    'phone,id,created_at,stopped,City\n380000000001,7,2022-04-28T14:21:16Z,"sms","Kyiv"\n',
+    {"type": "string", "format": "binary"},
+    about="The file, in chunks.",
+    headers=("Content-Disposition",),
+)
 
 _Lists = Annotated[
     list[wire.Id],
@@ -108,6 +116,21 @@ EXAMPLE = Person(
     OfContact(7, "2022-04-28 14:21:16", {"Home": "Kyiv"}, [OfList(1, "Customers")]),
     OfStopList(5, ["sms"], "2022-04-28 14:21:16"),
 )
+
+
+class Download(NotJson):
+    """A file of an export.
+
+    Args:
+        name: of the file, without what its format adds.
+    """
+
+    def __init__(self, export: Export, name: str) -> None:
+        self._export = export
+        self._name = name
+
+    async def send(self, req: Request, resp: Response, delivery: Delivery) -> None:
+        await delivery.export(req, resp, self._export, self._name)
 
 
 def of_list(call: Call) -> Read:

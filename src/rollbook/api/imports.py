@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from falcon.asgi import Response, SSEvent
+from falcon.asgi import Request, Response, SSEvent
 
 from rollbook import imports
-from rollbook.api import ending, query
+from rollbook.api import query
 from rollbook.api.errors import ApiError, ErrorBody
 from rollbook.api.uploads import Upload
-from rollbook.api.wire import Call, Lasting, Raw, Read, Write
+from rollbook.api.wire import Call, Delivery, Media, NotJson, Read, Write
 from rollbook.channels import CHANNELS
 from rollbook.errors import Invalid, NotNow, Problem, Unavailable
 from rollbook.files.formulas import BOM, SAFE, csv_pieces
@@ -24,10 +24,10 @@ from rollbook.imports.spec import ImportSpec, spec_of
 from rollbook.options import as_parameters, values
 
 EVENT_SECONDS = 0.5
-"""How often a watcher is told something, at most."""
+"""How often a watcher gets an event, at most."""
 
 QUIET_SECONDS = 15.0
-"""How long a watcher is told nothing at most, so that proxies do not take the connection for dead."""
+"""How long a watcher gets nothing at most, so that proxies do not take the connection for dead."""
 
 
 class Counts(msgspec.Struct):
@@ -215,7 +215,20 @@ def events(call: Call) -> Read:
     return Read(imports.get, call.id, show=lambda import_: Events(call, import_))
 
 
-class File(Raw):
+EVENTS = Media(
+    ("text/event-stream",),
+    {"event": "merging", "id": "1", "data": '{"id":1,"state":"merging"}'},
+    {"type": "object"},
+)
+REJECTS = Media(
+    ("text/csv",),
+    "rollbook:line,rollbook:reason,rollbook:message,phone,City,rollbook:row\n"
+    "7,too_short,The phone is too short.,123,Kyiv,\n",
+    {"type": "string"},
+)
+
+
+class File(NotJson):
     """A CSV from the disk."""
 
     def __init__(self, path: Path, name: str, *, raw: bool, bom: bool) -> None:
@@ -224,7 +237,7 @@ class File(Raw):
         self._name = name
         self._size = None if raw else path.stat().st_size + (len(codecs.BOM_UTF8) if bom else 0)
 
-    def send(self, resp: Response, read: Any, lasting: Lasting) -> None:
+    async def send(self, req: Request, resp: Response, delivery: Delivery) -> None:
         resp.content_type = "text/csv; charset=utf-8"
         resp.downloadable_as = self._name
         resp.stream = self._sent()
@@ -238,34 +251,34 @@ class File(Raw):
             piece = await asyncio.to_thread(next, self._pieces, b"")
 
 
-class Events(Raw):
+class Events(NotJson):
     """An import, as it goes on."""
 
     def __init__(self, call: Call, import_: imports.Import) -> None:
         self._call = call
         self._import = import_
 
-    def send(self, resp: Response, read: Any, lasting: Lasting) -> None:
-        lasting.check()
+    async def send(self, req: Request, resp: Response, delivery: Delivery) -> None:
+        delivery.check()
         resp.set_header("X-Accel-Buffering", "no")  # nginx sends each event at once
-        resp.sse = self._until_refused(read, lasting)
+        resp.sse = self._until_refused(delivery)
 
-    async def _until_refused(self, read: Any, lasting: Lasting) -> AsyncIterator[SSEvent | None]:
+    async def _until_refused(self, delivery: Delivery) -> AsyncIterator[SSEvent | None]:
         """The events, and why there are no more."""
         try:
-            with lasting.place():
-                async for event in self._events(read, lasting):
+            with delivery.place():
+                async for event in self._events(delivery):
                     yield event
         except ApiError as error:  # the key was revoked, or the token has expired
             yield SSEvent(data=msgspec.json.encode(error.body), event="error")
         except Unavailable as error:
             yield SSEvent(data=msgspec.json.encode(ErrorBody(str(error), [])), event="error")
 
-    async def _events(self, read: Any, lasting: Lasting) -> AsyncIterator[SSEvent | None]:
+    async def _events(self, delivery: Delivery) -> AsyncIterator[SSEvent | None]:
         import_ = self._import
         sent = b""
         quiet = 0.0
-        while not ending.ending:
+        while not delivery.ending():
             shown = msgspec.json.encode(_shown(self._call, import_))
             if shown != sent:
                 sent, quiet = shown, 0.0
@@ -277,8 +290,8 @@ class Events(Raw):
                 return
             await asyncio.sleep(EVENT_SECONDS)
             quiet += EVENT_SECONDS
-            await lasting.admitted()
-            import_ = await read(imports.get, import_.account_id, import_.id)
+            await delivery.admitted()
+            import_ = await delivery.read(imports.get, import_.account_id, import_.id)
 
 
 def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:

@@ -24,8 +24,6 @@ from rollbook.api.errors import JSON, ApiError, ErrorBody, FieldError
 from rollbook.api.query import FORM_SCHEMA, PAGE_LIMIT_MAX, PAGE_LIMIT_MIN, parameter
 from rollbook.config import Settings
 from rollbook.errors import IdempotencyMismatch, Invalid
-from rollbook.exports import COMPRESSIONS
-from rollbook.exports import MEDIA as MEDIA_OF_EXPORTS
 
 ID = parameter(
     "path", "id", "The id that creating it answered.", type="integer", minimum=1, maximum=search.ID_MAX
@@ -313,29 +311,19 @@ def _success(route: Route) -> dict[str, Any]:
         headers.append("Preference-Applied")
     if _takes_key(route):
         headers.append("Idempotent-Replayed")
-    if route.downloads:
-        return _download(headers)
-    if route.media is not None:
-        kind = "object" if isinstance(examples.MEDIA[route.media], Mapping) else "string"
-        content = {route.media: {"schema": {"type": kind}, "example": examples.MEDIA[route.media]}}
-        return {"description": "The requested data.", "headers": _headers(headers), "content": content}
+    if (media := route.media) is not None:
+        content = {name: {"schema": media.schema, "example": media.example} for name in media.types}
+        return {
+            "description": media.about,
+            "headers": _headers([*headers, *media.headers]),
+            "content": content,
+        }
     if route.answer is None:
         return {"description": "Done; there is no body.", "headers": _headers(headers)}
     return {
         "description": inspect.getdoc(route.answer) or route.answer.__name__,
         "headers": _headers(headers),
         "content": _content(route.answer, examples.ANSWERS.get(route.handler)),
-    }
-
-
-def _download(headers: Sequence[str]) -> dict[str, Any]:
-    """A file, in one of several formats."""
-    media = [*MEDIA_OF_EXPORTS.values(), *(kind for _, kind in COMPRESSIONS.values())]
-    schema = {"type": "string", "format": "binary"}
-    return {
-        "description": "The file, in chunks.",
-        "headers": _headers([*headers, "Content-Disposition"]),
-        "content": {name: {"schema": schema, "example": examples.ROWS} for name in media},
     }
 
 

@@ -40,18 +40,6 @@ CONNECTION = "rollbook.connection"
 _log = logging.getLogger("rollbook")
 
 
-class Download:
-    """What a handler shows in place of a Struct where the answer is an export.
-
-    Args:
-        name: of the file, without what its format adds.
-    """
-
-    def __init__(self, export: Export, name: str) -> None:
-        self.export = export
-        self.name = name
-
-
 class ExportBroke(Exception):
     """An export ended before it was whole. So does the connection, without a proper end: a client notices."""
 
@@ -73,18 +61,20 @@ class Exporter:
         self._slots = slots
         self.bytes_per_second = bytes_per_second
 
-    async def send(self, req: Request, resp: Response, account_id: int, download: Download) -> None:
+    async def send(self, account_id: int, req: Request, resp: Response, export: Export, name: str) -> None:
         """Make an export the answer.
+
+        Args:
+            name: of the file, without what its format adds.
 
         Raises:
             Busy: too many are under way.
             Unavailable: the database could not be had.
         """
         if req.method != "HEAD":
-            resp.stream = await self._begun(req, Order(self._database_url, account_id, download.export))
-        resp.content_type = download.export.media_type
-        name = f"{download.name}{download.export.suffix}"
-        resp.set_header("Content-Disposition", f'attachment; filename="{name}"')
+            resp.stream = await self._begun(req, Order(self._database_url, account_id, export))
+        resp.content_type = export.media_type
+        resp.set_header("Content-Disposition", f'attachment; filename="{name}{export.suffix}"')
 
     async def _begun(self, req: Request, order: Order) -> _File:
         self._slots.take(order.account_id)

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from falcon.asgi import Response
+from falcon.asgi import Request, Response
 
 from rollbook import phones, search
 from rollbook.api.errors import PROBLEMS_MAX
 from rollbook.api.gate import Gate
 from rollbook.errors import Problem
+from rollbook.exports import Export
 from rollbook.imports.spool import Spool
 
 TOLD_AS = "x-told-as"
@@ -108,31 +109,51 @@ class Nothing(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Lasting:
-    """What an answer that goes on for a long time must heed.
+class Delivery:
+    """What an answer that is not JSON is sent with, for one request.
 
     Args:
+        read: runs a function of the core on a snapshot.
+        export: makes a file of an export the answer: `export(req, resp, export, name)`.
         admitted: raises `ApiError` once its caller is no longer let in.
         place: for as long as it goes on; entering raises `Busy` where there is none.
         check: raises `Busy` where there is no place.
+        ending: whether the service is about to end, so that the answer must too.
     """
 
+    read: Callable[..., Awaitable[Any]]
+    export: Callable[[Request, Response, Export, str], Awaitable[None]]
     admitted: Callable[[], Awaitable[object]]
     place: Callable[[], AbstractContextManager[None]]
     check: Callable[[], None]
+    ending: Callable[[], bool]
 
 
-class Raw(ABC):
-    """What a handler shows in place of a Struct where the answer is no JSON."""
+class NotJson(ABC):
+    """What a handler shows in place of a Struct where the answer is not JSON."""
 
     @abstractmethod
-    def send(self, resp: Response, read: Callable[..., Awaitable[Any]], lasting: Lasting) -> None:
-        """Make it the answer.
+    async def send(self, req: Request, resp: Response, delivery: Delivery) -> None:
+        """Make it the answer."""
 
-        Args:
-            read: runs a function of the core on a snapshot.
-            lasting: what an answer that goes on for a long time must heed.
-        """
+
+@dataclass(frozen=True)
+class Media:
+    """An answer that is not JSON, as the OpenAPI document shows it.
+
+    Args:
+        types: media types that it may have.
+        example: of its body.
+        schema: of its body.
+        about: what it is.
+        headers: that it has besides.
+    """
+
+    types: tuple[str, ...]
+    example: Any
+    schema: Mapping[str, Any]
+    about: str = "The requested data."
+    headers: tuple[str, ...] = ()
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -13,13 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import uvicorn
 
 from rollbook.api import app as application
-from rollbook.api import ending
 from rollbook.config import Settings
 from rollbook.db import Database
 from rollbook.errors import CannotListen
@@ -60,10 +58,6 @@ class Server(uvicorn.Server):
             for listening in sockets or ()
         ]
         self.started = True
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        ending.ending = True
-        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -138,7 +132,9 @@ def _serve_here(
 
     async def main() -> None:
         config.load()
-        config.loaded_app = parts.make_app(parts.settings, database, metrics, log)
+        config.loaded_app = parts.make_app(
+            parts.settings, database, metrics, log, ending=lambda: server.should_exit
+        )
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
