@@ -26,7 +26,7 @@ from rollbook.errors import (
 )
 from rollbook.fields import Canonical, Field
 from rollbook.lists import ContactList
-from rollbook.members import LISTS_MAX, Membership
+from rollbook.members import Membership
 
 DELETED_AT_ONCE_MAX = 5_000
 """Contacts that one call deletes, at most."""
@@ -50,7 +50,7 @@ class NewContact(msgspec.Struct, frozen=True):
 
     Args:
         phone: E.164 digits, see `phones.parse`.
-        list_ids: `LISTS_MAX` at most.
+        list_ids: `members.LISTS_MAX` at most.
         values: by field id.
     """
 
@@ -110,8 +110,7 @@ class References:
             UnknownIds: of lists or fields; it tells of bad values too.
             Invalid: naming each value that its field's type does not have.
         """
-        if len(set(wanted.list_ids)) > LISTS_MAX:
-            raise LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
+        members.check_lists(wanted.list_ids)
         unknown = UnknownIds.among(list=(wanted.list_ids, self.lists), field=(wanted.values, self.fields))
         kept: dict[int, Canonical | None] = {}
         problems = []
@@ -215,10 +214,11 @@ def update(tx: Transaction, account_id: int, contact_id: int, change: ContactCha
             raise AlreadyExists("contact", change.phone) from error
     pairs: list[Membership] = []
     if change.list_ids:
-        present = {pair.list_id for pair in members.of_contacts(tx, account_id, [contact_id])}
-        if len(present | set(change.list_ids)) > LISTS_MAX:
-            raise LimitExceeded(f"Contact {contact_id} would be in more than {LISTS_MAX} lists.")
-        pairs = [Membership(id, contact_id) for id in dict.fromkeys(change.list_ids) if id not in present]
+        wanted = [Membership(id, contact_id) for id in dict.fromkeys(change.list_ids)]
+        present = members.existing(tx, account_id, wanted)
+        pairs = [pair for pair in wanted if pair not in present]
+        if len(pairs) > members.room_for(tx, account_id, [contact_id])[contact_id]:
+            raise members.too_many_lists(contact_id)
     extend(tx, account_id, pairs, {(contact_id, field_id): value for field_id, value in values.items()})
     return get(tx, account_id, contact_id)
 

@@ -50,16 +50,14 @@ def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
     """
     accounts.lock(tx, account_id)
     masks = _masks_of(tx, account_id, contact_ids, list_ids)
+    check_lists(list_ids)
     chosen = sorted(set(list_ids))
-    if len(chosen) > LISTS_MAX:
-        raise LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
-    before = of_contacts(tx, account_id, list(masks))
-    lists_of = Counter(row.contact_id for row in before)
-    present = {(row.list_id, row.contact_id) for row in before if row.list_id in set(list_ids)}
-    already = Counter(contact_id for _, contact_id in present)
-    for contact_id, count in lists_of.items():
-        if count - already[contact_id] + len(chosen) > LISTS_MAX:
-            raise LimitExceeded(f"Contact {contact_id} would be in more than {LISTS_MAX} lists.")
+    wanted = [Membership(list_id, contact_id) for list_id in chosen for contact_id in masks]
+    present = existing(tx, account_id, wanted)
+    already = Counter(pair.contact_id for pair in present)
+    for contact_id, room in room_for(tx, account_id, sorted(masks)).items():
+        if len(chosen) - already[contact_id] > room:
+            raise too_many_lists(contact_id)
     if len(present) == len(chosen) * len(masks):
         return
     tx.run(
@@ -75,7 +73,7 @@ def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
     )
     of_mask = Counter(masks.values())
     joined = Counter({ListMask(list_id, mask): n for list_id in chosen for mask, n in of_mask.items()})
-    joined.subtract(ListMask(list_id, masks[contact_id]) for list_id, contact_id in present)
+    joined.subtract(ListMask(pair.list_id, masks[pair.contact_id]) for pair in present)
     counts.joined(tx, account_id, +joined)
 
 
@@ -229,8 +227,28 @@ def existing(tx: Transaction, account_id: int, pairs: Sequence[Membership]) -> s
     )
 
 
-def how_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> dict[int, int]:
-    """In how many lists contacts are; who is in none is left out."""
+def check_lists(list_ids: Iterable[int]) -> None:
+    """Refuse lists that one contact cannot be in together, whoever it is.
+
+    Raises:
+        LimitExceeded: they are more than `LISTS_MAX`.
+    """
+    if len(set(list_ids)) > LISTS_MAX:
+        raise LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
+
+
+def too_many_lists(contact_id: int | None = None) -> LimitExceeded:
+    """The error for a contact that would be in more lists than there is room for (`room_for`).
+
+    Args:
+        contact_id: `None` where the message stands beside the contact.
+    """
+    contact = "The contact" if contact_id is None else f"Contact {contact_id}"
+    return LimitExceeded(f"{contact} would be in more than {LISTS_MAX} lists.")
+
+
+def room_for(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> dict[int, int]:
+    """How many more lists each contact can join; in the order of `contact_ids`."""
     rows = tx.all(
         _ListCount,
         f"""
@@ -243,7 +261,8 @@ def how_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> di
         account_id=account_id,
         wanted=Rows(id=list(contact_ids)),
     )
-    return {row.id: row.lists for row in rows}
+    lists_of = {row.id: row.lists for row in rows}
+    return {contact_id: LISTS_MAX - lists_of.get(contact_id, 0) for contact_id in contact_ids}
 
 
 def _masks_of(

@@ -12,7 +12,7 @@ from rollbook.contacts import NewContact, References
 from rollbook.db import Rows, Transaction
 from rollbook.errors import Invalid, LimitExceeded, Problem, RollbookError
 from rollbook.fields import Canonical
-from rollbook.members import LISTS_MAX, Membership
+from rollbook.members import Membership
 
 CONTACTS_MAX = 10_000
 """Contacts that one call takes."""
@@ -152,18 +152,16 @@ def _leave_out_the_full(
 ) -> None:
     """Refuse those whose lists would become too many. A new contact has none yet."""
     old = [item for item in items if item.new.list_ids and not item.created]
-    lists_of = members.how_many(tx, account_id, [item.id for item in old]) if old else {}
-    tight = [item for item in old if lists_of.get(item.id, 0) + len(item.new.list_ids) > LISTS_MAX]
+    room = members.room_for(tx, account_id, [item.id for item in old]) if old else {}
+    tight = [item for item in old if len(item.new.list_ids) > room[item.id]]
     if not tight:
         return
     wanted = [Membership(list_id, item.id) for item in tight for list_id in set(item.new.list_ids)]
     present = members.existing(tx, account_id, wanted)
     for item in tight:
         new = sum(Membership(list_id, item.id) not in present for list_id in set(item.new.list_ids))
-        if lists_of.get(item.id, 0) + new > LISTS_MAX:
-            outcomes[item.number] = LimitExceeded(
-                f"Contact {item.id} would be in more than {LISTS_MAX} lists."
-            )  # fmt: skip
+        if new > room[item.id]:
+            outcomes[item.number] = members.too_many_lists(item.id)
 
 
 def _changed(

@@ -23,7 +23,6 @@ from rollbook.fields import Type
 from rollbook.imports import Report, ascending, journal
 from rollbook.imports.journal import Chunk
 from rollbook.imports.spec import ImportSpec
-from rollbook.members import LISTS_MAX
 
 Ids = NDArray[np.int64]
 
@@ -313,8 +312,8 @@ def _members_of(tx: Transaction, account_id: int, list_id: int, ids: Ids) -> lis
 
 def _full(tx: Transaction, account_id: int, ids: Ids) -> list[int]:
     """Contacts that cannot join another list."""
-    lists_of = members.how_many(tx, account_id, ids.tolist())
-    return [contact_id for contact_id, lists in lists_of.items() if lists >= LISTS_MAX]
+    room = members.room_for(tx, account_id, ids.tolist())
+    return [contact_id for contact_id, lists in room.items() if lists < 1]
 
 
 def _changed(

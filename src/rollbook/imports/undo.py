@@ -19,7 +19,7 @@ from rollbook.errors import NotFound
 from rollbook.imports import Import, Report, ascending, journal
 from rollbook.imports.journal import Chunk
 from rollbook.imports.stage import Stage
-from rollbook.members import LISTS_MAX, Membership
+from rollbook.members import Membership
 
 CONTACTS_AT_ONCE = 2_500
 """Contacts that one transaction takes back: deleting costs several times what creating did."""
@@ -93,17 +93,10 @@ def _exists(tx: Transaction, account_id: int, list_id: int) -> bool:
 def _return(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) -> int:
     """Put contacts back into the list that they were taken out of, those that still can be."""
     masks = {row.id: row.stop_mask for row in contacts.rows_of(tx, account_id, ids)}
-    there = members.existing(tx, account_id, [Membership(list_id, contact_id) for contact_id in masks])
-    full = {
-        contact_id
-        for contact_id, lists_of in members.how_many(tx, account_id, list(masks)).items()
-        if lists_of >= LISTS_MAX
-    }
-    pairs = [
-        pair
-        for contact_id in masks
-        if contact_id not in full and (pair := Membership(list_id, contact_id)) not in there
-    ]
+    wanted = [Membership(list_id, contact_id) for contact_id in masks]
+    present = members.existing(tx, account_id, wanted)
+    room = members.room_for(tx, account_id, list(masks))
+    pairs = [pair for pair in wanted if pair not in present and room[pair.contact_id] > 0]
     members.add(tx, account_id, pairs, masks)
     return len(pairs)
 

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rollbook import accounts, fields, imports, lists
+from rollbook import accounts, fields, imports, lists, members
 from rollbook.db import Database, Integers, Transaction
 from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailable
 from rollbook.fields import Field
@@ -31,7 +31,6 @@ from rollbook.imports.order import Limits
 from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
 from rollbook.imports.stage import Filled, Stage
-from rollbook.members import LISTS_MAX
 from rollbook.options import mention
 
 CHUNK_ROWS_FIRST = 5_000
@@ -378,7 +377,7 @@ class Worker:
 
     def _write_refused(self, import_: Import, staged: Stage, folder: Path) -> None:
         places = self._database.read(journal.refused, import_.account_id, import_.id)
-        why = f"The contact would be in more than {LISTS_MAX} lists."
+        why = str(members.too_many_lists())
         if places:
             lines = staged.lines
             rejects.append(
