@@ -300,7 +300,7 @@ def test_what_does_not_go_together_is_refused() -> None:
 def test_a_workbook_goes_on_on_further_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers, "ROWS_OF_A_SHEET", 4)
     out = io.BytesIO()
-    with writers.opened("xlsx", [writers.Column("id", "integer")], out) as writer:
+    with writers.opened("xlsx", [writers.FileColumn("id", "integer")], out) as writer:
         writer.add(b"".join(b"%d\n" % number for number in range(8)))
     book = fastexcel.read_excel(out.getvalue())
     assert book.sheet_names == ["Export", "Export 2", "Export 3"]
@@ -323,7 +323,7 @@ def test_a_file_that_is_cut_off_does_not_look_whole(format: str, compress: str |
     def write() -> None:
         with (
             writers.compressed(out, compress) as file,
-            writers.opened(format, [writers.Column("id", "integer")], file) as writer,
+            writers.opened(format, [writers.FileColumn("id", "integer")], file) as writer,
         ):
             for row in broken(3):
                 writer.add(row)

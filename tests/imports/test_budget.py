@@ -16,7 +16,7 @@ import pytest
 from rollbook.errors import BadFile
 from rollbook.files import open_table, parquet_table, vcard_table
 from rollbook.imports import Import, rejects
-from rollbook.imports.order import Limits
+from rollbook.imports.order import ImportLimits
 from rollbook.imports.worker import Worker
 from tests.imports.desk import Desk, csv_of
 
@@ -28,7 +28,7 @@ def parquet_of(cells: list[str]) -> bytes:
 
 
 def worked(desk: Desk, import_: Import, **limits: Any) -> Import:
-    return Worker(desk.db, desk.spool, limits=Limits(**limits)).run(desk.account_id, import_.id)
+    return Worker(desk.db, desk.spool, limits=ImportLimits(**limits)).run(desk.account_id, import_.id)
 
 
 def test_a_small_file_of_equal_cells_does_not_fill_the_disk(desk: Desk) -> None:

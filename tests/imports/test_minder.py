@@ -24,14 +24,14 @@ from rollbook.db import Database, Transaction
 from rollbook.errors import Unavailable
 from rollbook.imports import Import, Named, losses
 from rollbook.imports.minder import Minder
-from rollbook.imports.order import Limits
+from rollbook.imports.order import ImportLimits
 from rollbook.imports.spec import ImportSpec
 from tests.conftest import opened, with_account
 from tests.imports.desk import Desk, csv_of
 from tests.servers import begun, rollbook
 
 SECONDS_MAX = 60.0
-HUNG = Limits(stall_seconds=0.01)
+HUNG = ImportLimits(stall_seconds=0.01)
 
 
 def until(found: Callable[[], Any], step: Callable[[], object] = lambda: None) -> Any:
@@ -51,7 +51,7 @@ def minder(desk: Desk, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     made: list[Minder] = []
 
     def make(*, workers_max: int = 1, **limits: Any) -> Minder:
-        made.append(Minder(desk.db, url, desk.spool, Limits(**limits), workers_max=workers_max))
+        made.append(Minder(desk.db, url, desk.spool, ImportLimits(**limits), workers_max=workers_max))
         return made[-1]
 
     yield make

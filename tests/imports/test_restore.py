@@ -21,7 +21,7 @@ from rollbook import accounts, imports
 from rollbook.db import Transaction
 from rollbook.imports import Import, process
 from rollbook.imports.minder import Minder
-from rollbook.imports.order import Limits
+from rollbook.imports.order import ImportLimits
 from rollbook.imports.spool import Spool
 from tests.calls import ended, imported
 from tests.conftest import opened
@@ -94,7 +94,7 @@ def _in_state(tx: Transaction, account_id: int, *, import_: Import, state: str) 
 
 
 def looked(desk: Desk, url: str, import_: Import, spool: Spool | None = None) -> Import:
-    minder = Minder(desk.db, url, spool or desk.spool, Limits())
+    minder = Minder(desk.db, url, spool or desk.spool, ImportLimits())
     minder.look()
     minder.close()
     return desk.db.read(imports.get, desk.account_id, import_.id)

@@ -173,7 +173,7 @@ def of_audience(call: Call, body: AudienceBody) -> Read:
 def of_person(call: Call) -> Read:
     """Export everything that is stored about a contact, for a person who asks for their data."""
 
-    def show(found: person.Person) -> OnePerson:
+    def show(found: person.PersonData) -> OnePerson:
         contact, stop = found.contact, found.stop_list
         return OnePerson(
             Person(

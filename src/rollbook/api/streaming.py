@@ -21,7 +21,7 @@ from falcon.asgi import Request, Response
 from rollbook.api.slots import Slots
 from rollbook.errors import Unavailable
 from rollbook.exports import Export
-from rollbook.exports.order import UNAVAILABLE, Order
+from rollbook.exports.order import UNAVAILABLE, ExportOrder
 
 CHUNK_BYTES = 1 << 16
 """What is sent at once, at most; a pipe holds as much."""
@@ -72,11 +72,11 @@ class Exporter:
             Unavailable: the database could not be had.
         """
         if req.method != "HEAD":
-            resp.stream = await self._begun(req, Order(self._database_url, account_id, export))
+            resp.stream = await self._begun(req, ExportOrder(self._database_url, account_id, export))
         resp.content_type = export.media_type
         resp.set_header("Content-Disposition", f'attachment; filename="{name}{export.suffix}"')
 
-    async def _begun(self, req: Request, order: Order) -> _File:
+    async def _begun(self, req: Request, order: ExportOrder) -> _File:
         self._slots.take(order.account_id)
         try:
             return await self._file(req, order)
@@ -97,7 +97,7 @@ class Exporter:
             self._slots.give_back(order.account_id)
             raise
 
-    async def _file(self, req: Request, order: Order) -> _File:
+    async def _file(self, req: Request, order: ExportOrder) -> _File:
         file = _File(self, order.account_id, req.scope.get(CONNECTION), req.context.request_id)
         try:
             await asyncio.wait_for(file.begin(order), FIRST_SECONDS)
@@ -140,7 +140,7 @@ class _File:
         self._taken_bytes = 0
         self._closed = False
 
-    async def begin(self, order: Order) -> None:
+    async def begin(self, order: ExportOrder) -> None:
         """Start the process, and wait for its first bytes: until then an error can be told as such."""
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "rollbook.exports", stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=CHUNK_BYTES

@@ -48,7 +48,7 @@ COMPRESSION_OF = {".gz": "gzip", ".zst": "zstd"}
 """What a file's name says of it."""
 
 
-class Summary(msgspec.Struct):
+class ExportSummary(msgspec.Struct):
     """What was exported."""
 
     rows: int
@@ -238,7 +238,7 @@ def export(
                 rows = exports.write(database, account_id, wanted, file, progress)
     if output != STDOUT and Path(output).is_file():
         size = Path(output).stat().st_size
-        summary = Summary(rows, output, size, round(time.monotonic() - started, 3))
+        summary = ExportSummary(rows, output, size, round(time.monotonic() - started, 3))
         if as_json:
             print_json(summary)
         elif not quiet:

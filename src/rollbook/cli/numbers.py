@@ -27,7 +27,7 @@ from rollbook.cli.common import (
 )
 from rollbook.cli.options import option_flags
 from rollbook.errors import BadFile
-from rollbook.files import Batch, FileOptions, ReadOptions, Table, formulas, open_table, phone_columns
+from rollbook.files import FileOptions, ReadOptions, RowBatch, Table, formulas, open_table, phone_columns
 from rollbook.files.options import READING, reading
 from rollbook.files.phone_columns import code_column
 from rollbook.imports.spec import REGION
@@ -203,7 +203,7 @@ class _Rows:
         self._shown = str if raw else _safe
         self._writer.writerow((*HEAD, *DETAILS) if detailed else HEAD)
 
-    def write(self, batch: Batch, texts: pa.Array, numbers: PhoneColumn, region: str | None) -> None:
+    def write(self, batch: RowBatch, texts: pa.Array, numbers: PhoneColumn, region: str | None) -> None:
         for first in range(0, len(texts), CHECKED_AT_ONCE_MAX):
             part = slice(first, first + CHECKED_AT_ONCE_MAX)
             words = [text or "" for text in texts[part].to_pylist()]

@@ -16,7 +16,7 @@ from rollbook.channels import mask_of
 from rollbook.db import Cell, Database, Piece, Transaction
 from rollbook.errors import Invalid, Problem
 from rollbook.exports import columns
-from rollbook.exports.columns import Column
+from rollbook.exports.columns import ExportColumn
 from rollbook.options import mention
 
 MEDIA = {
@@ -134,13 +134,13 @@ def write(
     account_id: int,
     export: Export,
     out: BinaryIO,
-    told: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write an export, all of it as it is at one moment.
 
     Args:
         out: takes the file from its beginning to its end; it need not be one that can seek.
-        told: called again and again with the number of rows so far.
+        progress: called again and again with the number of rows so far.
 
     Returns:
         How many rows there were.
@@ -155,7 +155,7 @@ def write(
     with database.long_read() as tx:
         chosen = columns.chosen(tx, account_id, export)
         pieces = _pieces(tx, account_id, export, chosen)
-        head = [writers.Column(each.shown, each.kind) for each in chosen]
+        head = [writers.FileColumn(each.shown, each.kind) for each in chosen]
         with writers.compressed(out, export.compress) as file, ExitStack() as stack:
             if export.bom:
                 file.write(codecs.BOM_UTF8)
@@ -163,12 +163,12 @@ def write(
             for piece in pieces:
                 writer.add(piece.data)
                 rows += piece.rows
-                if told is not None:
-                    told(rows)
+                if progress is not None:
+                    progress(rows)
     return rows
 
 
-def _pieces(tx: Transaction, account_id: int, export: Export, chosen: list[Column]) -> Iterator[Piece]:
+def _pieces(tx: Transaction, account_id: int, export: Export, chosen: list[ExportColumn]) -> Iterator[Piece]:
     cells = [Cell(each.sql, each.kind in ("text", "texts")) for each in chosen]
     params: dict[str, object] = {"account_id": account_id}
     for each in chosen:

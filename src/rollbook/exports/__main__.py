@@ -1,7 +1,7 @@
 """The process in which a service writes an export: `python -m rollbook.exports`.
 
-It reads an `Order` from standard input, one line of JSON, and writes the file to standard output. Its parent
-keeps standard input open as long as it wants the file. It exits with 0 when the file is whole, with
+It reads an `ExportOrder` from standard input, one line of JSON, and writes the file to standard output. Its
+parent keeps standard input open as long as it wants the file. It exits with 0 when the file is whole, with
 `UNAVAILABLE` and a sentence on standard error when the database could not be had.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 from rollbook import exports, parent
 from rollbook.db import open_database
 from rollbook.errors import Unavailable
-from rollbook.exports.order import UNAVAILABLE, Order
+from rollbook.exports.order import UNAVAILABLE, ExportOrder
 
 NICENESS = 5
 """Whoever answers requests goes first."""
@@ -26,7 +26,7 @@ def main() -> None:
     os.nice(NICENESS)
     line = parent.lines(at_end=lambda: os._exit(1)).get()
     assert line is not None  # at the end of standard input the process ends
-    order = msgspec.json.decode(line, type=Order)
+    order = msgspec.json.decode(line, type=ExportOrder)
     try:
         database = open_database(order.database_url)
         try:

@@ -29,7 +29,7 @@ KNOWN_MAX = 30
 """Columns that a message names."""
 
 
-class Column(NamedTuple):
+class ExportColumn(NamedTuple):
     """A column of an export.
 
     Args:
@@ -55,44 +55,44 @@ def named(texts: Iterable[str]) -> tuple[str, ...]:
     try:
         return tuple(name for text in texts for line in csv.reader([text], strict=True) for name in line)
     except csv.Error:
-        told = "The columns must be comma-separated names; put a name that has a comma in quotation marks."
-        raise Invalid([Problem("columns", told)]) from None
+        message = "The columns must be comma-separated names; put a name that has a comma in quotation marks."
+        raise Invalid([Problem("columns", message)]) from None
 
 
-def chosen(tx: Transaction, account_id: int, export: Export) -> list[Column]:
+def chosen(tx: Transaction, account_id: int, export: Export) -> list[ExportColumn]:
     """The columns of an export, in their order.
 
     Raises:
         Invalid: naming every column that there is not.
     """
     if export.what == "contacts":
-        known = _of_contacts(tx, account_id, export.is_safe)
-        usual = [name for name, column in known.items() if column.usual]
+        choices = _of_contacts(tx, account_id, export.is_safe)
+        usual = [name for name, column in choices.items() if column.usual]
         if export.with_lists:
             usual.insert(len(CONTACT), "lists")
     else:
-        known = _of_stops(tx)
+        choices = _of_stops(tx)
         usual = list(STOP)
     if not export.columns:
-        return [known[name].column for name in usual]
+        return [choices[name].column for name in usual]
     wanted = list(dict.fromkeys(texts.normal(name.strip()) for name in export.columns))
     if export.with_lists and "lists" not in wanted:
         wanted.append("lists")
-    if unknown := [name for name in wanted if name not in known]:
-        there = ", ".join([*known][:KNOWN_MAX]) + (" and more" if len(known) > KNOWN_MAX else "")
-        told = f"There is no column {', '.join(map(repr, unknown))}: there are {there}."
-        raise Invalid([Problem("columns", told)])
-    return [known[name].column for name in wanted]
+    if unknown := [name for name in wanted if name not in choices]:
+        listing = ", ".join([*choices][:KNOWN_MAX]) + (" and more" if len(choices) > KNOWN_MAX else "")
+        message = f"There is no column {', '.join(map(repr, unknown))}: there are {listing}."
+        raise Invalid([Problem("columns", message)])
+    return [choices[name].column for name in wanted]
 
 
-class _Known(NamedTuple):
+class _Choice(NamedTuple):
     """A column that can be chosen; a usual one is there when nobody chooses."""
 
-    column: Column
+    column: ExportColumn
     usual: bool = True
 
 
-def _of_contacts(tx: Transaction, account_id: int, safe: bool) -> dict[str, _Known]:
+def _of_contacts(tx: Transaction, account_id: int, safe: bool) -> dict[str, _Choice]:
     name = tx.json_text("contact_list.name")
     lists = f"""
         (SELECT '[' || string_agg({name}, ',' ORDER BY contact_list.id DESC) || ']'
@@ -100,7 +100,7 @@ def _of_contacts(tx: Transaction, account_id: int, safe: bool) -> dict[str, _Kno
          WHERE membership.account_id = :account_id AND membership.contact_id = source.id
            AND contact_list.account_id = :account_id AND contact_list.id = membership.list_id)
     """
-    known = {
+    choices = {
         "phone": _plain("phone", "integer", "source.phone"),
         "id": _plain("id", "integer", "source.id"),
         "created_at": _plain("created_at", "moment", tx.iso("source.created_at")),
@@ -109,13 +109,13 @@ def _of_contacts(tx: Transaction, account_id: int, safe: bool) -> dict[str, _Kno
     }
     for field in fields.all(tx, account_id):
         name = field.name
-        while name in known:  # a field may be called `id`
+        while name in choices:  # a field may be called `id`
             name += " (field)"
-        known[name] = _Known(_of_field(name, field, safe), field.is_visible)
-    return known
+        choices[name] = _Choice(_of_field(name, field, safe), field.is_visible)
+    return choices
 
 
-def _of_stops(tx: Transaction) -> dict[str, _Known]:
+def _of_stops(tx: Transaction) -> dict[str, _Choice]:
     return {
         "phone": _plain("phone", "integer", "source.phone"),
         "channels": _plain("channels", "text", _channels("source.mask")),
@@ -124,11 +124,11 @@ def _of_stops(tx: Transaction) -> dict[str, _Known]:
     }
 
 
-def _plain(name: str, kind: Kind, sql: str, *, usual: bool = True) -> _Known:
-    return _Known(Column(name, name, kind, sql), usual)
+def _plain(name: str, kind: Kind, sql: str, *, usual: bool = True) -> _Choice:
+    return _Choice(ExportColumn(name, name, kind, sql), usual)
 
 
-def _of_field(name: str, field: Field, safe: bool) -> Column:
+def _of_field(name: str, field: Field, safe: bool) -> ExportColumn:
     value, shown = "field_value.value", name
     params: dict[str, object] = {f"field_{field.id}": field.id}
     if safe:
@@ -141,13 +141,13 @@ def _of_field(name: str, field: Field, safe: bool) -> Column:
          WHERE field_value.account_id = :account_id AND field_value.contact_id = source.id
            AND field_value.field_id = :field_{field.id})
     """
-    return Column(name, shown, "text", sql, params)
+    return ExportColumn(name, shown, "text", sql, params)
 
 
 def _channels(mask: str) -> str:
     """SQL: the names of the channels in a mask, with commas between them; NULL for none."""
     names = [_named(number) for number in range(1 << len(CHANNELS))]
-    cases = " ".join(f"WHEN {number} THEN '{','.join(some)}'" for number, some in enumerate(names) if some)
+    cases = " ".join(f"WHEN {number} THEN '{','.join(on)}'" for number, on in enumerate(names) if on)
     return f"CASE {mask} WHEN 0 THEN NULL {cases} END"
 
 

@@ -10,7 +10,7 @@ UNAVAILABLE = 75
 """Exit code: the database could not be had (EX_TEMPFAIL of sysexits.h)."""
 
 
-class Order(msgspec.Struct, frozen=True):
+class ExportOrder(msgspec.Struct, frozen=True):
     """An export of an account's data."""
 
     database_url: str

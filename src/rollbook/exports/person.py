@@ -12,23 +12,23 @@ from rollbook.db import Transaction
 from rollbook.errors import NotFound
 
 
-class OfList(msgspec.Struct, frozen=True):
+class ListOfPerson(msgspec.Struct, frozen=True):
     """A list that the person is in."""
 
     id: int
     name: str
 
 
-class OfContact(msgspec.Struct, frozen=True):
+class ContactOfPerson(msgspec.Struct, frozen=True):
     """The person in the book."""
 
     id: int
     created_at: datetime
     fields: dict[str, str]
-    lists: list[OfList]
+    lists: list[ListOfPerson]
 
 
-class OfStopList(msgspec.Struct, frozen=True):
+class StopOfPerson(msgspec.Struct, frozen=True):
     """The person on the stop list."""
 
     id: int
@@ -36,13 +36,13 @@ class OfStopList(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-class Person(msgspec.Struct, frozen=True):
+class PersonData(msgspec.Struct, frozen=True):
     """Everything that is kept under a phone. Moments are UTC; fields that are not shown are here too."""
 
     phone: int
     exported_at: datetime
-    contact: OfContact | None
-    stop_list: OfStopList | None
+    contact: ContactOfPerson | None
+    stop_list: StopOfPerson | None
 
 
 class _Stop(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class _Stop(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-def of_phone(tx: Transaction, account_id: int, phone: int) -> Person:
+def of_phone(tx: Transaction, account_id: int, phone: int) -> PersonData:
     """The data of who has a phone, contact or not.
 
     Args:
@@ -74,17 +74,17 @@ def of_phone(tx: Transaction, account_id: int, phone: int) -> Person:
     )
     if contact_id is None and stop is None:
         raise NotFound("contact or stop with the phone", phone)
-    return Person(
+    return PersonData(
         phone,
         tx.now,
         _contact(tx, account_id, contact_id) if contact_id is not None else None,
-        OfStopList(stop.id, [name for name, bit in CHANNELS.items() if stop.mask & bit], stop.created_at)
+        StopOfPerson(stop.id, [name for name, bit in CHANNELS.items() if stop.mask & bit], stop.created_at)
         if stop
         else None,
     )
 
 
-def of_contact(tx: Transaction, account_id: int, contact_id: int) -> Person:
+def of_contact(tx: Transaction, account_id: int, contact_id: int) -> PersonData:
     """The data of a contact.
 
     Raises:
@@ -93,12 +93,12 @@ def of_contact(tx: Transaction, account_id: int, contact_id: int) -> Person:
     return of_phone(tx, account_id, contacts.get(tx, account_id, contact_id).phone)
 
 
-def _contact(tx: Transaction, account_id: int, contact_id: int) -> OfContact:
+def _contact(tx: Transaction, account_id: int, contact_id: int) -> ContactOfPerson:
     found = contacts.get(tx, account_id, contact_id)
     names = {field.id: field.name for field in fields.all(tx, account_id)}
-    return OfContact(
+    return ContactOfPerson(
         found.id,
         found.created_at,
         {names[field_id]: value for field_id, value in found.values.items()},
-        [OfList(each.id, each.name) for each in found.lists],
+        [ListOfPerson(each.id, each.name) for each in found.lists],
     )

@@ -31,7 +31,7 @@ PHONE_WIDTH, TEXT_WIDTH = 16, 22
 """Of a spreadsheet's columns, in characters."""
 
 
-class Column(NamedTuple):
+class FileColumn(NamedTuple):
     """A column of a file.
 
     Args:
@@ -45,7 +45,7 @@ class Column(NamedTuple):
 class Writer(ABC):
     """A file that is being written; a context manager that ends it, unless it is left by an error."""
 
-    def __init__(self, columns: Sequence[Column], out: BinaryIO) -> None:
+    def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         self.columns = columns
         self.out = out
 
@@ -76,7 +76,7 @@ class Writer(ABC):
 class _Csv(Writer):
     """UTF-8 without a byte order mark, RFC 4180 but for the line ends: a line feed."""
 
-    def __init__(self, columns: Sequence[Column], out: BinaryIO) -> None:
+    def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         super().__init__(columns, out)
         head = io.StringIO()
         csv.writer(head, lineterminator="\n").writerow([column.name for column in columns])
@@ -92,7 +92,7 @@ class _Csv(Writer):
 class _JsonLines(Writer):
     """An object a line, with a member for each column; `null` where there is no value."""
 
-    def __init__(self, columns: Sequence[Column], out: BinaryIO) -> None:
+    def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         super().__init__(columns, out)
         # Whole numbers and arrays are JSON already.
         self._read: list[tuple[str, Callable[[str], Any]]] = [
@@ -121,7 +121,7 @@ class _Parquet(Writer):
     """Typed columns: 64-bit integers, timestamps in UTC (of milliseconds, the coarsest that there are),
     strings, lists of strings."""
 
-    def __init__(self, columns: Sequence[Column], out: BinaryIO) -> None:
+    def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -186,7 +186,7 @@ class _Xlsx(Writer):
     """A sheet of texts: nothing in it is a formula, and a phone keeps all of its digits. It can be sent only
     when it is whole: until then it is in a temporary file."""
 
-    def __init__(self, columns: Sequence[Column], out: BinaryIO) -> None:
+    def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         import xlsxwriter
 
         super().__init__(columns, out)
@@ -246,7 +246,7 @@ _WRITERS: dict[str, type[Writer]] = {
 }
 
 
-def opened(format: str, columns: Sequence[Column], out: BinaryIO) -> Writer:
+def opened(format: str, columns: Sequence[FileColumn], out: BinaryIO) -> Writer:
     """Begin a file.
 
     Args:

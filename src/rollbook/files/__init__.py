@@ -27,9 +27,9 @@ __all__ = [
     "FORMATS",
     "SENTENCES",
     "BadRow",
-    "Batch",
     "FileOptions",
     "ReadOptions",
+    "RowBatch",
     "Table",
     "guess_phone_column",
     "open_table",
@@ -95,7 +95,7 @@ class BadRow:
     """A row that cannot be read; the rows around it can.
 
     Args:
-        line: where it begins, as in `Batch.lines`.
+        line: where it begins, as in `RowBatch.lines`.
         text: the row as it stands in the file, cut at `TEXT_BYTES_MAX`.
         reason: a key of `SENTENCES`.
         cells: as far as they can be told apart, in the order of the columns.
@@ -108,7 +108,7 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RowBatch:
     """Some rows of a file, in its order.
 
     Args:
@@ -169,7 +169,7 @@ class Table(ABC):
         `utf-8`, and may change when the first other character tells."""
         return None
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[RowBatch]:
         """The rows, without blank ones, which are counted. May be called once.
 
         Raises:
@@ -180,7 +180,7 @@ class Table(ABC):
         return map(without_blank, self._batches())
 
     @abstractmethod
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[RowBatch]:
         """The rows as they stand in the file. See `batches`."""
 
     @abstractmethod

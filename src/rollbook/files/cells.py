@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rollbook.files import Batch
+from rollbook.files import RowBatch
 
 _TEXT_FORMULA = re.compile(r'="([^"]*+(?:""[^"]*+)*+)"', re.DOTALL)
 
@@ -114,7 +114,7 @@ _UNSEEN_BYTES_MAX = 6
 """Of a cell in which such characters are looked for."""
 
 
-def without_blank(batch: Batch) -> Batch:
+def without_blank(batch: RowBatch) -> RowBatch:
     """A batch without the rows that have nothing but white space in any cell; they are counted."""
     blank = np.arange(batch.cells.num_rows)
     for column in batch.cells.columns:

@@ -12,7 +12,7 @@ import pyarrow.csv as arrow_csv
 from numpy.typing import NDArray
 
 from rollbook.errors import BadFile
-from rollbook.files import BadRow, Batch, ReadOptions, Table, cut
+from rollbook.files import BadRow, ReadOptions, RowBatch, Table, cut
 from rollbook.files.cells import of_formulas
 from rollbook.files.dialect import Dialect, tell
 from rollbook.files.rows import Lexer, Lines, WholeRows, longer_than
@@ -66,14 +66,14 @@ class CsvTable(Table):
         row_bytes = max(1, (len(self._rest) - dialect.begin) // max(1, line_ends(self._rest)))
         self._block_bytes = self._sized(row_bytes)
         self._rest = self._rest[dialect.begin :]
-        self._parser = _Parser(self._lexer, self.columns)
+        self._parser = _CsvParser(self._lexer, self.columns)
 
     @property
     def encoding(self) -> str | None:
         """Python's name of the encoding, as far as it is known."""
         return self._text.encoding
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[RowBatch]:
         """See `Table._batches`."""
         while (block := self._next_block()) is not None:
             text, rows = block
@@ -175,7 +175,7 @@ class CsvTable(Table):
                 return text, rows
             wanted = len(self._rest) * 2
 
-    def _cut(self, parsed: _Parsed) -> Iterator[Batch]:
+    def _cut(self, parsed: _Parsed) -> Iterator[RowBatch]:
         """Batches of at most about as many rows as were asked for."""
         rows, most = parsed.cells.num_rows, max(1, self._options.batch_rows * 3 // 2)
         if rows > most:
@@ -187,9 +187,9 @@ class CsvTable(Table):
             now = bad if is_last else [row for row in bad if row.line <= lines[-1]]
             bad = bad[len(now) :]
             blank = parsed.blank if is_last else 0
-            yield Batch(parsed.cells.slice(begin, most), lines, now, self._text.bytes_done, blank)
+            yield RowBatch(parsed.cells.slice(begin, most), lines, now, self._text.bytes_done, blank)
         if not rows and (bad or parsed.blank):
-            yield Batch(parsed.cells, parsed.lines, bad, self._text.bytes_done, parsed.blank)
+            yield RowBatch(parsed.cells, parsed.lines, bad, self._text.bytes_done, parsed.blank)
 
     def _refuse_long(self, text: bytes, rows: WholeRows, limit: int) -> None:
         if rows.end <= limit:
@@ -245,7 +245,7 @@ class _Odd(NamedTuple):
     text: str
 
 
-class _Parser:
+class _CsvParser:
     """Makes cells of blocks of whole rows.
 
     Args:

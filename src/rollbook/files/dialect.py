@@ -46,7 +46,7 @@ class Dialect(NamedTuple):
     begin: int
 
 
-class _Row(NamedTuple):
+class _DialectRow(NamedTuple):
     cells: list[str]
     begin: int
     end: int
@@ -152,14 +152,15 @@ def _tidied(lexer: Lexer, text: bytes, *, last: bool) -> bytes:
     return lexer.tidied(text[:end]) + text[end:]
 
 
-def _rows(lexer: Lexer, text: bytes, *, last: bool) -> list[_Row]:
+def _rows(lexer: Lexer, text: bytes, *, last: bool) -> list[_DialectRow]:
     each = islice(lexer.each(text, last=last), ROWS)
     return [
-        _Row([*map(of_formula, lexer.cells(row))], begin, end, is_clear) for row, begin, end, is_clear in each
+        _DialectRow([*map(of_formula, lexer.cells(row))], begin, end, is_clear)
+        for row, begin, end, is_clear in each
     ]
 
 
-def _width(rows: Sequence[_Row], header: Sequence[str]) -> int:
+def _width(rows: Sequence[_DialectRow], header: Sequence[str]) -> int:
     """How many columns there are: as many as the header names, or more if most rows have more; without a
     header as many as the longest rows have, other than single ones (a stray delimiter is no column)."""
     counts = Counter(len(row.cells) for row in rows if row.is_clear)

@@ -21,7 +21,7 @@ import pyarrow.json as arrow_json
 from numpy.typing import NDArray
 
 from rollbook.errors import BadFile
-from rollbook.files import SAMPLE_ROWS, BadRow, Batch, ReadOptions, Table, cut
+from rollbook.files import SAMPLE_ROWS, BadRow, ReadOptions, RowBatch, Table, cut
 from rollbook.files.cells import text_of, texts_of
 from rollbook.files.headers import unique_names
 from rollbook.files.json_array import Array
@@ -97,7 +97,7 @@ class JsonTable(Table):
         """Python's name of the encoding, as far as it is known."""
         return self._text.encoding
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[RowBatch]:
         """See `Table._batches`."""
         self._source = Source(self._path, self._options)
         self._text = Text(self._source, self._options)
@@ -174,16 +174,16 @@ class JsonTable(Table):
             fields.append((name, types[next(iter(kinds))] if kinds else pa.string()))
         return pa.schema(fields)
 
-    def _quick(self, block: _Lines, schema: pa.Schema) -> Batch | None:
+    def _quick(self, block: _Lines, schema: pa.Schema) -> RowBatch | None:
         table = _by_arrow(block.text, schema)
         if table is None:
             return None
         columns = [texts_of(table.column(key).combine_chunks()) for key in self._keys]
         cells = pa.record_batch(columns, names=self.columns)
         lines = np.arange(block.first_line, block.first_line + cells.num_rows)
-        return Batch(cells, lines, [], self._text.bytes_done)
+        return RowBatch(cells, lines, [], self._text.bytes_done)
 
-    def _slow(self, block: _Block) -> Batch:
+    def _slow(self, block: _Block) -> RowBatch:
         rows: list[dict[str, Any]] = []
         lines: list[int] = []
         bad: list[BadRow] = []
@@ -195,7 +195,7 @@ class JsonTable(Table):
                 lines.append(line)
         columns = [_texts([row.get(key) for row in rows]) for key in self._keys]
         numbers: NDArray[np.int64] = np.array(lines, np.int64)
-        return Batch(pa.record_batch(columns, names=self.columns), numbers, bad, self._text.bytes_done)
+        return RowBatch(pa.record_batch(columns, names=self.columns), numbers, bad, self._text.bytes_done)
 
 
 def _texts(values: list[Any]) -> pa.Array:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from rollbook.errors import BadFile
-from rollbook.files import SAMPLE_ROWS, Batch, ReadOptions, Table
+from rollbook.files import SAMPLE_ROWS, ReadOptions, RowBatch, Table
 from rollbook.files.cells import texts_of
 from rollbook.files.headers import unique_names
 from rollbook.files.source import about, size_of
@@ -29,7 +29,7 @@ READ_BYTES = 1 << 20
 
 
 class ParquetTable(Table):
-    """A Parquet file that is open for reading; `Batch.lines` are numbers of rows.
+    """A Parquet file that is open for reading; `RowBatch.lines` are numbers of rows.
 
     Raises:
         BadFile: it is damaged or cut off.
@@ -55,13 +55,13 @@ class ParquetTable(Table):
             self.close()
             raise
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[RowBatch]:
         """See `Table._batches`."""
         done = 0
         for cells in self._joined():
             lines = np.arange(done + 1, done + 1 + cells.num_rows)
             done += cells.num_rows
-            yield Batch(cells, lines, [], self.size_bytes * done // max(1, self._rows))
+            yield RowBatch(cells, lines, [], self.size_bytes * done // max(1, self._rows))
 
     def close(self) -> None:
         """Close the file."""

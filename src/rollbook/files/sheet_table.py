@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rollbook.errors import BadFile
-from rollbook.files import SAMPLE_ROWS, Batch, ReadOptions, Table, hidden_rows, sheet_size
+from rollbook.files import SAMPLE_ROWS, ReadOptions, RowBatch, Table, hidden_rows, sheet_size
 from rollbook.files.cells import iso
 from rollbook.files.headers import header_place, unique_names
 from rollbook.files.source import size_of
@@ -22,7 +22,7 @@ from rollbook.options import mention
 
 
 class SheetTable(Table):
-    """A sheet of a spreadsheet; `Batch.lines` are the sheet's rows. All of it is in memory.
+    """A sheet of a spreadsheet; `RowBatch.lines` are the sheet's rows. All of it is in memory.
 
     Raises:
         BadFile: it is damaged, too large, or has several sheets with something in them and none was named.
@@ -79,7 +79,7 @@ class SheetTable(Table):
         self.sample = [list(row.values()) for row in cells.slice(0, SAMPLE_ROWS).to_pylist()]
         self._cells, self._rows = cells, rows
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[RowBatch]:
         """See `Table._batches`."""
         count = self._cells.num_rows
         blank = self._blank
@@ -87,7 +87,7 @@ class SheetTable(Table):
             done = min(count, begin + self._batch_rows)
             cells = self._cells.slice(begin, self._batch_rows)
             rows = self._rows[begin:done]
-            yield Batch(cells, rows, [], self.size_bytes * done // count, blank)
+            yield RowBatch(cells, rows, [], self.size_bytes * done // count, blank)
             blank = 0
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from rollbook.errors import BadFile
-from rollbook.files import SAMPLE_ROWS, BadRow, Batch, ReadOptions, Table, cut
+from rollbook.files import SAMPLE_ROWS, BadRow, ReadOptions, RowBatch, Table, cut
 from rollbook.files.options import encoding
 from rollbook.files.source import Source
 from rollbook.files.text import Text
@@ -83,25 +83,25 @@ class VcardTable(Table):
         self.left_out = self._left_out
         self._rows = self._read()
         self._top = [row for _, row in zip(range(SAMPLE_ROWS), self._rows, strict=False)]
-        if not any(isinstance(row, _Row) or row.reason == "no_end" for row in self._top):
+        if not any(isinstance(row, _CardRow) or row.reason == "no_end" for row in self._top):
             raise BadFile("There is no card in the file: a card stands between BEGIN:VCARD and END:VCARD.")
-        self.sample = [list(row.cells) for row in self._top if isinstance(row, _Row)]
+        self.sample = [list(row.cells) for row in self._top if isinstance(row, _CardRow)]
 
     @property
     def encoding(self) -> str | None:
         """Python's name of the encoding, as far as it is known."""
         return self._text.encoding
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[RowBatch]:
         """See `Table._batches`."""
-        good: list[_Row] = []
+        good: list[_CardRow] = []
         bad: list[BadRow] = []
 
-        def batch() -> Batch:
+        def batch() -> RowBatch:
             cells = zip(*(row.cells for row in good), strict=True) if good else ((),) * len(COLUMNS)
             columns = [pa.array(column, pa.string()) for column in cells]
             lines = np.array([row.line for row in good], np.int64)
-            return Batch(
+            return RowBatch(
                 pa.record_batch(columns, names=self.columns), lines, list(bad), self._text.bytes_done
             )
 
@@ -125,7 +125,7 @@ class VcardTable(Table):
         """Close the file."""
         self._text.close()
 
-    def _read(self) -> Iterator[_Row | BadRow]:
+    def _read(self) -> Iterator[_CardRow | BadRow]:
         card: list[_Property] | None = None
         stray: BadRow | None = None
         for line, text in _unfolded(self._text, self._options.line_bytes_max):
@@ -157,7 +157,7 @@ class VcardTable(Table):
         if card is not None:
             yield self._without_end(card)
 
-    def _rows_of(self, card: list[_Property]) -> list[_Row]:
+    def _rows_of(self, card: list[_Property]) -> list[_CardRow]:
         """The rows of a card; what is left out of it is counted."""
         labels = {one.group: _unescaped(_text(one)) for one in card if one.name == "X-ABLABEL"}
         kept = []
@@ -185,12 +185,12 @@ def _begun_behind(end: _Property) -> list[_Property] | None:
     return [end._replace(name="BEGIN", value="VCARD")]
 
 
-class _Row(NamedTuple):
+class _CardRow(NamedTuple):
     line: int
     cells: tuple[str | None, ...]
 
 
-def _rows(card: list[_Property]) -> Iterator[_Row]:
+def _rows(card: list[_Property]) -> Iterator[_CardRow]:
     """The rows of a card: one for each phone, one without if there is none."""
     first = {property_.name: property_ for property_ in reversed(card)}
     name = [_unescaped(part) for part in _split(_text(first.get("N")), ";")]
@@ -205,9 +205,9 @@ def _rows(card: list[_Property]) -> Iterator[_Row]:
         if number[:4].lower() == "tel:":
             number = number[4:]
         types = [kind for kind in _types(phone) if kind.upper() not in _NO_TYPES]
-        yield _Row(phone.line, (number or None, ",".join(types) or None, *about))
+        yield _CardRow(phone.line, (number or None, ",".join(types) or None, *about))
     if not phones:
-        yield _Row(card[0].line, (None, None, *about))
+        yield _CardRow(card[0].line, (None, None, *about))
 
 
 def _no_phone(phone: _Property, labels: Mapping[str, str]) -> str | None:
@@ -218,7 +218,7 @@ def _no_phone(phone: _Property, labels: Mapping[str, str]) -> str | None:
     return next((kind for kind in _NO_PHONES for word in words if kind in word), None)
 
 
-def _size(row: _Row | BadRow) -> int:
+def _size(row: _CardRow | BadRow) -> int:
     """Characters of a row."""
     return len(row.text) if isinstance(row, BadRow) else sum(len(cell or "") for cell in row.cells)
 

@@ -115,7 +115,7 @@ class Report(msgspec.Struct):
         return sum(self.rejected.values())
 
 
-class _Stored(msgspec.Struct, Generic[SpecT, ReportT], frozen=True):
+class _ImportColumns(msgspec.Struct, Generic[SpecT, ReportT], frozen=True):
     """The columns of an import: spec and report are JSON in a row, and decoded in an `Import`."""
 
     account_id: int
@@ -141,7 +141,7 @@ class _Stored(msgspec.Struct, Generic[SpecT, ReportT], frozen=True):
     spool: str | None
 
 
-class Import(_Stored[ImportSpec, Report], frozen=True):
+class Import(_ImportColumns[ImportSpec, Report], frozen=True):
     """An import.
 
     Args:
@@ -215,11 +215,11 @@ class Import(_Stored[ImportSpec, Report], frozen=True):
         return self.state in ENDED
 
 
-class _Row(_Stored[str, str], frozen=True):
+class _StoredImport(_ImportColumns[str, str], frozen=True):
     pass
 
 
-_COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(_Row))
+_COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(_StoredImport))
 
 
 def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, size_bytes: int) -> Import:
@@ -235,7 +235,7 @@ def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, s
     """
     checked(spec)
     row = tx.one(
-        _Row,
+        _StoredImport,
         f"""
         INSERT INTO import_job (
             account_id, id, source, spec, state, cancel_wanted, list_id, size_bytes, bytes_done, rows_read,
@@ -333,7 +333,7 @@ def get(tx: Transaction, account_id: int, import_id: int) -> Import:
         NotFound: the account has no import with that id.
     """
     row = tx.one(
-        _Row,
+        _StoredImport,
         f"SELECT {_COLUMNS} FROM import_job WHERE account_id = :account_id AND id = :id",
         account_id=account_id,
         id=import_id,
@@ -353,7 +353,7 @@ def recent(tx: Transaction, account_id: int, *, before: int | None = None, limit
     behind = "AND id < :before" if before is not None else ""
     place = {"before": before} if before is not None else {}
     rows = tx.all(
-        _Row,
+        _StoredImport,
         f"""
         SELECT {_COLUMNS} FROM import_job WHERE account_id = :account_id {behind}
         ORDER BY id DESC LIMIT :limit
@@ -395,7 +395,7 @@ def unfinished(tx: Transaction) -> list[Named]:
 
 def of_folder(tx: Transaction, folder: str) -> Import | None:
     """The import of any account whose files are in that folder of a spool."""
-    row = tx.one(_Row, f"SELECT {_COLUMNS} FROM import_job WHERE folder = :folder", folder=folder)
+    row = tx.one(_StoredImport, f"SELECT {_COLUMNS} FROM import_job WHERE folder = :folder", folder=folder)
     return _import(row) if row is not None else None
 
 
@@ -512,7 +512,7 @@ def change(tx: Transaction, import_: Import, **values: Any) -> Import:
     if "report" in values:
         values["report"] = _json(values["report"])
     row = tx.one(
-        _Row,
+        _StoredImport,
         f"""
         UPDATE import_job SET {", ".join(f"{name} = :{name}" for name in values)}
         WHERE account_id = :account_id AND id = :id AND state = :state_before AND reached = :reached_before
@@ -547,7 +547,7 @@ _NUMBERS = [
 ]
 
 
-def _import(row: _Row) -> Import:
+def _import(row: _StoredImport) -> Import:
     values = msgspec.structs.asdict(row)
     values["spec"] = msgspec.json.decode(row.spec, type=ImportSpec)
     values["report"] = msgspec.json.decode(row.report, type=Report)

@@ -1,6 +1,6 @@
 """The process that works on imports: `python -m rollbook.imports`.
 
-It reads an `Order` from standard input, one line of JSON, then one line for each import; it answers on
+It reads an `ImportOrder` from standard input, one line of JSON, then one line for each import; it answers on
 standard output (`order`). Its parent keeps standard input open as long as it wants the work done. Files can
 make any reader of files die, hang, or eat all memory: so it is a process, and the parent looks after it
 (`minder`).
@@ -23,7 +23,7 @@ from rollbook import parent
 from rollbook.db import open_database
 from rollbook.errors import RollbookError, Unavailable
 from rollbook.imports import Named
-from rollbook.imports.order import ALIVE, BEGUN, ENDED, Limits, Order
+from rollbook.imports.order import ALIVE, BEGUN, ENDED, ImportLimits, ImportOrder
 from rollbook.imports.spool import Spool
 from rollbook.imports.worker import Stopped, Worker
 
@@ -43,7 +43,7 @@ def main() -> None:
     first = lines.get()
     if first is None:
         return
-    order = msgspec.json.decode(first, type=Order)
+    order = msgspec.json.decode(first, type=ImportOrder)
     _limit(resource.RLIMIT_DATA, order.limits.memory_bytes_max)
     os.set_blocking(1, False)
     telling = _Telling(order.limits)
@@ -71,7 +71,7 @@ def main() -> None:
 class _Telling:
     """Tells the parent how it goes; and ends this process if it hangs and there is no parent any more."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ImportLimits) -> None:
         self._limits = limits
         self._told = 0.0
 

@@ -122,7 +122,7 @@ class Columns(NamedTuple):
 def choose(
     columns: Sequence[str],
     sample: Sequence[Sequence[str | None]],
-    known: Sequence[Field],
+    existing: Sequence[Field],
     mapped: Mapping[str, str],
     *,
     reads: Reads,
@@ -134,7 +134,7 @@ def choose(
     Args:
         columns: the file's, by their headers.
         sample: rows from its top.
-        known: the account's fields.
+        existing: the account's fields.
         mapped: what was said: for a column `phone`, a field's name, or "" for nothing.
         reads: tells valid phones.
         create_fields: make fields for columns that have none.
@@ -163,7 +163,7 @@ def choose(
             f"{len(phones):,} columns are phones; up to {PHONES_MAX} are read. Say which they are: "
             f"{mention('map', 'COLUMN=phone')}."
         )
-    by_name = {_plain(field.name): field for field in known}
+    by_name = {_plain(field.name): field for field in existing}
     fields: dict[str, Field] = {}
     new: dict[str, str] = {}
     ignored = []

@@ -23,7 +23,7 @@ _WORDS = np.array([*REASONS, "out_of_bounds"], object)
 _SENTENCES = [*(SENTENCES.get(word, "") for word in REASONS), OUT_OF_BOUNDS]
 
 
-class Found(NamedTuple):
+class FoundPhones(NamedTuple):
     """Phones in the rows of a batch, good ones and others, in the order of the rows. Every row has at least
     one; arrays of one length.
 
@@ -56,14 +56,14 @@ class Found(NamedTuple):
             region: of national numbers.
         """
         reasons = self.reasons[places]
-        told = [_SENTENCES[reason] for reason in reasons.tolist()]
+        sentences = [_SENTENCES[reason] for reason in reasons.tolist()]
         for at in np.flatnonzero(reasons == _TWO_NUMBERS).tolist():
-            told[at] = phones.sentence("two_numbers", self.text(int(places[at]), cells, names), region)
+            sentences[at] = phones.sentence("two_numbers", self.text(int(places[at]), cells, names), region)
         if len(names) == 1:
-            return _WORDS[reasons], [f"The phone {why}." for why in told]
+            return _WORDS[reasons], [f"The phone {why}." for why in sentences]
         columns = (names[which] for which in self.columns[places].tolist())
         return _WORDS[reasons], [
-            f"The phone in {name!r} {why}." for name, why in zip(columns, told, strict=True)
+            f"The phone in {name!r} {why}." for name, why in zip(columns, sentences, strict=True)
         ]
 
     def text(self, place: int, cells: pa.Table | pa.RecordBatch, names: Sequence[str]) -> str | None:
@@ -78,22 +78,22 @@ class Found(NamedTuple):
         region: str | None,
         *,
         only_valid: bool,
-    ) -> Found:
+    ) -> FoundPhones:
         """The same with each number of a cell that holds several."""
         places = np.flatnonzero(~self.ok & (self.reasons == _TWO_NUMBERS))
         if not len(places):
             return self
         parts = [phones.numbers_in(self.text(int(place), cells, names), region) for place in places]
         many = np.ones(len(self.rows), np.int64)
-        many[places] = [max(1, len(some)) for some in parts]
+        many[places] = [max(1, len(numbers)) for numbers in parts]
         which = np.repeat(np.arange(len(many)), many)
         new = self._taken(which)
-        numbers = column.classify(
-            pa.array([part for some in parts for part in some or [""]], pa.string()), region
+        classified = column.classify(
+            pa.array([text for numbers in parts for text in numbers or [""]], pa.string()), region
         )
         at = np.flatnonzero(np.isin(which, places))
-        new.phones[at] = numbers.phone
-        new.ok[at], new.reasons[at] = _looked_at(numbers, only_valid=only_valid)
+        new.phones[at] = classified.phone
+        new.ok[at], new.reasons[at] = _looked_at(classified, only_valid=only_valid)
         return new
 
     def with_contacts(
@@ -101,33 +101,33 @@ class Found(NamedTuple):
         cells: pa.Table | pa.RecordBatch,
         names: Sequence[str],
         in_book: Callable[[Sequence[int]], Sequence[int]],
-    ) -> Found:
+    ) -> FoundPhones:
         """The same, where digits that no plan has are good if a contact has them: plans change, and what is
         in the book can be stopped.
 
         Args:
             in_book: tells which of some phones are contacts.
         """
-        meant: dict[int, int] = {}
+        literal: dict[int, int] = {}
         for place in np.flatnonzero(~self.ok & (self.reasons != _EMPTY)).tolist():
             if phone := phones.literally(self.text(place, cells, names) or ""):
-                meant[place] = phone
-        there = set(in_book(sorted(set(meant.values())))) if meant else set()
-        places = [place for place, phone in meant.items() if phone in there]
+                literal[place] = phone
+        contacts = set(in_book(sorted(set(literal.values())))) if literal else set()
+        places = [place for place, phone in literal.items() if phone in contacts]
         if not places:
             return self
         new = self._taken(np.arange(len(self.rows)))
-        new.phones[places] = [meant[place] for place in places]
+        new.phones[places] = [literal[place] for place in places]
         new.ok[places] = True
         return new
 
-    def _taken(self, places: NDArray[np.intp]) -> Found:
+    def _taken(self, places: NDArray[np.intp]) -> FoundPhones:
         """Some of them, in arrays of their own."""
         rows, columns, numbers = self.rows[places], self.columns[places], self.phones[places]
-        return Found(rows, columns, numbers, self.ok[places], self.reasons[places])
+        return FoundPhones(rows, columns, numbers, self.ok[places], self.reasons[places])
 
 
-def phones_in(columns: Sequence[PhoneColumn], *, only_valid: bool, every: bool) -> Found:
+def phones_in(columns: Sequence[PhoneColumn], *, only_valid: bool, every: bool) -> FoundPhones:
     """Find the phones of some rows.
 
     Args:
@@ -139,7 +139,7 @@ def phones_in(columns: Sequence[PhoneColumn], *, only_valid: bool, every: bool) 
     if len(columns) == 1:
         ok, reasons = looked[0]
         size = len(ok)
-        return Found(np.arange(size), np.zeros(size, np.int64), columns[0].phone, ok, reasons)
+        return FoundPhones(np.arange(size), np.zeros(size, np.int64), columns[0].phone, ok, reasons)
     numbers = np.stack([found.phone for found in columns])
     ok = np.stack([good for good, _ in looked])
     reasons = np.stack([why for _, why in looked])
@@ -153,7 +153,7 @@ def phones_in(columns: Sequence[PhoneColumn], *, only_valid: bool, every: bool) 
     else:
         rows = np.arange(ok.shape[1])
         which = np.where(ok.any(axis=0), ok.argmax(axis=0), filled.argmax(axis=0))
-    return Found(rows, which, numbers[which, rows], ok[which, rows], reasons[which, rows])
+    return FoundPhones(rows, which, numbers[which, rows], ok[which, rows], reasons[which, rows])
 
 
 def _looked_at(found: PhoneColumn, *, only_valid: bool) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:

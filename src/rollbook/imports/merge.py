@@ -26,6 +26,8 @@ from rollbook.imports.spec import ImportSpec
 
 Ids = NDArray[np.int64]
 
+_NONE: Ids = np.zeros(0, np.int64)
+
 RANGE_READ_MAX = 5_000
 """Rows of the stop list between a chunk's first and last phone that are read at once, rather than each phone
 being looked up: a tenth of the time, and most of a book is not stopped."""
@@ -94,35 +96,31 @@ class Staged(NamedTuple):
     masks: Ids | None = None
 
 
-class Plan(NamedTuple):
+class MergePlan(NamedTuple):
     """What happens to a piece of the stage.
 
     Args:
         masks: of phones that are stopped already, by place in the piece.
         stops: what each phone of the piece is to be stopped on; `None` for nothing.
-        known: places of those that are contacts.
-        known_ids, known_masks: of these contacts.
         refused: places of contacts that are in as many lists as one can be.
         new: places of phones that become contacts.
         joining: ids of contacts that are there and join the list.
         joining_masks: of these, as they will be.
         changed: ids of contacts that are there, with field and value that differ from what they have.
+        counted: for the report.
     """
 
     masks: Mapping[int, int]
     stops: Ids | None
-    known: Ids
-    known_ids: Ids
-    refused: Ids
-    new: Ids
-    joining: Ids
-    joining_masks: Ids
-    changed: Sequence[tuple[int, int, str]]
-    new_values: bool
     counted: Report
+    refused: Ids = _NONE
+    new: Ids = _NONE
+    joining: Ids = _NONE
+    joining_masks: Ids = _NONE
+    changed: Sequence[tuple[int, int, str]] = ()
 
 
-class _Place(msgspec.Struct, frozen=True):
+class _Contact(msgspec.Struct, frozen=True):
     place: int
     id: int
     stop_mask: int
@@ -133,10 +131,7 @@ class _Stopped(msgspec.Struct, frozen=True):
     mask: int
 
 
-_NONE: Ids = np.zeros(0, np.int64)
-
-
-def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> Plan:
+def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> MergePlan:
     """What would happen now to a piece of the stage. Changes nothing."""
     masks = _stopped(tx, account_id, staged.phones)
     counted = Report(stopped=len(masks))
@@ -152,11 +147,11 @@ def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> Plan:
         counted.stops_in_file = int(np.count_nonzero(staged.masks))
     if not goal.into_book:
         counted.only_stopped = len(staged.phones)
-        return Plan(masks, stops, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, (), False, counted)
-    rows = _known(tx, account_id, staged.phones)
-    known = np.fromiter((row.place for row in rows), np.int64, len(rows))
+        return MergePlan(masks=masks, stops=stops, counted=counted)
+    rows = _contacts(tx, account_id, staged.phones)
+    places = np.fromiter((row.place for row in rows), np.int64, len(rows))
     ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
-    known_masks = np.fromiter((row.stop_mask for row in rows), np.int64, len(rows))
+    stop_masks = np.fromiter((row.stop_mask for row in rows), np.int64, len(rows))
     outside = np.ones(len(rows), bool)
     refused = _NONE
     if goal.list_id is not None and len(rows):
@@ -165,12 +160,12 @@ def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> Plan:
         outside = np.zeros(len(rows), bool)
     if outside.any():
         full = np.isin(ids, _full(tx, account_id, ids[outside])) & outside
-        refused = known[full]
-        known, ids, known_masks, outside = known[~full], ids[~full], known_masks[~full], outside[~full]
-    changed = _changed(tx, account_id, goal, staged, known, ids)
+        refused = places[full]
+        places, ids, stop_masks, outside = places[~full], ids[~full], stop_masks[~full], outside[~full]
+    changed = _changed(tx, account_id, goal, staged, places, ids)
     touched = set(ids[outside].tolist()) | {contact_id for contact_id, _, _ in changed}
     absent = np.ones(len(staged.phones), bool)
-    absent[known] = False
+    absent[places] = False
     absent[refused] = False
     new = np.flatnonzero(absent)
     if not goal.creates:
@@ -181,25 +176,22 @@ def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> Plan:
     counted.joined = int(outside.sum()) + (len(new) if goal.joins else 0)
     if len(refused):
         counted.rejected["too_many_lists"] = len(refused)
-    joining_masks = known_masks[outside]
+    joining_masks = stop_masks[outside]
     if stops is not None:
-        joining_masks = joining_masks | stops[known[outside]]
-    return Plan(
-        masks,
-        stops,
-        known,
-        ids,
-        refused,
-        new,
-        ids[outside],
-        joining_masks,
-        changed,
-        bool(goal.fields),
-        counted,
+        joining_masks = joining_masks | stops[places[outside]]
+    return MergePlan(
+        masks=masks,
+        stops=stops,
+        refused=refused,
+        new=new,
+        joining=ids[outside],
+        joining_masks=joining_masks,
+        changed=changed,
+        counted=counted,
     )
 
 
-def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: Plan) -> Chunk:
+def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: MergePlan) -> Chunk:
     """Do what was planned in the same transaction. The caller holds the account.
 
     Returns:
@@ -223,7 +215,7 @@ def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned:
         if len(everyone):
             members.add_many(tx, account_id, goal.list_id, Integers(everyone))
             counts.joined(tx, account_id, {ListMask(goal.list_id, m): n for m, n in of_mask.items() if n})
-    if planned.new_values:
+    if goal.fields and (len(new) or planned.changed):
         _store(tx, account_id, goal, staged, planned, first_id)
     return Chunk(
         staged.place,
@@ -270,7 +262,7 @@ def _stopped(tx: Transaction, account_id: int, phones: Ids) -> dict[int, int]:
     }
 
 
-def _known(tx: Transaction, account_id: int, phones: Ids) -> list[_Place]:
+def _contacts(tx: Transaction, account_id: int, phones: Ids) -> list[_Contact]:
     """Those phones that are contacts, by place, which counts from 0."""
     anyone = tx.one(
         int,
@@ -285,7 +277,7 @@ def _known(tx: Transaction, account_id: int, phones: Ids) -> list[_Place]:
     if anyone is None:  # as in every chunk of a first import: spares ten million look-ups
         return []
     return tx.all(
-        _Place,
+        _Contact,
         f"""
         SELECT phones.place - 1 AS place, contact.id, contact.stop_mask
         FROM {tx.integers("phones")} CROSS JOIN contact
@@ -317,7 +309,7 @@ def _full(tx: Transaction, account_id: int, ids: Ids) -> list[int]:
 
 
 def _changed(
-    tx: Transaction, account_id: int, goal: Goal, staged: Staged, known: Ids, ids: Ids
+    tx: Transaction, account_id: int, goal: Goal, staged: Staged, places: Ids, ids: Ids
 ) -> list[tuple[int, int, str]]:
     """Values that contacts which are there do not have already: contact, column and value."""
     if not len(ids) or not any(any(column) for column in staged.values):
@@ -327,7 +319,7 @@ def _changed(
         for value in fields.values_of(tx, account_id, ids.tolist())
     }
     changed = []
-    for place, contact_id in zip(known.tolist(), ids.tolist(), strict=True):
+    for place, contact_id in zip(places.tolist(), ids.tolist(), strict=True):
         for number, field in enumerate(goal.fields):
             value = staged.values[number][place]
             if value and field is not GONE and (field.id is None or now.get((contact_id, field.id)) != value):
@@ -343,7 +335,7 @@ def _stops(goal: Goal, staged: Staged) -> Ids | None:
     return of_all if staged.masks is None else of_all | staged.masks
 
 
-def _stop(tx: Transaction, account_id: int, stops: Ids, staged: Staged, planned: Plan) -> dict[int, int]:
+def _stop(tx: Transaction, account_id: int, stops: Ids, staged: Staged, planned: MergePlan) -> dict[int, int]:
     """Stop the phones of the piece; the masks of all that are stopped, by place."""
     after = np.zeros(len(stops), np.int64)
     after[list(planned.masks)] = list(planned.masks.values())
@@ -358,11 +350,11 @@ def _stop(tx: Transaction, account_id: int, stops: Ids, staged: Staged, planned:
 
 
 def _store(
-    tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: Plan, first_id: int
+    tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: MergePlan, first_id: int
 ) -> None:
     """Store the values of contacts that were created and those that changed of others."""
-    there = [number for number, field in enumerate(goal.fields) if field is not GONE]
-    order = sorted(there, key=lambda number: goal.fields[number].id or 0)
+    kept = [number for number, field in enumerate(goal.fields) if field is not GONE]
+    order = sorted(kept, key=lambda number: goal.fields[number].id or 0)
     contact_ids: list[int] = []
     numbers: list[int] = []
     values: list[str] = []

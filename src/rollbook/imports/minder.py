@@ -25,7 +25,7 @@ from rollbook import imports
 from rollbook.db import Database
 from rollbook.errors import NotFound, NotNow, Unavailable
 from rollbook.imports import Import, Named, losses
-from rollbook.imports.order import BEGUN, ENDED, Limits, Order
+from rollbook.imports.order import BEGUN, ENDED, ImportLimits, ImportOrder
 from rollbook.imports.spool import Spool
 
 WATCH_SECONDS = 0.2
@@ -64,7 +64,7 @@ class _Worker:
         why: the reason for which it was ended, for people; "" when it was not.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: ImportOrder) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rollbook.imports"],
             stdin=subprocess.PIPE,
@@ -96,10 +96,10 @@ class _Worker:
     def hear(self) -> None:
         """Take in what it told."""
         with contextlib.suppress(BlockingIOError):
-            while told := os.read(self._stdout, 4096):
+            while answers := os.read(self._stdout, 4096):
                 self.heard_at = time.monotonic()
-                self.is_ready = self.is_ready or BEGUN in told
-                if ENDED in told:
+                self.is_ready = self.is_ready or BEGUN in answers
+                if ENDED in answers:
                     self.named, self.idle_since = None, time.monotonic()
 
     def leave(self) -> None:
@@ -141,11 +141,17 @@ class Minder:
     """
 
     def __init__(
-        self, database: Database, database_url: str, spool: Spool, limits: Limits, *, workers_max: int = 1
+        self,
+        database: Database,
+        database_url: str,
+        spool: Spool,
+        limits: ImportLimits,
+        *,
+        workers_max: int = 1,
     ) -> None:
         self._database = database
         self._spool = spool
-        self._order = Order(database_url, str(spool.path.absolute()), limits)
+        self._order = ImportOrder(database_url, str(spool.path.absolute()), limits)
         self._limits = limits
         self._workers_max = workers_max
         self._workers: list[_Worker] = []

@@ -10,7 +10,7 @@ ALIVE, BEGUN, ENDED = b".", b"+", b"\n"
 """What it answers: that it goes on; that it is ready; that it does not work on what it was told any more."""
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ImportLimits(msgspec.Struct, frozen=True):
     """What the work on an import may take.
 
     Args:
@@ -30,17 +30,17 @@ class Limits(msgspec.Struct, frozen=True):
     free_bytes_min: int = 0
 
 
-class Order(msgspec.Struct, frozen=True):
+class ImportOrder(msgspec.Struct, frozen=True):
     """What a worker works with."""
 
     database_url: str
     spool_dir: str
-    limits: Limits
+    limits: ImportLimits
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> ImportLimits:
     """The limits that the settings say."""
-    return Limits(
+    return ImportLimits(
         stall_seconds=settings.import_stall_seconds,
         memory_bytes_max=settings.import_memory_bytes_max,
         cpu_seconds_max=settings.import_cpu_seconds_max,

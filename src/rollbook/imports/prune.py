@@ -45,12 +45,12 @@ def leaving(database: Database, import_: Import, phones: NDArray[np.int64]) -> t
     at = msgspec.structs.replace(
         import_, spec=msgspec.structs.replace(import_.spec, dry_run=True), reached=0, report=Report()
     )
-    while (further := database.read(some, import_.account_id, at, phones)) is not None:
+    while (further := database.read(step, import_.account_id, at, phones)) is not None:
         at = further
     return (at.report.removed, items) if at.report.removed * 2 > items else None
 
 
-def some(tx: Transaction, account_id: int, import_: Import, phones: NDArray[np.int64]) -> Import | None:
+def step(tx: Transaction, account_id: int, import_: Import, phones: NDArray[np.int64]) -> Import | None:
     """Look at the next members of the list, and take out those whose phone is not staged.
 
     In a dry run this only counts.

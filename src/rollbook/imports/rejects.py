@@ -160,8 +160,8 @@ class Rejects:
         if len(text.encode()) > ROW_BYTES_MAX:
             text, why = text.encode()[:ROW_BYTES_MAX].decode(errors="ignore"), f"{why} {CUT}"
             cells = [""] * len(cells)
-        told = [row.line, row.reason, why]
-        self._write_lines([[*told, *map(formulas.guarded, cells), formulas.guarded(text)]])
+        first = [row.line, row.reason, why]
+        self._write_lines([[*first, *map(formulas.guarded, cells), formulas.guarded(text)]])
 
     def _write_lines(self, rows: Sequence[Sequence[Any]]) -> None:
         self._file.write(_as_csv(rows))

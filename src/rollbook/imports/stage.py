@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from rollbook import fields, paths
 from rollbook.errors import BadFile
 from rollbook.fields import Type
-from rollbook.files import Batch, Table, formulas
+from rollbook.files import RowBatch, Table, formulas
 from rollbook.imports import own_export, rejects
-from rollbook.imports.found import Found, phones_in
-from rollbook.imports.order import Limits
+from rollbook.imports.found import FoundPhones, phones_in
+from rollbook.imports.order import ImportLimits
 from rollbook.imports.rejects import Rejects, Repaired
 from rollbook.phones import calling_codes, column
 
-NO_LIMITS = Limits()
+NO_LIMITS = ImportLimits()
 
 CLASSIFIERS = 2
 """Threads that look at phones: more than that wait for the reader of the file."""
@@ -79,7 +79,7 @@ class Totals(NamedTuple):
     values_left_out: int = 0
 
 
-class Phones(NamedTuple):
+class PhoneReading(NamedTuple):
     """Where the phones of a file are, and how they are read.
 
     Args:
@@ -109,12 +109,12 @@ class Phones(NamedTuple):
 
 def build(
     table: Table,
-    phones: Phones,
+    phones: PhoneReading,
     filled: Sequence[Filled],
     folder: Path,
     *,
     progress: Callable[[int, int], None],
-    limits: Limits = NO_LIMITS,
+    limits: ImportLimits = NO_LIMITS,
 ) -> Totals:
     """Read a file and stage its good rows; what was staged before is thrown away.
 
@@ -176,11 +176,11 @@ class _Good(NamedTuple):
     masks: NDArray[np.int64] | None
 
 
-def _classified(batches: Iterator[Batch], phones: Phones) -> Iterator[tuple[Batch, Found]]:
+def _classified(batches: Iterator[RowBatch], phones: PhoneReading) -> Iterator[tuple[RowBatch, FoundPhones]]:
     """Batches with what their phones are, in order. Other threads look at the phones of some batches while
     this one reads the next: they work on arrays, without holding the interpreter."""
 
-    def whole(batch: Batch) -> Batch:
+    def whole(batch: RowBatch) -> RowBatch:
         if phones.codes is None:
             return batch
         cells, codes = batch.cells, batch.cells.column(phones.codes)
@@ -189,7 +189,7 @@ def _classified(batches: Iterator[Batch], phones: Phones) -> Iterator[tuple[Batc
             cells = cells.set_column(place, name, calling_codes.joined(cells.column(place), codes))
         return replace(batch, cells=cells)
 
-    def look(batch: Batch) -> Found:
+    def look(batch: RowBatch) -> FoundPhones:
         columns = [column.classify(batch.cells.column(name), phones.region) for name in phones.columns]
         found = phones_in(columns, only_valid=phones.only_valid, every=phones.every)
         if phones.split:
@@ -199,7 +199,7 @@ def _classified(batches: Iterator[Batch], phones: Phones) -> Iterator[tuple[Batc
         return found
 
     with ThreadPoolExecutor(CLASSIFIERS, "classify") as pool:
-        ahead: deque[tuple[Batch, Future[Found]]] = deque()
+        ahead: deque[tuple[RowBatch, Future[FoundPhones]]] = deque()
         try:
             for batch in map(whole, batches):
                 ahead.append((batch, pool.submit(look, batch)))
@@ -215,9 +215,9 @@ def _classified(batches: Iterator[Batch], phones: Phones) -> Iterator[tuple[Batc
 
 
 def _checked(
-    batch: Batch,
-    found: Found,
-    phones: Phones,
+    batch: RowBatch,
+    found: FoundPhones,
+    phones: PhoneReading,
     filled: Sequence[Filled],
     left_out: Rejects,
     rejected: Counter[str],

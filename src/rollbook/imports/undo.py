@@ -30,7 +30,7 @@ class _Contact(msgspec.Struct, frozen=True):
     phone: int
 
 
-def some(tx: Transaction, account_id: int, import_: Import, staged: Stage) -> Import | None:
+def step(tx: Transaction, account_id: int, import_: Import, staged: Stage) -> Import | None:
     """Take back a piece of what the import did, the newest first.
 
     Returns:
@@ -94,9 +94,9 @@ def _return(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) 
     """Put contacts back into the list that they were taken out of, those that still can be."""
     masks = {row.id: row.stop_mask for row in contacts.rows_of(tx, account_id, ids)}
     wanted = [Membership(list_id, contact_id) for contact_id in masks]
-    present = members.existing(tx, account_id, wanted)
+    existing = members.existing(tx, account_id, wanted)
     room = members.room_for(tx, account_id, list(masks))
-    pairs = [pair for pair in wanted if pair not in present and room[pair.contact_id] > 0]
+    pairs = [pair for pair in wanted if pair not in existing and room[pair.contact_id] > 0]
     members.add(tx, account_id, pairs, masks)
     return len(pairs)
 
@@ -148,13 +148,13 @@ def _delete(
     for value in fields.values_of(tx, account_id, ids):
         in_fields.setdefault(value.contact_id, {})[value.field_id] = value.value
     given = staged.values(chunk.place, chunk.rows_staged)
-    known = {field.id for field in fields.all(tx, account_id)}
+    existing = {field.id for field in fields.all(tx, account_id)}
     untouched = []
     for row, place, same in zip(found, places.tolist(), same_phone.tolist(), strict=True):
         gave = {
             field_id: value
             for field_id, column in zip(import_.report.field_ids, given, strict=True)
-            if field_id in known and (value := column[place])
+            if field_id in existing and (value := column[place])
         }
         if same and in_lists.get(row.id, set()) == expected_lists and in_fields.get(row.id, {}) == gave:
             untouched.append(row.id)

@@ -27,7 +27,7 @@ from rollbook.files import Table, open_table
 from rollbook.files.options import reading
 from rollbook.imports import Import, Report, columns, journal, losses, merge, prune, rejects, stage, undo
 from rollbook.imports.columns import Columns
-from rollbook.imports.order import Limits
+from rollbook.imports.order import ImportLimits
 from rollbook.imports.spec import ImportSpec
 from rollbook.imports.spool import Spool
 from rollbook.imports.stage import Filled, Stage
@@ -42,7 +42,7 @@ CHUNK_SECONDS = 0.1
 PAUSE_SECONDS = 0.003
 """Between chunks, for who waits: a waiting writer looks each millisecond whether it can go on."""
 
-TOLD_SECONDS = 0.5
+PROGRESS_SECONDS = 0.5
 """How often the database is told how far the reading of a file is."""
 
 AWAY_SECONDS = 1.0
@@ -83,14 +83,14 @@ class Worker:
         stopping: threading.Event | None = None,
         watch: Watch = lambda _: None,
         alive: Callable[[], None] = lambda: None,
-        limits: Limits | None = None,
+        limits: ImportLimits | None = None,
     ) -> None:
         self._database = database
         self._spool = spool
         self._stopping = stopping or threading.Event()
         self._watch = watch
         self._alive = alive
-        self._limits = limits or Limits()
+        self._limits = limits or ImportLimits()
         self._chunk_rows = CHUNK_ROWS_FIRST
 
     def take(self, found: imports.Named) -> None:
@@ -122,11 +122,11 @@ class Worker:
             self._watch(import_)
             if import_.ended or import_.state == "confirm":
                 return import_
-            if self._stopping.wait(TOLD_SECONDS):
+            if self._stopping.wait(PROGRESS_SECONDS):
                 raise Stopped
 
     def _finish(self, account_id: int, import_id: int) -> Import:
-        told = ""
+        logged = ""
         while True:
             try:
                 import_ = self._database.read(imports.get, account_id, import_id)
@@ -142,9 +142,9 @@ class Worker:
                 return import_
             except (Unavailable, NotNow) as error:
                 self._alive()
-                if str(error) != told:  # a person may be waiting, and can do something about it
-                    told = str(error)
-                    _log.warning("import %d waits and tries again: %s", import_id, told)
+                if str(error) != logged:  # a person may be waiting, and can do something about it
+                    logged = str(error)
+                    _log.warning("import %d waits and tries again: %s", import_id, logged)
                 if self._stopping.wait(AWAY_SECONDS):
                     raise Stopped from error
 
@@ -217,11 +217,11 @@ class Worker:
         )
         options = msgspec.structs.replace(reading(spec), alive=self._goes_on)
         with open_table(self._spool.source(import_.folder), options) as table:
-            known = self._database.read(fields.all, import_.account_id)
+            existing = self._database.read(fields.all, import_.account_id)
             chosen = columns.choose(
                 table.columns,
                 table.sample,
-                known,
+                existing,
                 spec.columns,
                 reads=lambda texts: stage.valid(texts, spec.region),
                 create_fields=spec.create_fields,
@@ -306,14 +306,14 @@ class Worker:
             )
 
     def _reading_progress(self, import_: Import) -> Callable[[int, int], None]:
-        told = time.monotonic()
+        stored_at = time.monotonic()
 
         def progress(bytes_done: int, rows: int) -> None:
-            nonlocal told
+            nonlocal stored_at
             self._goes_on()
             self._must_have_room()
-            if time.monotonic() - told >= TOLD_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - stored_at >= PROGRESS_SECONDS:
+                stored_at = time.monotonic()
                 changed = self._change(import_.account_id, import_.id, bytes_done=bytes_done, rows_read=rows)
                 if changed.cancel_wanted:
                     raise _Cancelled
@@ -337,7 +337,7 @@ class Worker:
             return again
         goal = self._database.read(_goal, import_.account_id, import_)
         started = time.perf_counter()
-        told = time.monotonic()
+        stored_at = time.monotonic()
         while import_.reached < len(staged):
             if import_.cancel_wanted:
                 raise _Cancelled
@@ -356,8 +356,8 @@ class Worker:
                 ).counted
                 report = imports.added(import_.report, counted)
                 import_ = msgspec.structs.replace(import_, reached=import_.reached + rows, report=report)
-                if time.monotonic() - told > TOLD_SECONDS or import_.reached == len(staged):
-                    told = time.monotonic()
+                if time.monotonic() - stored_at > PROGRESS_SECONDS or import_.reached == len(staged):
+                    stored_at = time.monotonic()
                     import_ = self._change(
                         import_.account_id, import_.id, reached=import_.reached, report=import_.report
                     )
@@ -403,7 +403,7 @@ class Worker:
                 raise _Cancelled
             self._goes_on()
             run = self._database.read if import_.spec.dry_run else self._database.write
-            reached = run(prune.some, import_.account_id, import_, staged.phones)
+            reached = run(prune.step, import_.account_id, import_, staged.phones)
             if reached is None:
                 break
             import_ = reached
@@ -432,7 +432,7 @@ class Worker:
                 error="It cannot be undone: what it staged is not in the spool any more.",
             )
         started = time.perf_counter()
-        while (further := self._database.write(undo.some, import_.account_id, import_, staged)) is not None:
+        while (further := self._database.write(undo.step, import_.account_id, import_, staged)) is not None:
             self._goes_on()
             import_ = further
             time.sleep(PAUSE_SECONDS)
@@ -460,17 +460,17 @@ class _Took:
 
 def _phones(
     chosen: Columns, spec: ImportSpec, in_book: Callable[[Sequence[int]], Sequence[int]]
-) -> stage.Phones:
+) -> stage.PhoneReading:
     """Where the phones of a file are, and how they are read. What stops people takes everything that the book
     can hold."""
     own = chosen.own_export
     stops = own.stops if own is not None else None
     stopping = in_book if spec.stop or stops is not None else None
     if own is not None and own.whole:
-        return stage.Phones(
+        return stage.PhoneReading(
             chosen.phones, only_valid=False, stops=stops, in_book=stopping, all_stop=bool(spec.stop)
         )
-    return stage.Phones(
+    return stage.PhoneReading(
         chosen.phones,
         spec.region,
         only_valid=spec.phone_check == "valid" and not stopping,
@@ -544,13 +544,13 @@ def _staged(
 
 def _goal(tx: Transaction, account_id: int, import_: Import) -> merge.Goal:
     """What to do with each phone; a field that was deleted meanwhile is filled no more."""
-    known: dict[int, Field] = {field.id: field for field in fields.all(tx, account_id)}
+    existing: dict[int, Field] = {field.id: field for field in fields.all(tx, account_id)}
     used: list[merge.Used] = []
     for field_id in import_.report.field_ids:
         if field_id == 0:
             used.append(merge.Used(None, "text"))
         else:
-            field = known.get(field_id)
+            field = existing.get(field_id)
             used.append(merge.Used(field.id, field.type) if field is not None else merge.GONE)
     return merge.goal(import_.spec, import_.list_id, used, only_stops=import_.report.only_stops)
 
