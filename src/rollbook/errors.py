@@ -111,6 +111,13 @@ class Busy(Unavailable):
     """A queue is full, or another process holds the database."""
 
 
+class NodeAway(Unavailable):
+    """A machine of a distributed database is away; the accounts of the others are served."""
+
+    def __init__(self) -> None:
+        super().__init__("A node of the database is away; try again.", retry_after_seconds=2)
+
+
 class DatabaseDamaged(Unavailable):
     """Parts of the database cannot be read. It does not pass by itself."""
 
@@ -161,6 +168,10 @@ class NotSetUp(RollbookError):
             f"{database} is empty: no rollbook has set it up. If it is the right one, run `rollbook migrate` "
             "first."
         )
+
+
+class ClusterNotReady(RollbookError):
+    """The database is one of Citus, and its tables cannot be set up from here, or not yet."""
 
 
 class StrangeDatabase(RollbookError):

@@ -55,6 +55,16 @@ def accounts_in(batch: Sequence[Job]) -> list[int]:
     return [each.args[0] for each in batch]
 
 
+def test_where_accounts_are_on_several_machines_a_batch_has_one_of_them() -> None:
+    queue = waiting(100, *[job(account, number) for number in range(3) for account in (FLOODER, QUIET, 0)])
+    taken = [queue.take(2, one_account=True) for _ in range(6)]
+    assert [accounts_in(batch) for batch in taken] == [
+        [FLOODER, FLOODER], [QUIET, QUIET], [0, 0], [FLOODER], [QUIET], [0]
+    ]  # fmt: skip
+    assert queue.take(2, one_account=True) == []
+    assert len(queue) == 0
+
+
 def test_whoever_comes_is_in_the_next_batch() -> None:
     queue = waiting(10_000, *[job(FLOODER, number) for number in range(5000)])
     for number in range(20):

@@ -1,4 +1,4 @@
-"""Engines: one SQL text on SQLite and on PostgreSQL. Knows no table of the product.
+"""Engines: one SQL text on SQLite and on PostgreSQL. Of the product's tables only Citus is told something.
 
 `open_database(url)` gives a `Database`; `database.write(fn, ...)` is the one way to change anything.
 """

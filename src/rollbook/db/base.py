@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -134,6 +134,23 @@ class Database(ABC):
         if self.schema_version() == 0:
             raise NotSetUp(self.name)
         return self.migrate()
+
+    # Where it is
+
+    @property
+    def is_distributed(self) -> bool:
+        """Accounts are on several machines: a question about all of them asks all of these, and fails while
+        one is away. Known once there was a connection."""
+        return False
+
+    def nodes(self) -> Mapping[str, bool]:
+        """The machines that hold accounts, as host:port, and whether each answers; none where the database is
+        not distributed.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        return {}
 
     # Work
 

@@ -28,12 +28,14 @@ class BatchFailed(Exception):
     Args:
         error: what each of its callers gets.
         again: running the batch once more is safe and may work.
+        attempts_max: how often it is worth running in all, where that is less than usual; 0: as usual.
     """
 
-    def __init__(self, error: RollbookError, *, again: bool = False) -> None:
+    def __init__(self, error: RollbookError, *, again: bool = False, attempts_max: int = 0) -> None:
         super().__init__(str(error))
         self.error = error
         self.again = again
+        self.attempts_max = attempts_max
 
 
 class Taken(Exception):
@@ -115,6 +117,7 @@ class Lane:
         threads: how many.
         batch_max: jobs in a batch, at most.
         queue_max: jobs that may wait before `put` refuses. The accounts share them, see `Waiting`.
+        one_account: whether a batch has jobs of one account only; asked before each.
     """
 
     def __init__(
@@ -125,8 +128,10 @@ class Lane:
         threads: int,
         batch_max: int,
         queue_max: int,
+        one_account: Callable[[], bool] = lambda: False,
     ) -> None:
         self._waiting: Waiting[Job] = Waiting(queue_max)
+        self._one_account = one_account
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._idle = False
         self._calls_for_help: SimpleQueue[bool] = SimpleQueue()
@@ -190,7 +195,7 @@ class Lane:
         """The next batch, when there is one; none at the end."""
         while True:
             closed = self._closed  # before the look: what is queued comes before the end
-            if batch := self._waiting.take(self._batch_max):
+            if batch := self._take():
                 return batch
             if closed:
                 return []
@@ -199,13 +204,16 @@ class Lane:
                 self._wake.get()
             self._idle = False
 
+    def _take(self) -> list[Job]:
+        return self._waiting.take(self._batch_max, one_account=self._one_account())
+
     def _help(self) -> None:
         runner = self._make_runner()
         while self._calls_for_help.get():
             seen = self._batches
             time.sleep(PATIENCE_SECONDS)
             while self._busy and self._batches == seen:
-                if batch := self._waiting.take(self._batch_max):
+                if batch := self._take():
                     self._help_is_called = len(self._threads) == 2  # a third may be needed beside this one
                     self._run(runner, batch)
                 elif self._closed:

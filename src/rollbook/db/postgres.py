@@ -7,7 +7,7 @@ Each thread owns one connection and opens it anew when the server comes back; ca
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,14 +16,15 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import errors as pg
 
-from rollbook.db import migrations
+from rollbook.db import citus, migrations
 from rollbook.db.base import Database, EngineLimits, Observer
 from rollbook.db.batches import BatchRunner
+from rollbook.db.citus_transaction import CitusTransaction
 from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one
 from rollbook.db.postgres_connection import Connected, IdBlocks, Server, translated, uncertain
-from rollbook.db.postgres_transaction import LOOK_UPS, PostgresTransaction
+from rollbook.db.postgres_transaction import SETTINGS, PostgresTransaction
 from rollbook.db.transaction import Transaction
-from rollbook.errors import Busy, StrangeDatabase, Unavailable
+from rollbook.errors import Busy, ClusterNotReady, DatabaseTooNew, StrangeDatabase, Unavailable
 
 MIGRATION_LOCK = 7_655_661_011
 """Key of the advisory lock under which migrations run; any number that nothing else here uses."""
@@ -41,11 +42,10 @@ class PostgresDatabase(Database):
         place = urlsplit(url)
         self.name = f"The PostgreSQL database {place.path.removeprefix('/') or 'of the URL'}"
         milliseconds = int(limits.statement_timeout_seconds * 1000)
-        planner = " ".join(f"-c {name}={value}" for name, value in LOOK_UPS.items())
+        planner = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         # Whoever waited for a lock must then see what its holder did, whatever the server's default is.
         options = (
-            f"{planner} -c plan_cache_mode=force_custom_plan -c statement_timeout={milliseconds} "
-            "-c default_transaction_isolation=read\\ committed"
+            f"{planner} -c statement_timeout={milliseconds} -c default_transaction_isolation=read\\ committed"
         )
         self.server = Server(url, options)
         self._ids = IdBlocks(self, self.server)
@@ -63,6 +63,9 @@ class PostgresDatabase(Database):
     def migrate(self) -> list[str]:
         with self._connected() as connection, self._schema_errors():
             connection.execute("SET statement_timeout = 0")
+            if self.is_distributed and citus.is_worker(connection):
+                self._require_migrated(connection)
+                return []
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
                 self._version(connection)
@@ -71,7 +74,40 @@ class PostgresDatabase(Database):
                     cursor = connection.execute(sql.encode())
                     return cursor.fetchall() if cursor.description else ()
 
-                return migrations.apply(execute, migrations.POSTGRESQL, self.engine)
+                applied = migrations.apply(execute, migrations.POSTGRESQL, self.engine)
+            if self.is_distributed and citus.has_nodes(connection):
+                self._distribute(connection)
+            return applied
+
+    def _require_migrated(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Of a node that may not change the schema: see that there is nothing to change."""
+        version, newest = self._version(connection), migrations.all_steps()[-1].version
+        if version > newest:
+            raise DatabaseTooNew(version, newest)
+        if version < newest:
+            raise ClusterNotReady(
+                f"{self.name} is on a worker node of Citus, where the schema cannot be changed, and it is at "
+                f"version {version}, not {newest}. Run `rollbook migrate` with the URL of the coordinator."
+            )
+
+    def _distribute(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Give every table its place in a cluster. Tables that a later migration made are among them, and
+        those that had rows before there was a cluster."""
+        tables = migrations.tables()
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+            citus.distribute(connection, tables, SETTINGS)
+        citus.drop_copies(connection, tables)
+
+    @property
+    def is_distributed(self) -> bool:
+        return self.server.is_citus
+
+    def nodes(self) -> Mapping[str, bool]:
+        if not self.is_distributed:
+            return {}
+        with self._connected() as connection, self._schema_errors():
+            return citus.nodes(connection)
 
     def _version(self, connection: psycopg.Connection[tuple[Any, ...]]) -> int:
         """See `schema_version`; raises `StrangeDatabase` where the migrations are another program's."""
@@ -95,7 +131,7 @@ class PostgresDatabase(Database):
             yield
         except (pg.DuplicateTable, pg.DuplicateObject, pg.WrongObjectType) as error:
             raise StrangeDatabase(self.name) from error
-        except (pg.InsufficientPrivilege, psycopg.OperationalError) as error:
+        except (pg.InsufficientPrivilege, pg.InternalError_, psycopg.OperationalError) as error:
             reason = str(error).partition("\n")[0]
             raise Unavailable(f"{self.name} cannot be used: {reason}.") from error
 
@@ -119,7 +155,8 @@ class PostgresDatabase(Database):
 
     def transaction(self, connection: psycopg.Connection[tuple[Any, ...]]) -> PostgresTransaction:
         """Statements of the transaction that is open on `connection`, or that each is by itself."""
-        return PostgresTransaction(self, connection, self._ids)
+        kind = CitusTransaction if self.is_distributed else PostgresTransaction
+        return kind(self, connection, self._ids)
 
     def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
         try:
@@ -134,6 +171,7 @@ class PostgresDatabase(Database):
             threads=self.limits.writer_threads,
             batch_max=self.limits.write_batch_max,
             queue_max=self.limits.write_queue_max,
+            one_account=lambda: self.is_distributed,
         )
 
     def _start_readers(self) -> Lane:
@@ -143,6 +181,7 @@ class PostgresDatabase(Database):
             threads=self.limits.reader_threads,
             batch_max=self.limits.write_batch_max,
             queue_max=self.limits.read_queue_max,
+            one_account=lambda: self.is_distributed,
         )
 
 
@@ -161,6 +200,8 @@ class _Writer(Connected, BatchRunner):
 
     def _run_as_statement(self, group: list[Job], observer: Observer) -> bool:
         fn = group[0].fn
+        if self._database.is_distributed:
+            return False  # when a node goes away meanwhile, nobody knew whether the statement was stored
         if not isinstance(fn, SetBased) or not fn.one_statement([job.args[1] for job in group]):
             return False
         tx = self._database.transaction(self.connection)
@@ -194,6 +235,8 @@ class _Writer(Connected, BatchRunner):
         except psycopg.OperationalError as error:
             raise uncertain() from error
         except psycopg.Error as error:
+            if citus.is_of_a_node(error):
+                raise uncertain() from error
             raise BatchFailed(Unavailable("The database did not store the change.")) from error
         if ended != "COMMIT":  # the server answers ROLLBACK, not an error, to COMMIT after a failure
             raise BatchFailed(Unavailable("The database did not store the change."))

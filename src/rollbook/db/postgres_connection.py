@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import errors as pg
 
-from rollbook.db import migrations
+from rollbook.db import citus, migrations
 from rollbook.db.base import Database
 from rollbook.db.lanes import BatchFailed, Taken
 from rollbook.db.transaction import STATEMENTS_KNOWN_MAX
-from rollbook.errors import Busy, Unavailable
+from rollbook.errors import Busy, NodeAway, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +31,15 @@ CONNECT_TIMEOUT_SECONDS = 5
 ATTEMPTS_MAX = 8
 """How often a batch is run when it meets a deadlock or a connection that died while idle."""
 
+NODE_ATTEMPTS_MAX = 2
+"""How often a batch is run that needs another node of Citus: that one may have been started anew."""
+
 ID_BLOCK = 1000
 """Ids that one process takes at a time; what is left when it ends stays unused."""
+
+ID_BLOCK_CITUS_MAX = 100_000
+"""The same where ids are with the coordinator of Citus: each block of a process is twice as large as the one
+before, up to this, so that a service on another node has some for a while without it."""
 
 _NO_DATABASE = re.compile(r'FATAL:\s+database "([^"]*)" does not exist')
 """What the server says when it is asked for a database that it does not have; there is no code with it."""
@@ -50,6 +57,9 @@ class Server:
         self._url = url
         self._options = options
         self._reachable = True
+        self._was_reached = False
+        self.is_citus = False
+        """The database is one of Citus; known from the first connection on."""
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Open a connection; says in the log when the server goes away and when it is back.
@@ -86,7 +96,20 @@ class Server:
         if not self._reachable:
             self._reachable = True
             _log.warning("The PostgreSQL server is reached again.")
+        try:
+            self._greet(connection)
+        except psycopg.Error as error:
+            connection.close()
+            message = "The database went away; try again."
+            raise BatchFailed(Unavailable(message, retry_after_seconds=2), again=True) from error
         return connection
+
+    def _greet(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        if not self._was_reached:
+            self.is_citus = citus.is_installed(connection)
+            self._was_reached = True
+        if self.is_citus:
+            citus.prepare(connection)
 
 
 class Connected:
@@ -126,7 +149,7 @@ class Connected:
                 work()
                 return
             except BatchFailed as failed:
-                if not failed.again or attempt + 1 == ATTEMPTS_MAX:
+                if not failed.again or attempt + 1 == (failed.attempts_max or ATTEMPTS_MAX):
                     raise
                 time.sleep(random.uniform(0, 0.002 * 2**attempt))
 
@@ -141,8 +164,10 @@ class IdBlocks:
 
     def __init__(self, database: Database, server: Server) -> None:
         self._database = database
+        self._server = server
         self._connected = Connected(server)
         self._blocks: dict[str, range] = {}
+        self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def take(self, kind: str, count: int) -> range:
@@ -150,10 +175,12 @@ class IdBlocks:
         with self._lock:
             block = self._blocks.get(kind, range(0))
             if len(block) < count:
-                size = max(ID_BLOCK, count)
+                size = max(self._sizes.get(kind, ID_BLOCK), count)
                 taken: list[int] = []
                 self._connected.again(lambda: taken.append(self._next(kind, size)))
                 block = range(taken[0] - size, taken[0])
+                if self._server.is_citus:
+                    self._sizes[kind] = min(2 * size, ID_BLOCK_CITUS_MAX)
             self._blocks[kind] = block[count:]
             return block[:count]
 
@@ -194,6 +221,8 @@ class translated:
             raise BatchFailed(self._database.is_damaged(error)) from error
         if isinstance(error, (pg.QueryCanceled, pg.LockNotAvailable)):
             raise BatchFailed(Busy("The database took too long; try again.")) from error
+        if citus.is_of_a_node(error):
+            raise BatchFailed(NodeAway(), again=True, attempts_max=NODE_ATTEMPTS_MAX) from error
         if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
             raise BatchFailed(Unavailable("The database went away; try again."), again=True) from error
 

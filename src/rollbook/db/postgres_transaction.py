@@ -30,6 +30,9 @@ LOOK_UPS = {
 all of it to be cheap. A service looks rows up: tables are joined in the order they are written in, by index,
 and an index look-up costs less than anything else (docs/decisions/0018)."""
 
+SETTINGS = LOOK_UPS | {"plan_cache_mode": "force_custom_plan"}
+"""All that the planner is told in every session."""
+
 _USUAL = {
     "join_collapse_limit": "8",
     "enable_nestloop": "on",

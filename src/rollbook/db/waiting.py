@@ -89,29 +89,35 @@ class Waiting(Generic[J]):
             queue.append(job)
             self._count += 1
 
-    def take(self, most: int) -> list[J]:
+    def take(self, most: int, *, one_account: bool = False) -> list[J]:
         """The jobs of the next batch: at least one when any waits, and no more than fit into its time.
 
         Args:
             most: how many.
+            one_account: of whoever's turn it is, and no other's.
         """
         batch: list[J] = []
         with self._lock:
             if not self._turns:
                 return batch
             budget = self._budget()
+            first = self._turns[0]
             while self._turns and len(batch) < most:
                 account = self._turns[0]
+                if one_account and account != first:
+                    break
                 queue = self._queues[account]
                 budget -= self._costs.get(_kind(account, queue[0]), 0.0)
                 if batch and budget < 0:
                     break  # its turn is the first of the next batch
                 batch.append(queue.popleft())
-                self._turns.popleft()
-                if queue:
-                    self._turns.append(account)
-                else:
+                if not queue:
+                    self._turns.popleft()
                     del self._queues[account]
+                elif not one_account:
+                    self._turns.rotate(-1)
+            if one_account and self._turns and self._turns[0] == first:
+                self._turns.rotate(-1)
             self._count -= len(batch)
         return batch
 

@@ -65,6 +65,16 @@ def all_steps() -> list[Migration]:
     return sorted(found)
 
 
+def tables() -> list[str]:
+    """Every table that migrations make, in the order in which they do."""
+    texts = [CREATE, *(step.text for step in all_steps())]
+    return [
+        name
+        for text in texts
+        for name in re.findall(r"^\s*CREATE TABLE (?:IF NOT EXISTS )?(\w+)", text, re.M)
+    ]
+
+
 def apply(execute: Callable[[str], Sequence[Sequence[Any]]], words: dict[str, str], engine: str) -> list[str]:
     """Apply what is missing. The caller holds the lock and commits.
 
