@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 LONG = os.environ.get("LONG_TESTS", "") not in ("", "0")
 """Whether the whole is asked for."""
 
@@ -17,3 +19,13 @@ def sized(short: int, long: int, variable: str = "") -> int:
         variable: of the environment, which may ask for more than either.
     """
     return int(os.environ.get(variable, "") or (long if LONG else short))
+
+
+def also_on_postgresql_when_long(fixture: str) -> pytest.MarkDecorator:
+    """For what takes long, and goes the same way on both engines: in `make test` it runs on SQLite.
+
+    Args:
+        fixture: of a module, and parametrized with the engine.
+    """
+    engines = ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)]
+    return pytest.mark.parametrize(fixture, engines, indirect=True, scope="module")

@@ -33,7 +33,7 @@ from rollbook.api.openapi import HEADERS_SOMETIMES, document
 from rollbook.lists import COLUMNS
 from tests.calls import ended, imported
 from tests.conftest import Live
-from tests.length import sized
+from tests.length import also_on_postgresql_when_long, sized
 
 DOCUMENT = document(ROUTES)
 
@@ -313,6 +313,7 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.sized
+@also_on_postgresql_when_long("live")
 @DESCRIBED.parametrize()
 def test_what_is_answered_is_what_is_documented(case: Case[Any], live: Live) -> None:
     headers = {"Authorization": f"Bearer {live.key}"}

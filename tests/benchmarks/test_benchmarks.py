@@ -35,6 +35,7 @@ from rollbook import lists, phones, stop_list, verify
 from rollbook.db import open_database
 from rollbook.leftovers import CHUNK_ROWS
 from rollbook.search import Search
+from tests.length import also_on_postgresql_when_long
 
 CONNECTIONS = 2
 
@@ -57,12 +58,6 @@ YARDSTICKS = {
 def bench(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with opened(request.param) as engine:
         yield engine
-
-
-also_on_postgresql_when_long = pytest.mark.parametrize(
-    "bench", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True, scope="module"
-)
-"""For what takes long, and takes the same way on both engines."""
 
 
 def test_creating_lists_is_compared_with_every_yardstick(
@@ -110,7 +105,7 @@ def test_a_service_that_waits_takes_some_memory(bench: Engine) -> None:
     assert 1 < found.value < 1000
 
 
-@also_on_postgresql_when_long
+@also_on_postgresql_when_long("bench")
 def test_an_import_is_compared_and_others_do_not_wait_long(
     bench: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +142,7 @@ def test_the_phones_of_new_contacts_are_possible_and_of_one_length() -> None:
     assert len(str(low)) == len(str(high))
 
 
-@also_on_postgresql_when_long
+@also_on_postgresql_when_long("bench")
 def test_a_big_address_book_is_compared_with_a_small_one(bench: Engine) -> None:
     found = bench_address_book.run(TINY, bench)
     compared = {each.what: each for each in found if isinstance(each, Comparison)}
