@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from rollbook import accounts, counts, lists, search
+from rollbook import accounts, channels, counts, lists, search
 from rollbook.channels import mask_of
 from rollbook.counts import MaskChange
 from rollbook.db import Rows, Transaction
@@ -293,7 +293,8 @@ def _kept_total(tx: Transaction, account_id: int, criteria: Sequence[Criterion])
     """How many rows there are, where a count is kept of just these."""
     column = "stops"
     if len(criteria) == 1 and COLUMNS.get(criteria[0].field) is COLUMNS["type"]:
-        column = f"{criteria[0].value.strip().lower()}_stops"
+        [channel] = channels.parse([criteria[0].value])
+        column = f"{channel}_stops"
     elif criteria:
         return None
     return tx.one(int, f"SELECT {column} FROM account WHERE account_id = :account_id", account_id=account_id)

@@ -33,7 +33,7 @@ def verdicts(country_code: int) -> Steps:
     Args:
         country_code: one that exists.
     """
-    return _Plan(country_code).verdicts()
+    return _CountryPlan(country_code).verdicts()
 
 
 def metadata(country_code: int, region: str | None = None) -> PhoneMetadata:
@@ -72,7 +72,7 @@ def length_verdict(digits: int, lengths: PhoneNumberDesc) -> Verdict:
     return Verdict("too_long" if digits > lengths.possible_length[-1] else "invalid_length")
 
 
-class _Plan:
+class _CountryPlan:
     """One country calling code, with all regions that share it."""
 
     def __init__(self, country_code: int) -> None:
