@@ -98,7 +98,7 @@ def _nothing(*_: int) -> None:
 _CONSTANT = msgspec.Raw(
     msgspec.json.encode(
         api.OneList(
-            api.ContactList(
+            api.ContactListJson(
                 id=LIST_ID_EXAMPLE,
                 name=sample.NAME.format(number=sample.NAME_NUMBERS[0]),
                 description=sample.DESCRIPTION,

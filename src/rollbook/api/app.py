@@ -60,7 +60,7 @@ LOGIN = Body(auth.LoginBody)
 NEW_LIST = Body(lists.ListCreate, LIST_RULES)
 LIST_CHANGE = Body(lists.ListUpdate, LIST_RULES)
 MEMBERS = Body(members.Members)
-PHONES = Body(members.Phones)
+PHONES = Body(members.PhonesJson)
 NEW_CONTACT = Body(contacts.ContactCreate, contacts.RULES)
 CONTACT_CHANGE = Body(contacts.ContactUpdate, contacts.RULES)
 CONTACT_IDS = Body(contacts.ContactsDelete)
@@ -93,7 +93,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/groups/{id}",   lists.delete, "write", status=204, refusals=(NO_LIST,)),
     Route("GET",    "/api/groups/{id}/stats", lists.stats, "read", None, lists.OneStats,
           refusals=(NO_LIST,), query=query.NOTHING),
-    Route("POST",   "/api/groups/{id}/contacts", members.add, "write", PHONES, batches.Batch,
+    Route("POST",   "/api/groups/{id}/contacts", members.add, "write", PHONES, batches.BatchJson,
           bulk=True, refusals=(NO_LIST,), query=query.NOTHING),
 
     Route("POST",   "/api/contacts",        contacts.create, "write", NEW_CONTACT, contacts.OneContact, 201,
@@ -102,7 +102,7 @@ ROUTES: tuple[Route, ...] = (
           query=contacts.INDEX, shows_fields=True),
     Route("GET",    "/api/contacts/search", contacts.search, "read", None, contacts.ContactSearch,
           query=contacts.SEARCH, shows_fields=True),
-    Route("POST",   "/api/contacts/upsert", contacts.upsert, "write", UPSERT, batches.Batch,
+    Route("POST",   "/api/contacts/upsert", contacts.upsert, "write", UPSERT, batches.BatchJson,
           bulk=True, query=query.NOTHING),
     Route("POST",   "/api/contacts/delete", contacts.delete_many, "write", CONTACT_IDS, status=204,
           query=contacts.DELETE, empty_for_php=True),

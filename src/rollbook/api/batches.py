@@ -38,7 +38,7 @@ class Item(msgspec.Struct):
     reason: Annotated[str | None, msgspec.Meta(description="Why it is invalid, else null.")]
 
 
-class Summary(msgspec.Struct):
+class SummaryJson(msgspec.Struct):
     """How many items came out how, and each of them in the order of the request."""
 
     created: int
@@ -48,10 +48,10 @@ class Summary(msgspec.Struct):
     results: list[Item]
 
 
-class Batch(msgspec.Struct):
+class BatchJson(msgspec.Struct):
     """What became of a batch: what is invalid was left out, all else is stored."""
 
-    data: Summary
+    data: SummaryJson
 
 
 class Items(Generic[Value]):
@@ -99,27 +99,29 @@ class Items(Generic[Value]):
 
         Args:
             outcomes: what became of each of `values`.
-            done: what is told of an item: of its place, its reference, its value and its outcome.
-            invalid: what is told of one that could not be read: of its place, its reference and the reason.
+            done: the result of an item: of its place, its reference, its value and its outcome.
+            invalid: the result of one that could not be read: of its place, its reference and the reason.
         """
-        told = {
+        results = {
             place: done(place, self._references[place], value, outcome)
             for place, value, outcome in zip(self._places, self.values, outcomes, strict=True)
         }
-        told |= {
+        results |= {
             place: invalid(place, self._references[place], reason) for place, reason in self._reasons.items()
         }
-        return [told[place] for place in sorted(told)]
+        return [results[place] for place in sorted(results)]
 
 
-def batch_of(results: list[Item]) -> Batch:
+def batch_of(results: list[Item]) -> BatchJson:
     """The answer to a batch."""
     count = Counter(item.result for item in results)
-    return Batch(Summary(count["created"], count["updated"], count["unchanged"], count["invalid"], results))
+    return BatchJson(
+        SummaryJson(count["created"], count["updated"], count["unchanged"], count["invalid"], results)
+    )
 
 
 def item_of(index: int, phone: int, reference: str | None, outcome: Outcome | RollbookError) -> Item:
-    """What a caller is told of one item of a batch."""
+    """What a caller is results of one item of a batch."""
     if isinstance(outcome, Outcome):
         return Item(index, outcome.result, outcome.id, phone, reference, None)
     problems = problems_of(outcome) if isinstance(outcome, UnknownIds) else []

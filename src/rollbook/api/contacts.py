@@ -121,13 +121,13 @@ class ContactsUpsert(msgspec.Struct, forbid_unknown_fields=True):
             extra_json_schema={
                 "minItems": 1,
                 "maxItems": upserts.CONTACTS_MAX,
-                **wire.told_as(type="array", items={"$ref": "#/components/schemas/UpsertItem"}),
+                **wire.shown_as(type="array", items={"$ref": "#/components/schemas/UpsertItem"}),
             },
         ),
     ]
 
 
-class Contact(msgspec.Struct):
+class ContactJson(msgspec.Struct):
     """A contact with its fields and lists."""
 
     id: Annotated[int, msgspec.Meta(examples=[1])]
@@ -141,7 +141,7 @@ class Contact(msgspec.Struct):
             examples=[{"1": "Kyiv"}],
         ),
     ]
-    groups: Annotated[list[lists.ContactList], msgspec.Meta(description="Its lists, newest first.")]
+    groups: Annotated[list[lists.ContactListJson], msgspec.Meta(description="Its lists, newest first.")]
     hlr_status: Annotated[
         str, msgspec.Meta(description="`unknown` until the phone was checked.", examples=[HLR_STATUS])
     ]
@@ -154,13 +154,13 @@ class Contact(msgspec.Struct):
 class OneContact(msgspec.Struct):
     """One contact."""
 
-    data: Contact
+    data: ContactJson
 
 
 class ContactIndex(msgspec.Struct):
     """A page of contacts, newest first."""
 
-    data: list[Contact]
+    data: list[ContactJson]
     total: int
     next: wire.Next
 
@@ -168,7 +168,7 @@ class ContactIndex(msgspec.Struct):
 class ContactSearch(msgspec.Struct):
     """A page of search results."""
 
-    data: list[Contact]
+    data: list[ContactJson]
     meta: wire.Meta
 
 
@@ -270,7 +270,7 @@ def upsert(call: Call, body: ContactsUpsert) -> Write:
 
     items = Items(body.contacts, "contacts", _ITEM, read)
 
-    def show(outcomes: list[Outcome | RollbookError]) -> batches.Batch:
+    def show(outcomes: list[Outcome | RollbookError]) -> batches.BatchJson:
         return batches.batch_of(
             items.results(
                 outcomes,
@@ -347,13 +347,13 @@ RULES: Mapping[str, Callable[[Any], Any]] = {"phone": phones.parse, "fields": _c
 """For a body that has a value of the wrong type besides."""
 
 
-def _shown(call: Call, row: contacts.Contact) -> Contact:
+def _shown(call: Call, row: contacts.Contact) -> ContactJson:
     shown: Any
     if call.fields_as_list:
         shown = [{str(id): value} for id, value in row.values.items()]
     else:
         shown = {str(id): value for id, value in row.values.items()} or []
-    return Contact(
+    return ContactJson(
         row.id,
         row.phone,
         shown,

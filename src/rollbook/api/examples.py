@@ -23,18 +23,18 @@ from rollbook.api import (
 
 _TOKEN = auth.Token("eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2lnbmF0dXJl")
 _ABOUT = "Everyone who ordered this year"
-_NEW = lists.ContactList(1, "Customers", _ABOUT, False, "2022-04-28 14:21:16", 0, 0)
+_NEW = lists.ContactListJson(1, "Customers", _ABOUT, False, "2022-04-28 14:21:16", 0, 0)
 _LIST = msgspec.structs.replace(_NEW, items=1280, stop_list_count=37)
 _FOUND = lists.FoundList(1, "Customers", _ABOUT, False, 1280, "2022-04-28 14:21:16")
 _META = wire.Meta(wire.MetaPage(1, lists.LIMIT, 0, None), wire.MetaSearch("name", "like", "cust"))
 
-_CONTACT = contacts.Contact(
+_CONTACT = contacts.ContactJson(
     7, 380000000001, {"3": "Kyiv"}, [_LIST], contacts.HLR_STATUS, None, "2022-04-28 14:21:16"
 )
 _CONTACT_META = wire.Meta(
     wire.MetaPage(1, contacts.LIMIT, 0, None), wire.MetaSearch("phone", "like", "38000")
 )
-_FIELD = fields.Field(3, "City", "text", "Where the contact lives", True)
+_FIELD = fields.FieldJson(3, "City", "text", "Where the contact lives", True)
 _STOP = stop_list.StopRow(5, 380000000001, "2022-04-28 14:21:16", True, True, False, False)
 _STOP_META = wire.Meta(wire.MetaPage(1, stop_list.LIMIT, 0, None), wire.MetaSearch("type", "=", "sms"))
 _ITEMS = [
@@ -54,7 +54,7 @@ BODIES: Mapping[Callable[..., Any], msgspec.Struct] = {
     lists.update: lists.ListUpdate("Regular customers", None),
     members.attach: members.Members([7, 8], [1]),
     members.detach: members.Members([7, 8], [1]),
-    members.add: members.Phones([380000000001, 380000000002]),
+    members.add: members.PhonesJson([380000000001, 380000000002]),
     contacts.create: contacts.ContactCreate(380000000001, [1], [{"id": 3, "value": "Kyiv"}]),
     contacts.update: contacts.ContactUpdate(380000000002, [1], [{"id": 3, "value": None}]),
     contacts.delete_many: contacts.ContactsDelete([7, 8]),

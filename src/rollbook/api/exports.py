@@ -41,7 +41,7 @@ _Channels = Annotated[
         extra_json_schema={
             "minItems": 1,
             "maxItems": len(CHANNELS),
-            **wire.told_as(type="array", items={"type": "string", "enum": [*CHANNELS]}),
+            **wire.shown_as(type="array", items={"type": "string", "enum": [*CHANNELS]}),
         },
     ),
 ]
@@ -71,23 +71,23 @@ class OneCount(msgspec.Struct):
     data: Count
 
 
-class OfList(msgspec.Struct):
+class OfListJson(msgspec.Struct):
     """A list that a person is in."""
 
     id: int
     name: str
 
 
-class OfContact(msgspec.Struct):
+class OfContactJson(msgspec.Struct):
     """A person in the book; `fields` by name, those that are not shown too."""
 
     id: int
     created_at: str
     fields: dict[str, str]
-    groups: list[OfList]
+    groups: list[OfListJson]
 
 
-class OfStopList(msgspec.Struct):
+class OfStopListJson(msgspec.Struct):
     """A person on the stop list."""
 
     id: int
@@ -95,26 +95,26 @@ class OfStopList(msgspec.Struct):
     created_at: str
 
 
-class Person(msgspec.Struct):
+class PersonJson(msgspec.Struct):
     """Everything that is kept under a phone."""
 
     phone: int
     exported_at: str
-    contact: OfContact | None
-    stoplist: OfStopList | None
+    contact: OfContactJson | None
+    stoplist: OfStopListJson | None
 
 
 class OnePerson(msgspec.Struct):
     """One person's data."""
 
-    data: Person
+    data: PersonJson
 
 
-EXAMPLE = Person(
+EXAMPLE = PersonJson(
     380000000001,
     "2022-05-01 09:00:00",
-    OfContact(7, "2022-04-28 14:21:16", {"Home": "Kyiv"}, [OfList(1, "Customers")]),
-    OfStopList(5, ["sms"], "2022-04-28 14:21:16"),
+    OfContactJson(7, "2022-04-28 14:21:16", {"Home": "Kyiv"}, [OfListJson(1, "Customers")]),
+    OfStopListJson(5, ["sms"], "2022-04-28 14:21:16"),
 )
 
 
@@ -139,19 +139,19 @@ def of_list(call: Call) -> Read:
     All of it is as it is at one moment. If it cannot be brought to its end, the connection ends without the
     last chunk.
     """
-    meant = _narrowed(call.query, list_ids=(call.id,))
+    narrowed = _narrowed(call.query, list_ids=(call.id,))
 
     def check(tx: Transaction, account_id: int, wanted: Export) -> None:
         lists.get(tx, account_id, call.id)
         exports.check(tx, account_id, wanted)
 
-    return _download(check, _export(call.query, audience=meant), f"list-{call.id}")
+    return _download(check, _export(call.query, audience=narrowed), f"list-{call.id}")
 
 
 def of_book(call: Call) -> Read:
     """Export all contacts as a file."""
-    meant = _narrowed(call.query)
-    return _download(exports.check, _export(call.query, audience=meant), "contacts")
+    narrowed = _narrowed(call.query)
+    return _download(exports.check, _export(call.query, audience=narrowed), "contacts")
 
 
 def of_stop_list(call: Call) -> Read:
@@ -162,12 +162,12 @@ def of_stop_list(call: Call) -> Read:
 
 def count_audience(call: Call, body: AudienceBody) -> Read:
     """Count an audience exactly: contacts of lists, combined, intersected and subtracted."""
-    return Read(audience.count, _meant(body), show=lambda count: OneCount(Count(count)))
+    return Read(audience.count, _audience(body), show=lambda count: OneCount(Count(count)))
 
 
 def of_audience(call: Call, body: AudienceBody) -> Read:
     """Export an audience as a file: contacts of lists, combined, intersected and subtracted."""
-    return _download(exports.check, _export(call.query, audience=_meant(body)), "audience")
+    return _download(exports.check, _export(call.query, audience=_audience(body)), "audience")
 
 
 def of_person(call: Call) -> Read:
@@ -176,18 +176,18 @@ def of_person(call: Call) -> Read:
     def show(found: person.PersonData) -> OnePerson:
         contact, stop = found.contact, found.stop_list
         return OnePerson(
-            Person(
+            PersonJson(
                 found.phone,
                 call.date(found.exported_at),
-                OfContact(
+                OfContactJson(
                     contact.id,
                     call.date(contact.created_at),
                     contact.fields,
-                    [OfList(each.id, each.name) for each in contact.lists],
+                    [OfListJson(each.id, each.name) for each in contact.lists],
                 )
                 if contact
                 else None,
-                OfStopList(stop.id, stop.channels, call.date(stop.created_at)) if stop else None,
+                OfStopListJson(stop.id, stop.channels, call.date(stop.created_at)) if stop else None,
             )
         )
 
@@ -214,7 +214,7 @@ def _export(options: Mapping[str, Any], **what: Any) -> Export:
     )
 
 
-def _meant(body: AudienceBody) -> Audience:
+def _audience(body: AudienceBody) -> Audience:
     problems: list[Problem] = []
     ids: dict[str, tuple[int, ...]] = {}
     for name in ("lists", "all_of", "minus"):

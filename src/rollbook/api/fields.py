@@ -80,7 +80,7 @@ class FieldsDelete(msgspec.Struct):
     ]
 
 
-class Field(msgspec.Struct):
+class FieldJson(msgspec.Struct):
     """A field that contacts can have a value in."""
 
     id: Annotated[int, msgspec.Meta(examples=[1])]
@@ -93,13 +93,13 @@ class Field(msgspec.Struct):
 class OneField(msgspec.Struct):
     """One field."""
 
-    data: Field
+    data: FieldJson
 
 
 class FieldIndex(msgspec.Struct):
     """All fields of the account, oldest first."""
 
-    data: list[Field]
+    data: list[FieldJson]
 
 
 def create(call: Call, body: FieldCreate) -> Write:
@@ -131,5 +131,5 @@ def delete_many(call: Call, body: FieldsDelete) -> Write:
     return Write(fields.delete, ids, show=lambda _: None)
 
 
-def _shown(row: Any) -> Field:
-    return Field(row.id, row.name, row.type, row.description, row.is_visible)
+def _shown(row: Any) -> FieldJson:
+    return FieldJson(row.id, row.name, row.type, row.description, row.is_visible)

@@ -70,7 +70,7 @@ class Counts(msgspec.Struct):
     blank: Annotated[int, msgspec.Meta(description="Rows with nothing in them; they count nowhere else.")]
 
 
-class Import(msgspec.Struct):
+class ImportJson(msgspec.Struct):
     """An import: how far it is, and what became of the rows so far."""
 
     id: Annotated[int, msgspec.Meta(examples=[1])]
@@ -127,13 +127,13 @@ class Import(msgspec.Struct):
 class OneImport(msgspec.Struct):
     """One import."""
 
-    data: Import
+    data: ImportJson
 
 
 class ImportIndex(msgspec.Struct):
     """Imports, newest first."""
 
-    data: list[Import]
+    data: list[ImportJson]
     next: Annotated[
         int | None, msgspec.Meta(description="`page[after]` of the next page; null on the last one.")
     ]
@@ -312,9 +312,9 @@ def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
     return spec, found["filename"] or upload.name or "upload"
 
 
-def _shown(call: Call, import_: imports.Import) -> Import:
+def _shown(call: Call, import_: imports.Import) -> ImportJson:
     seconds_left = import_.seconds_left
-    return Import(
+    return ImportJson(
         id=import_.id,
         filename=import_.source,
         state=import_.state,
@@ -367,7 +367,7 @@ def _counts(report: Report) -> Counts:
     )
 
 
-EXAMPLE = Import(
+EXAMPLE = ImportJson(
     id=1,
     filename="customers.csv",
     state="done",

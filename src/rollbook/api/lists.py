@@ -65,7 +65,7 @@ class ListUpdate(msgspec.Struct):
     default: _Default | msgspec.UnsetType = msgspec.UNSET
 
 
-class ContactList(msgspec.Struct):
+class ContactListJson(msgspec.Struct):
     """A contact list."""
 
     id: Annotated[int, msgspec.Meta(examples=[1])]
@@ -121,13 +121,13 @@ class FoundList(msgspec.Struct):
 class OneList(msgspec.Struct):
     """One contact list."""
 
-    data: ContactList
+    data: ContactListJson
 
 
 class ListIndex(msgspec.Struct):
     """A page of contact lists, newest first."""
 
-    data: list[ContactList]
+    data: list[ContactListJson]
     total: int
     next: wire.Next
 
@@ -200,9 +200,9 @@ def search(call: Call) -> Read:
     return Read(lists.find, wanted, show=show)
 
 
-def shown(call: Call, row: Any) -> ContactList:
+def shown(call: Call, row: Any) -> ContactListJson:
     """A list as the wire has it."""
-    return ContactList(
+    return ContactListJson(
         row.id,
         row.name,
         row.description,

@@ -36,7 +36,7 @@ class Members(msgspec.Struct):
     ]
 
 
-class Phones(msgspec.Struct, forbid_unknown_fields=True):
+class PhonesJson(msgspec.Struct, forbid_unknown_fields=True):
     """Phones to put into a list."""
 
     phones: Annotated[
@@ -47,7 +47,7 @@ class Phones(msgspec.Struct, forbid_unknown_fields=True):
             extra_json_schema={
                 "minItems": 1,
                 "maxItems": upserts.CONTACTS_MAX,
-                **wire.told_as(type="array", items={"type": "integer"}),
+                **wire.shown_as(type="array", items={"type": "integer"}),
             },
         ),
     ]
@@ -69,7 +69,7 @@ def detach(call: Call, body: Members) -> Write:
     )
 
 
-def add(call: Call, body: Phones) -> Write:
+def add(call: Call, body: PhonesJson) -> Write:
     """Put phones into a contact list, creating contacts as needed.
 
     One transaction. A phone that is none, or that came before in the same call, is `invalid` and left out;
@@ -88,7 +88,7 @@ def add(call: Call, body: Phones) -> Write:
         except phones.BadPhone as error:
             results[index] = Item(index, "invalid", None, None, None, f"The phone {error}.")
 
-    def show(outcomes: list[Outcome | RollbookError]) -> batches.Batch:
+    def show(outcomes: list[Outcome | RollbookError]) -> batches.BatchJson:
         for index, phone, outcome in zip(places, taken, outcomes, strict=True):
             results[index] = batches.item_of(index, phone, None, outcome)
         return batches.batch_of([item for item in results if item is not None])

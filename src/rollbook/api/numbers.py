@@ -19,7 +19,7 @@ class NumbersCheck(msgspec.Struct, forbid_unknown_fields=True):
     """Texts to be read as phone numbers."""
 
     numbers: Annotated[
-        list[Annotated[int | str, msgspec.Meta(extra_json_schema=wire.told_as(type="string"))]],
+        list[Annotated[int | str, msgspec.Meta(extra_json_schema=wire.shown_as(type="string"))]],
         msgspec.Meta(
             description="As people write them; a number is taken for its digits.",
             examples=[["+380 50 123 45 67", "(050) 765-43-21", "442079460018"]],

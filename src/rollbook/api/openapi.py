@@ -215,7 +215,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "security": [{"bearer": []}],
         "paths": paths | {path: _open(*about) for path, *about in OPEN},
         "components": {
-            "schemas": {name: _told(schema) for name, schema in schemas.items()},
+            "schemas": {_name_of(name): _shown(schema) for name, schema in schemas.items()},
             "headers": {
                 name: {"description": about, "required": name not in HEADERS_SOMETIMES, "schema": schema}
                 for name, (about, schema) in HEADERS.items()
@@ -228,21 +228,30 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     }
 
 
-def _told(schema: Any) -> Any:
+def _shown(schema: Any) -> Any:
     """A schema as generators of clients can use it: one kind of value, or null, and enums with their type."""
     if isinstance(schema, list):
-        return [_told(each) for each in schema]
+        return [_shown(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    told = {name: _told(value) for name, value in schema.items()}
-    if wire.TOLD_AS in told:
-        as_what = told.pop(wire.TOLD_AS)
+    shown = {name: _shown(value) for name, value in schema.items()}
+    if "$ref" in shown:
+        shown["$ref"] = _name_of(shown["$ref"])
+    if isinstance(title := shown.get("title"), str):
+        shown["title"] = _name_of(title)
+    if wire.SHOWN_AS in shown:
+        as_what = shown.pop(wire.SHOWN_AS)
         for kind in ("type", "enum", "anyOf", "items", "additionalProperties"):
-            told.pop(kind, None)
-        told |= as_what
-    if "enum" in told and all(isinstance(value, str) for value in told["enum"]):
-        told["type"] = "string"
-    return told
+            shown.pop(kind, None)
+        shown |= as_what
+    if "enum" in shown and all(isinstance(value, str) for value in shown["enum"]):
+        shown["type"] = "string"
+    return shown
+
+
+def _name_of(struct: str) -> str:
+    """What the document calls a Struct: those that show what the core has a class for are named `...Json`."""
+    return struct.removesuffix("Json")
 
 
 def _operation(route: Route) -> dict[str, Any]:
@@ -395,7 +404,7 @@ def _headers(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _content(kind: type[msgspec.Struct], *examples: msgspec.Struct | None) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}
+    media: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{_name_of(kind.__name__)}"}}
     values = [
         msgspec.json.decode(msgspec.json.encode(example)) for example in examples if example is not None
     ]

@@ -34,7 +34,7 @@ _Types = Annotated[
         extra_json_schema={
             "minItems": 1,
             "maxItems": len(CHANNELS),
-            **wire.told_as(type="array", items={"type": "string", "enum": [*CHANNELS]}),
+            **wire.shown_as(type="array", items={"type": "string", "enum": [*CHANNELS]}),
         },
     ),
 ]
@@ -75,7 +75,7 @@ _Channels = Annotated[
         examples=[["sms", "viber"]],
         extra_json_schema={
             "minItems": 1,
-            **wire.told_as(type="array", items={"type": "string", "enum": [*CHANNELS]}),
+            **wire.shown_as(type="array", items={"type": "string", "enum": [*CHANNELS]}),
         },
     ),
 ]
@@ -108,7 +108,7 @@ class StopsUpsert(msgspec.Struct, forbid_unknown_fields=True):
             extra_json_schema={
                 "minItems": 1,
                 "maxItems": stop_list.ITEMS_MAX,
-                **wire.told_as(type="array", items={"$ref": "#/components/schemas/StopItem"}),
+                **wire.shown_as(type="array", items={"$ref": "#/components/schemas/StopItem"}),
             },
         ),
     ]
@@ -125,13 +125,13 @@ class StopsRelease(msgspec.Struct, forbid_unknown_fields=True):
             extra_json_schema={
                 "minItems": 1,
                 "maxItems": stop_list.ITEMS_MAX,
-                **wire.told_as(type="array", items={"$ref": "#/components/schemas/ReleaseItem"}),
+                **wire.shown_as(type="array", items={"$ref": "#/components/schemas/ReleaseItem"}),
             },
         ),
     ]
 
 
-class _Told(msgspec.Struct):
+class _Item(msgspec.Struct):
     index: Annotated[int, msgspec.Meta(description="Its place in the request, from 0.", examples=[0])]
     result: Any
     id: Annotated[int | None, msgspec.Meta(description="Of its row; null when it has none.", examples=[5])]
@@ -149,14 +149,14 @@ class _Told(msgspec.Struct):
     reason: Annotated[str | None, msgspec.Meta(description="Why it is invalid, else null.")]
 
 
-class StoppedItem(_Told):
+class StoppedItem(_Item):
     """What became of a phone that was to be stopped: `created`, it was not stopped at all; `updated`, only
     on other channels."""
 
     result: Literal["created", "updated", "unchanged", "invalid"]
 
 
-class ReleasedItem(_Told):
+class ReleasedItem(_Item):
     """What became of a phone that was to be let go: `not_stopped`, on none of the channels."""
 
     result: Literal["released", "not_stopped", "invalid"]

@@ -132,7 +132,7 @@ class _File:
         self._first = b""
         self._begun = False
         self._process: Process | None = None
-        self._told: asyncio.Task[bytes] | None = None
+        self._stderr: asyncio.Task[bytes] | None = None
         self._gone: asyncio.Task[None] | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._taking_since = 0.0
@@ -147,7 +147,7 @@ class _File:
         )
         assert process.stdin is not None
         assert process.stderr is not None
-        self._told = asyncio.create_task(process.stderr.read())
+        self._stderr = asyncio.create_task(process.stderr.read())
         if self._connection is not None:
             self._gone = asyncio.create_task(self._watch(process))
         with contextlib.suppress(ConnectionError):
@@ -187,13 +187,13 @@ class _File:
         status = await process.wait()
         if status == 0 or (self._gone is not None and self._gone.done()):
             return b""
-        assert self._told is not None
-        told = (await self._told).decode(errors="replace")
+        assert self._stderr is not None
+        error = (await self._stderr).decode(errors="replace")
         if status == UNAVAILABLE:
-            raise Unavailable(told)
+            raise Unavailable(error)
         if status < 0 and not self._begun:
             raise KilledBeforeItBegan
-        raise ExportBroke(f"the export of request {self._request_id} ended with {status}: {told}")
+        raise ExportBroke(f"the export of request {self._request_id} ended with {status}: {error}")
 
     async def close(self) -> None:
         """End it, wherever it is, and give its place back."""
@@ -210,7 +210,7 @@ class _File:
             if self._process.returncode is None:
                 self._process.kill()
             await self._process.wait()
-        for task in (self._gone, self._told):
+        for task in (self._gone, self._stderr):
             if task is not None:
                 task.cancel()
 

@@ -22,19 +22,19 @@ from rollbook.errors import Problem
 from rollbook.exports import Export
 from rollbook.imports.spool import Spool
 
-TOLD_AS = "x-told-as"
+SHOWN_AS = "x-shown-as"
 """In the schema of a type that takes more than one kind of value: what the OpenAPI document has in its place.
 Generators of clients drop, or cannot send, what may be a number or a text."""
 
 
-def told_as(**schema: Any) -> dict[str, Any]:
+def shown_as(**schema: Any) -> dict[str, Any]:
     """For `extra_json_schema`: what the OpenAPI document has in place of a type."""
-    return {TOLD_AS: schema}
+    return {SHOWN_AS: schema}
 
 
 def or_null(**schema: Any) -> dict[str, Any]:
-    """As `told_as`, or null."""
-    return told_as(anyOf=[schema, {"type": "null"}])
+    """As `shown_as`, or null."""
+    return shown_as(anyOf=[schema, {"type": "null"}])
 
 
 Flag = Annotated[
@@ -51,7 +51,7 @@ Id = Annotated[
     msgspec.Meta(
         description="An id; digits as text are read too.",
         examples=[1],
-        extra_json_schema=told_as(type="integer"),
+        extra_json_schema=shown_as(type="integer"),
     ),
 ]
 
@@ -61,7 +61,7 @@ Phone = Annotated[
         description="The digits of E.164, 9 to 15 of them with the country code: a number, or text with an "
         "optional + or 00, spaces, dots, dashes and brackets of every kind.",
         examples=[380000000001],
-        extra_json_schema=told_as(type="integer"),
+        extra_json_schema=shown_as(type="integer"),
     ),
 ]
 
