@@ -21,7 +21,7 @@ from rollbook.db.base import Database, EngineLimits, Observer
 from rollbook.db.batches import BatchRunner
 from rollbook.db.citus_transaction import CitusTransaction
 from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one
-from rollbook.db.postgres_connection import Connected, IdBlocks, Server, translated, uncertain
+from rollbook.db.postgres_connection import Connected, IdBlocks, PostgresServer, translated, uncertain
 from rollbook.db.postgres_transaction import SETTINGS, PostgresTransaction
 from rollbook.db.transaction import Transaction
 from rollbook.errors import Busy, ClusterNotReady, DatabaseTooNew, StrangeDatabase, Unavailable
@@ -47,7 +47,7 @@ class PostgresDatabase(Database):
         options = (
             f"{planner} -c statement_timeout={milliseconds} -c default_transaction_isolation=read\\ committed"
         )
-        self.server = Server(url, options)
+        self.server = PostgresServer(url, options)
         self._ids = IdBlocks(self, self.server)
 
     def claim(self) -> None:

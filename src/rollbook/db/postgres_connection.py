@@ -45,7 +45,7 @@ _NO_DATABASE = re.compile(r'FATAL:\s+database "([^"]*)" does not exist')
 """What the server says when it is asked for a database that it does not have; there is no code with it."""
 
 
-class Server:
+class PostgresServer:
     """The PostgreSQL server of a URL.
 
     Args:
@@ -115,7 +115,7 @@ class Server:
 class Connected:
     """A connection that is opened when needed and forgotten when it broke."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: PostgresServer) -> None:
         self._server = server
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
@@ -162,7 +162,7 @@ class Connected:
 class IdBlocks:
     """Ids taken from the database a block at a time, in a transaction of their own."""
 
-    def __init__(self, database: Database, server: Server) -> None:
+    def __init__(self, database: Database, server: PostgresServer) -> None:
         self._database = database
         self._server = server
         self._connected = Connected(server)
