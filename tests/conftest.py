@@ -23,6 +23,7 @@ from rollbook.db import Database, open_database
 from tests.databases import Databases
 from tests.length import LONG
 from tests.servers import Postgres, Service, nginx, run
+from tests.statements.plugin import Statements
 
 ENGINES = ("sqlite", "postgresql")
 
@@ -254,6 +255,10 @@ LONG_FIRST = (
     "suite/test_collection.py",
 )
 """The files that take longest: they begin first, so that no process is left with one when the others are done."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Statements(), "statements")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,0 +1,1 @@
+"""The statements that the tests run on PostgreSQL: each stays with one account."""
