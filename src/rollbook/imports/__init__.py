@@ -1,4 +1,9 @@
-"""What imports were asked for, and how far each of them is. Light: whoever only asks needs nothing else."""
+"""Imports: ask for one (`begin`), look at them (`get`, `recent`), end one (`cancel`), take it back
+(`request_undo`).
+
+The row of an import says what was asked for and how far it is. This module is light and does no work on it:
+`worker` does, step by step, in a process of its own.
+"""
 
 from __future__ import annotations
 

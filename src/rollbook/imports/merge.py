@@ -15,12 +15,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rollbook import contacts, counts, fields, members, stop_list
+from rollbook import accounts, contacts, counts, fields, imports, lists, members, stop_list
 from rollbook.channels import CHANNELS, mask_of
 from rollbook.counts import ListMask
 from rollbook.db import Integers, Rows, Transaction
+from rollbook.errors import NotFound
 from rollbook.fields import Type
-from rollbook.imports import Report, ascending, journal
+from rollbook.imports import Import, Report, ascending, journal
 from rollbook.imports.journal import Chunk
 from rollbook.imports.spec import ImportSpec
 
@@ -78,6 +79,19 @@ def goal(spec: ImportSpec, list_id: int | None, used: Sequence[Used], *, only_st
         stop=spec.stop,
         fields=used,
     )
+
+
+def goal_of(tx: Transaction, account_id: int, import_: Import) -> Goal:
+    """What an import does with each phone. A field that was deleted meanwhile is filled no more."""
+    existing = {field.id: field for field in fields.all(tx, account_id)}
+    used: list[Used] = []
+    for field_id in import_.report.field_ids:
+        if field_id == 0:
+            used.append(Used(None, "text"))
+        else:
+            field = existing.get(field_id)
+            used.append(Used(field.id, field.type) if field is not None else GONE)
+    return goal(import_.spec, import_.list_id, used, only_stops=import_.report.only_stops)
 
 
 class Staged(NamedTuple):
@@ -224,6 +238,32 @@ def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned:
         len(new),
         journal.pack(planned.joining),
         refused=journal.pack(planned.refused + staged.place),
+    )
+
+
+def step(tx: Transaction, account_id: int, import_: Import, goal: Goal, piece: Staged) -> Import:
+    """Bring a piece of the stage into the book.
+
+    Returns:
+        The import as it is then.
+
+    Raises:
+        NotFound: its list was deleted.
+    """
+    accounts.lock(tx, account_id)
+    if goal.list_id is not None:
+        try:
+            lists.get(tx, account_id, goal.list_id)
+        except NotFound:
+            raise NotFound("list", f"{goal.list_id} any more: it was deleted during the import") from None
+    planned = plan(tx, account_id, goal, piece)
+    chunk = apply(tx, account_id, goal, piece, planned)
+    journal.write(tx, account_id, import_.id, chunk)
+    return imports.change(
+        tx,
+        import_,
+        reached=import_.reached + len(piece.phones),
+        report=imports.added(import_.report, planned.counted),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a process that works on imports is told: once what it may use, then import after import."""
+"""What the service sends to a process that works on imports: first what it may use, then each import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of an import that replaces: whoever the file does not name leaves the list."""
+"""The end of an import that replaces: contacts that the file does not name leave the list."""
 
 from __future__ import annotations
 

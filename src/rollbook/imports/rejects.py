@@ -121,35 +121,22 @@ class Rejects:
             places: of the rows in it.
             reasons, messages: why each of them was left out.
         """
+        options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
         for begin in range(0, len(places), PIECE_ROWS):
             piece = slice(begin, begin + PIECE_ROWS)
-            if not self._is_full(len(places[piece])):
-                self._add(lines, cells, places[piece], reasons[piece], messages[piece])
-
-    def _add(
-        self,
-        lines: NDArray[np.int64],
-        cells: pa.RecordBatch,
-        places: NDArray[np.int64],
-        reasons: NDArray[np.object_],
-        messages: Sequence[str],
-    ) -> None:
-        rows, is_long = _shortened(cells.take(pa.array(places)).columns)
-        if is_long.any():
-            messages = [f"{why} {CUT}" if cut else why for why, cut in zip(messages, is_long, strict=True)]
-        text = rows[self._text] if self._text is not None else pa.nulls(len(places), pa.string())
-        table = pa.Table.from_arrays(
-            [
-                pa.array(lines[places]),
-                pa.array(reasons, pa.string()),
-                pa.array(messages, pa.string()),
-                *(formulas.guarded_column(rows[place]) for place in self._kept),
-                formulas.guarded_column(text),
-            ],
-            names=[str(number) for number in range(len(self._kept) + 4)],
-        )
-        options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
-        arrow_csv.write_csv(table, self._file, options)
+            if self._is_full(len(places[piece])):
+                continue
+            rows, is_long = _shortened(cells.take(pa.array(places[piece])).columns)
+            cut = zip(messages[piece], is_long, strict=True)
+            head = [
+                pa.array(lines[places[piece]]),
+                pa.array(reasons[piece], pa.string()),
+                pa.array([f"{why} {CUT}" if was_cut else why for why, was_cut in cut], pa.string()),
+            ]
+            text = rows[self._text] if self._text is not None else pa.nulls(len(places[piece]), pa.string())
+            shown = [formulas.guarded_column(column) for column in (*(rows[at] for at in self._kept), text)]
+            names = [str(number) for number in range(len(head) + len(shown))]
+            arrow_csv.write_csv(pa.Table.from_arrays([*head, *shown], names=names), self._file, options)
 
     def add_unreadable(self, row: BadRow) -> None:
         """Add a row that could not be taken apart, with its cells as far as they can be told."""

@@ -1,8 +1,8 @@
-"""The work on imports, step by step; whoever is killed in between is followed by another, who goes on.
+"""The work on an import, step by step: after a crash, the next worker continues where the last one was.
 
-An import's files lie in a folder of the spool. Who works on it holds a lock on that folder, which the system
-lets go of when the process ends, however it ends. What was done is in the database in the transaction that
-did it.
+An import's files lie in a folder of the spool. The process that works on it holds a lock on that folder,
+which the system drops when the process ends, however it ends. What was done is in the database in the
+transaction that did it.
 """
 
 from __future__ import annotations
@@ -12,26 +12,35 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from rollbook import accounts, fields, imports, lists, members
-from rollbook.db import Database, Integers, Transaction
-from rollbook.errors import BadFile, NotFound, NotNow, RollbookError, Unavailable
-from rollbook.fields import Field
-from rollbook.files import Table, open_table
-from rollbook.files.options import reading
-from rollbook.imports import Import, Report, columns, journal, losses, merge, prune, rejects, stage, undo
-from rollbook.imports.columns import Columns
+from rollbook import accounts, fields, imports, members
+from rollbook.db import Database, Transaction
+from rollbook.errors import BadFile, NotNow, RollbookError, Unavailable
+from rollbook.files import open_table
+from rollbook.files import options as file_options
+from rollbook.imports import (
+    Import,
+    Report,
+    columns,
+    journal,
+    losses,
+    merge,
+    prune,
+    reading,
+    rejects,
+    stage,
+    undo,
+)
 from rollbook.imports.order import ImportLimits
-from rollbook.imports.spec import ImportSpec
+from rollbook.imports.reading import Cancelled
 from rollbook.imports.spool import Spool
 from rollbook.imports.stage import Filled, Stage
-from rollbook.options import mention
 
 CHUNK_ROWS_FIRST = 5_000
 CHUNK_ROWS_MAX = 50_000
@@ -58,10 +67,6 @@ Watch = Callable[[Import], None]
 
 class Stopped(Exception):
     """Whoever runs the work wants it to stop; it goes on another time."""
-
-
-class _Cancelled(Exception):
-    """Whoever asked for the import does not want it any more."""
 
 
 class Worker:
@@ -161,12 +166,12 @@ class Worker:
         }[import_.state]
         try:
             if import_.cancel_wanted and import_.state != "undoing":
-                raise _Cancelled
+                raise Cancelled
             return step(import_)
-        except _Cancelled:
+        except Cancelled:
             if import_.state in ("waiting", "reading"):
                 stage.clear(self._spool.folder(import_.folder))
-            return self._change(import_.account_id, import_.id, state="cancelled")
+            return self._change(import_, state="cancelled")
         except (Unavailable, NotNow, Stopped):
             raise
         except FileNotFoundError:
@@ -197,14 +202,14 @@ class Worker:
         if import_.state in ("waiting", "reading"):
             stage.clear(self._spool.folder(import_.folder))
         kept = why.encode(errors="backslashreplace").decode().replace("\0", "\\0")  # as every engine can keep
-        return self._change(import_.account_id, import_.id, state="failed", error=kept)
+        return self._change(import_, state="failed", error=kept)
 
-    def _change(self, account_id: int, import_id: int, **values: Any) -> Import:
+    def _change(self, import_: Import, **values: Any) -> Import:
         def change(tx: Transaction, account_id: int) -> Import:
             accounts.lock(tx, account_id)
-            return imports.change(tx, imports.get(tx, account_id, import_id), **values)
+            return imports.change(tx, imports.get(tx, account_id, import_.id), **values)
 
-        return self._database.write(change, account_id)
+        return self._database.write(change, import_.account_id)
 
     # Reading
 
@@ -212,10 +217,8 @@ class Worker:
         folder = self._spool.folder(import_.folder)
         spec = import_.spec
         started = time.perf_counter()
-        import_ = self._change(
-            import_.account_id, import_.id, state="reading", bytes_done=0, rows_read=0, rows_staged=0
-        )
-        options = msgspec.structs.replace(reading(spec), alive=self._goes_on)
+        import_ = self._change(import_, state="reading", bytes_done=0, rows_read=0, rows_staged=0)
+        options = msgspec.structs.replace(file_options.reading(spec), alive=self._goes_on)
         with open_table(self._spool.source(import_.folder), options) as table:
             existing = self._database.read(fields.all, import_.account_id)
             chosen = columns.choose(
@@ -233,35 +236,22 @@ class Worker:
             filled += [Filled(name, field, "text") for name, field in chosen.new.items()]
             if not spec.into_book or only_stops:
                 filled = []
-            import_ = self._change(import_.account_id, import_.id, size_bytes=table.size_bytes)
+            import_ = self._change(import_, size_bytes=table.size_bytes)
             totals = stage.build(
                 table,
-                _phones(
-                    chosen, spec, lambda phones: self._database.read(_in_book, import_.account_id, phones)
+                reading.phone_reading(
+                    chosen,
+                    spec,
+                    lambda phones: self._database.read(reading.in_book, import_.account_id, phones),
                 ),
                 filled,
                 folder,
                 progress=self._reading_progress(import_),
                 limits=self._limits,
             )
-            about, header = _about(table), _header(table)
+            about, header, has_columns = reading.about(table), reading.header(table), bool(table.columns)
             hidden_rows, left_out = table.hidden_rows, dict(table.left_out)
-        if not totals.rows and (spec.mode == "replace" or not (spec.stop or only_stops)):
-            raise BadFile(
-                f"{import_.source} has a header but no rows."
-                if table.columns
-                else f"{import_.source} is empty."
-            )
-        if spec.rows is not None and totals.rows != spec.rows:
-            raise BadFile(
-                f"{import_.source} has {totals.rows:,} rows, not {spec.rows:,} as {mention('rows')} says: "
-                "nothing was imported."
-            )
-        if spec.mode == "replace" and not totals.staged:
-            raise BadFile(
-                f"{import_.source} has no good phone number in {totals.rows} rows: its list would be "
-                "emptied, so nothing was replaced."
-            )
+        reading.check_totals(import_, totals, has_columns=has_columns, only_stops=only_stops)
         report = msgspec.structs.replace(
             import_.report,
             rejected=dict(totals.rejected),
@@ -288,7 +278,7 @@ class Worker:
         if asked is not None:
             report.leaving, report.members = asked
         return self._database.write(
-            _staged, import_.account_id, import_.id, [one.field for one in filled], report, totals
+            reading.staged, import_.account_id, import_.id, [one.field for one in filled], report, totals
         )
 
     def _goes_on(self) -> None:
@@ -314,9 +304,9 @@ class Worker:
             self._must_have_room()
             if time.monotonic() - stored_at >= PROGRESS_SECONDS:
                 stored_at = time.monotonic()
-                changed = self._change(import_.account_id, import_.id, bytes_done=bytes_done, rows_read=rows)
+                changed = self._change(import_, bytes_done=bytes_done, rows_read=rows)
                 if changed.cancel_wanted:
-                    raise _Cancelled
+                    raise Cancelled
                 self._watch(changed)
 
         return progress
@@ -329,18 +319,18 @@ class Worker:
         if asked is None or asked[0] <= import_.report.leaving:
             return None
         report = msgspec.structs.replace(import_.report, leaving=asked[0], members=asked[1])
-        return self._change(import_.account_id, import_.id, state="confirm", report=report)
+        return self._change(import_, state="confirm", report=report)
 
     def _merge(self, import_: Import) -> Import:
         staged = Stage(self._spool.folder(import_.folder))
         if import_.report.leaving and not import_.reached and (again := self._more_leave(import_, staged)):
             return again
-        goal = self._database.read(_goal, import_.account_id, import_)
+        goal = self._database.read(merge.goal_of, import_.account_id, import_)
         started = time.perf_counter()
         stored_at = time.monotonic()
         while import_.reached < len(staged):
             if import_.cancel_wanted:
-                raise _Cancelled
+                raise Cancelled
             self._goes_on()
             rows = min(self._chunk_rows, len(staged) - import_.reached)
             piece = merge.Staged(
@@ -358,12 +348,10 @@ class Worker:
                 import_ = msgspec.structs.replace(import_, reached=import_.reached + rows, report=report)
                 if time.monotonic() - stored_at > PROGRESS_SECONDS or import_.reached == len(staged):
                     stored_at = time.monotonic()
-                    import_ = self._change(
-                        import_.account_id, import_.id, reached=import_.reached, report=import_.report
-                    )
+                    import_ = self._change(import_, reached=import_.reached, report=import_.report)
             else:
                 import_ = self._database.write(
-                    took.measured(_merged), import_.account_id, import_, goal, piece
+                    took.measured(merge.step), import_.account_id, import_, goal, piece
                 )
                 time.sleep(PAUSE_SECONDS)
             self._resize(took.seconds)
@@ -372,8 +360,8 @@ class Worker:
         self._write_refused(import_, staged, rejects_folder)
         report = _timed(import_.report, "merging", started)
         if import_.spec.mode == "replace":
-            return self._change(import_.account_id, import_.id, state="pruning", reached=0, report=report)
-        return self._change(import_.account_id, import_.id, state="done", report=report)
+            return self._change(import_, state="pruning", reached=0, report=report)
+        return self._change(import_, state="done", report=report)
 
     def _write_refused(self, import_: Import, staged: Stage, folder: Path) -> None:
         places = self._database.read(journal.refused, import_.account_id, import_.id)
@@ -400,7 +388,7 @@ class Worker:
         started = time.perf_counter()
         while import_.list_id is not None:
             if import_.cancel_wanted:
-                raise _Cancelled
+                raise Cancelled
             self._goes_on()
             run = self._database.read if import_.spec.dry_run else self._database.write
             reached = run(prune.step, import_.account_id, import_, staged.phones)
@@ -408,15 +396,11 @@ class Worker:
                 break
             import_ = reached
             if import_.spec.dry_run:
-                import_ = self._change(
-                    import_.account_id, import_.id, reached=import_.reached, report=import_.report
-                )
+                import_ = self._change(import_, reached=import_.reached, report=import_.report)
             else:
                 time.sleep(PAUSE_SECONDS)
             self._watch(import_)
-        return self._change(
-            import_.account_id, import_.id, state="done", report=_timed(import_.report, "pruning", started)
-        )
+        return self._change(import_, state="done", report=_timed(import_.report, "pruning", started))
 
     # Undoing
 
@@ -426,8 +410,7 @@ class Worker:
             staged = Stage(folder)
         except OSError:
             return self._change(
-                import_.account_id,
-                import_.id,
+                import_,
                 state="done",
                 error="It cannot be undone: what it staged is not in the spool any more.",
             )
@@ -456,124 +439,6 @@ class _Took:
                 self.seconds = time.perf_counter() - started
 
         return timed
-
-
-def _phones(
-    chosen: Columns, spec: ImportSpec, in_book: Callable[[Sequence[int]], Sequence[int]]
-) -> stage.PhoneReading:
-    """Where the phones of a file are, and how they are read. What stops people takes everything that the book
-    can hold."""
-    own = chosen.own_export
-    stops = own.stops if own is not None else None
-    stopping = in_book if spec.stop or stops is not None else None
-    if own is not None and own.whole:
-        return stage.PhoneReading(
-            chosen.phones, only_valid=False, stops=stops, in_book=stopping, all_stop=bool(spec.stop)
-        )
-    return stage.PhoneReading(
-        chosen.phones,
-        spec.region,
-        only_valid=spec.phone_check == "valid" and not stopping,
-        every=spec.every_phone,
-        # The code would stand in front of the first number only; the others would be read without it.
-        split=spec.split_phones and chosen.codes is None,
-        in_book=stopping,
-        stops=stops,
-        all_stop=bool(spec.stop),
-        repaired=chosen.repaired,
-        codes=chosen.codes,
-    )
-
-
-def _in_book(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[int]:
-    """Those of some phones that are contacts."""
-    return tx.all(
-        int,
-        f"""
-        SELECT contact.phone FROM {tx.integers("wanted")} CROSS JOIN contact
-        WHERE contact.account_id = :account_id AND contact.phone = wanted.value
-        """,
-        account_id=account_id,
-        wanted=Integers(np.array(phones, np.int64)),
-    )
-
-
-def _about(table: Table) -> dict[str, str]:
-    """How a file was read."""
-    about = {
-        "format": table.format,
-        "encoding": table.encoding,
-        "delimiter": table.delimiter,
-        "compression": table.compression,
-        "sheet": table.sheet,
-    }
-    return {name: value for name, value in about.items() if value}
-
-
-def _header(table: Table) -> str:
-    if table.header_line is not None:
-        return f"line {table.header_line}"
-    return "none" if table.format in ("csv", "xlsx") else ""
-
-
-def _staged(
-    tx: Transaction, account_id: int, import_id: int, names: list[str], report: Report, totals: stage.Totals
-) -> Import:
-    """A file was read: make the fields that it needs and go on to the merge, or wait to be confirmed."""
-    accounts.lock(tx, account_id)
-    import_ = imports.get(tx, account_id, import_id)
-    if import_.cancel_wanted:
-        raise _Cancelled
-    if report.leaving:
-        report.fields_wanted = names
-    else:
-        report = imports.with_fields(tx, msgspec.structs.replace(import_, report=report), names)
-    list_id, report.list_created = imports.with_list(tx, import_)
-    return imports.change(
-        tx,
-        import_,
-        list_id=list_id,
-        state="confirm" if report.leaving else "merging",
-        bytes_done=import_.size_bytes,
-        rows_read=totals.rows,
-        rows_staged=totals.staged,
-        reached=0,
-        report=report,
-    )
-
-
-def _goal(tx: Transaction, account_id: int, import_: Import) -> merge.Goal:
-    """What to do with each phone; a field that was deleted meanwhile is filled no more."""
-    existing: dict[int, Field] = {field.id: field for field in fields.all(tx, account_id)}
-    used: list[merge.Used] = []
-    for field_id in import_.report.field_ids:
-        if field_id == 0:
-            used.append(merge.Used(None, "text"))
-        else:
-            field = existing.get(field_id)
-            used.append(merge.Used(field.id, field.type) if field is not None else merge.GONE)
-    return merge.goal(import_.spec, import_.list_id, used, only_stops=import_.report.only_stops)
-
-
-def _merged(
-    tx: Transaction, account_id: int, import_: Import, goal: merge.Goal, piece: merge.Staged
-) -> Import:
-    """Bring a piece of the stage into the book."""
-    accounts.lock(tx, account_id)
-    if goal.list_id is not None:
-        try:
-            lists.get(tx, account_id, goal.list_id)
-        except NotFound:
-            raise NotFound("list", f"{goal.list_id} any more: it was deleted during the import") from None
-    planned = merge.plan(tx, account_id, goal, piece)
-    chunk = merge.apply(tx, account_id, goal, piece, planned)
-    journal.write(tx, account_id, import_.id, chunk)
-    return imports.change(
-        tx,
-        import_,
-        reached=import_.reached + len(piece.phones),
-        report=imports.added(import_.report, planned.counted),
-    )
 
 
 def _timed(report: Report, phase: str, started: float) -> Report:
