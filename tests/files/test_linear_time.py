@@ -191,6 +191,8 @@ def test_rows_are_found_in_proportion_to_the_text(delimiter: str) -> None:
         f'{delimiter}"',
         '"\n',
         '\n"',
+        ' "',
+        f'{delimiter} "',
         '"\r',
         "a\r\n",
     ]
@@ -202,6 +204,8 @@ def test_rows_are_found_in_proportion_to_the_text(delimiter: str) -> None:
                 lexer.whole_rows(text, last=last)
                 sum(1 for _ in lexer.each(text, last=last))
             lexer.cells(text)
+            lexer.tidied(text)
+            lexer.held(text)
 
         assert not _grows_with_the_square(work), f"{atom!r} again and again"
 

@@ -66,12 +66,15 @@ class Lexer:
         self._clear = {last: re.compile(row % (clear, mark, clear, e)) for last, e in _both(within, at_end)}
         self._any = {last: re.compile(row % (any_, mark, any_, e)) for last, e in _both(within, at_end)}
         spaces = rb"(?!)" if delimiter == " " else rb"[ ]" if delimiter == "\t" else rb"[ \t]"
-        cell = rb'"[^"]*+(?:""[^"]*+)*+"'
         behind = rb"[ ]*+[%b\r\n]" % mark
-        self._spaced = re.compile(rb"(\A|[%b\r\n])%b*+(%b)(?=%b|[ ]*+\Z)" % (mark, spaces, cell, behind))
-        opened = rb'%b++"[^"]*+(?:""[^"]*+)*+(?:"[ ]*+)?+\Z' % spaces
-        quoted = rb"%b*+%b(?=%b)[ ]*+" % (spaces, cell, behind)
-        one = rb"(?>%b|(?!%b)[^%b\r\n]*+)" % (quoted, opened, mark)
+        odd = rb"%b[^%b\r\n]*+" % (quoted, mark)
+        between = rb"(?:%b|\r\n|\n|\r)" % mark
+        spaced = rb"%b++%b(?=%b|[ ]*+\Z)" % (spaces, quoted, behind)
+        self._to_spaced = re.compile(
+            rb"((?:(?!%b)(?:%b|%b)%b)*+)(?=%b)%b++" % (spaced, odd, plain, between, spaced, spaces)
+        )
+        opened = rb'%b++"[^"]*+(?:""[^"]*+)*+(?:"[ ]*)?+\Z' % spaces
+        one = rb"(?>%b++%b(?=%b)[ ]*+|%b|(?!%b)%b)" % (spaces, quoted, behind, odd, opened, plain)
         self._spaced_row = re.compile(rb"(?:%b%b)*+%b(?:\r\n|\n|\r(?!\Z))" % (one, mark, one))
         self._spaced_open = re.compile(rb"(?:%b%b)*+%b" % (one, mark, opened))
         self._cells = re.compile(rb"(%b)(?:%b|\Z)" % (any_, mark))
@@ -109,7 +112,13 @@ class Lexer:
         cells, as people mean it."""
         if b' "' not in text and b'\t"' not in text:
             return text
-        return self._spaced.sub(rb"\1\2", text)
+        parts = []
+        place = 0
+        # From cell to cell: in a quoted cell a delimiter and a space are characters like others.
+        while (match := self._to_spaced.match(text, place)) is not None:
+            parts.append(match[1])
+            place = match.end()
+        return b"".join([*parts, text[place:]]) if parts else text
 
     def held(self, text: bytes) -> int:
         """Where the row begins at the end of a text in which a mark behind a space opens a cell that may not
