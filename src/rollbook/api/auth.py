@@ -15,7 +15,12 @@ from rollbook.api.wire import Call, Read
 class LoginBody(msgspec.Struct):
     """The body of a login."""
 
-    api_key: Annotated[str, msgspec.Meta(description="A `live_` or `test_` key.", max_length=1000)]
+    api_key: Annotated[
+        str,
+        msgspec.Meta(
+            description="A `live_` or `test_` key.", examples=["live_0123456789abcdefghij"], max_length=1000
+        ),
+    ]
 
 
 class Token(msgspec.Struct):

@@ -121,7 +121,7 @@ def batch_of(results: list[Item]) -> BatchJson:
 
 
 def item_of(index: int, phone: int, reference: str | None, outcome: Outcome | RollbookError) -> Item:
-    """What a caller is results of one item of a batch."""
+    """The result of one item of a batch."""
     if isinstance(outcome, Outcome):
         return Item(index, outcome.result, outcome.id, phone, reference, None)
     problems = problems_of(outcome) if isinstance(outcome, UnknownIds) else []

@@ -57,7 +57,7 @@ _Groups = Annotated[
     list[int | str | ListRef] | None,
     msgspec.Meta(
         description="Contact lists to join: ids; objects with an id are read too.",
-        examples=[[1, 2]],
+        examples=[[1]],
         extra_json_schema=wire.or_null(type="array", items={"type": "integer"}, maxItems=LISTS_MAX),
     ),
 ]
@@ -66,7 +66,7 @@ _Fields = Annotated[
     msgspec.Meta(
         description="Values in contact fields. A number or a date is kept in its canonical form. Both forms "
         'that answers have, `{"1": "Kyiv"}` and `[{"1": "Kyiv"}]`, are read too.',
-        examples=[[{"id": 1, "value": "Kyiv"}]],
+        examples=[[{"id": 3, "value": "Kyiv"}]],
         extra_json_schema=wire.or_null(type="array", items={"$ref": "#/components/schemas/FieldValue"}),
     ),
 ]

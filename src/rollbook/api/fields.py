@@ -74,7 +74,7 @@ class FieldsDelete(msgspec.Struct):
         list[wire.Id],
         msgspec.Meta(
             description="Unknown ids are ignored.",
-            examples=[[1]],
+            examples=[[3]],
             extra_json_schema={"minItems": 1, "maxItems": fields.DELETED_AT_ONCE_MAX},
         ),
     ]

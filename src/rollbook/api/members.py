@@ -22,7 +22,7 @@ class Members(msgspec.Struct):
         list[wire.Id],
         msgspec.Meta(
             description="Ids of contacts.",
-            examples=[[1, 2]],
+            examples=[[7, 8]],
             extra_json_schema={"minItems": 1, "maxItems": members.CONTACTS_AT_ONCE_MAX},
         ),
     ]

@@ -274,7 +274,7 @@ def _operation(route: Route) -> dict[str, Any]:
         fields = msgspec.structs.fields(route.body.kind)
         operation["requestBody"] = {
             "required": any(field.required for field in fields),
-            "content": _content(route.body.kind, examples.BODIES.get(route.handler)),
+            "content": _content(route.body.kind, examples.of_body(route.handler, route.body.kind)),
         }
     if route.uploads:
         file: dict[str, Any] = {"type": "string", "format": "binary", "description": "The file itself."}
@@ -403,7 +403,7 @@ def _headers(names: Sequence[str]) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _content(kind: type[msgspec.Struct], *examples: msgspec.Struct | None) -> dict[str, Any]:
+def _content(kind: type[msgspec.Struct], *examples: Any) -> dict[str, Any]:
     media: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{_name_of(kind.__name__)}"}}
     values = [
         msgspec.json.decode(msgspec.json.encode(example)) for example in examples if example is not None

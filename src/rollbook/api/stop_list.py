@@ -104,7 +104,7 @@ class StopsUpsert(msgspec.Struct, forbid_unknown_fields=True):
         list[msgspec.Raw],
         msgspec.Meta(
             description="They need not be contacts. Of a phone that comes twice all channels count.",
-            examples=[[{"phone": 380000000001, "channels": ["sms"], "reference": "row 1"}]],
+            examples=[[{"phone": 380000000001, "channels": ["sms", "viber"], "reference": "row 1"}]],
             extra_json_schema={
                 "minItems": 1,
                 "maxItems": stop_list.ITEMS_MAX,
