@@ -152,3 +152,12 @@ def test_a_test_key_works_on_data_of_its_own_that_can_be_wiped(live: Live) -> No
             assert database.write(sandbox.wipe, name=account) == 1
         assert tester.get("/api/groups").json()["total"] == 0
         assert real.get("/api/groups").json()["data"] == [mine]
+
+
+def test_a_login_takes_no_large_body(live: Live) -> None:
+    """Anybody can send one."""
+    with live.client() as client:
+        for size, status in ((1_000, 401), (17_000, 413)):
+            answer = client.post("/api/auth/login", json={"api_key": "x" * 10, "padding": "x" * size})
+            assert answer.status_code == status, answer.text
+        assert answer.json()["message"] == "The body is larger than 16384 bytes."

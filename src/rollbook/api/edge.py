@@ -33,6 +33,9 @@ from rollbook.api.wire import Call, Compute, Delivery, Media, NotJson, Options, 
 from rollbook.db import Database, Snapshot
 from rollbook.errors import Busy, Problem, RollbookError
 
+KEYLESS_BODY_BYTES_MAX = 16 * 1024
+"""Of the body of a call that takes no key, which anybody can make."""
+
 COMPUTATIONS_MAX = 8
 """Waiting and under way. The longest takes a second and a half."""
 
@@ -267,7 +270,10 @@ class Edge:
             return
         data = b""
         if route.method != "GET":
-            data = await self._body(req, self._bulk_body_bytes_max if route.bulk else self._body_bytes_max)
+            most = self._bulk_body_bytes_max if route.bulk else self._body_bytes_max
+            if route.right is None:
+                most = min(most, KEYLESS_BODY_BYTES_MAX)
+            data = await self._body(req, most)
         if route.guarded and key is None:
             self._guard.check((call.account_id, route.method, req.path, hash(data)), time.monotonic())
         if route.body is None and isinstance(route.query, StrictQuery):
