@@ -36,7 +36,7 @@ COLUMNS: Mapping[str, Column] = {
 """What contacts can be searched and sorted by, besides the account's fields; see `fields.columns`."""
 
 
-class _Counted(msgspec.Struct, frozen=True):
+class _ListAndBook(msgspec.Struct, frozen=True):
     """A list's items beside the contacts of its account."""
 
     items: int
@@ -118,7 +118,7 @@ def _in_list(
     the list holds so much that its contacts are met soon enough."""
     list_id = in_list.operand
     counted = tx.one(
-        _Counted,
+        _ListAndBook,
         """
         SELECT contact_list.items, account.contacts FROM contact_list CROSS JOIN account
         WHERE contact_list.account_id = :account_id AND contact_list.id = :list_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from rollbook.files.formulas import BOM, SAFE, csv_pieces
 from rollbook.imports import Outcome, Report, State
 from rollbook.imports.spec import ImportSpec, spec_of
 from rollbook.options import as_parameters, values
+from rollbook.search import Page, PageRequest
 
 EVENT_SECONDS = 0.5
 """How often a watcher gets an event, at most."""
@@ -160,17 +162,13 @@ def start(call: Call, upload: Upload) -> Write:
 
 def index(call: Call) -> Read:
     """Show imports, newest first."""
-    limit, before = call.query["page[limit]"], call.query["page[after]"] or None
+    request = PageRequest(call.query["page[limit]"], after=call.query["page[after]"] or None)
 
     def show(found: list[imports.Import]) -> ImportIndex:
-        more = len(found) > limit
-        shown = found[:limit]
-        return ImportIndex([_shown(call, import_) for import_ in shown], shown[-1].id if more else None)
+        page = Page.of(found, None, request)
+        return ImportIndex([_shown(call, import_) for import_ in page.rows], page.next)
 
-    def page(tx: Any, account_id: int) -> list[imports.Import]:
-        return imports.recent(tx, account_id, before=before, limit=limit + 1)
-
-    return Read(page, show=show)
+    return Read(partial(imports.recent, before=request.after, limit=request.rows_to_read), show=show)
 
 
 def get(call: Call) -> Read:
