@@ -95,7 +95,7 @@ class Items(Generic[Value]):
         done: Callable[[int, str | None, Value, Became], Result],
         invalid: Callable[[int, str | None, str], Result],
     ) -> list[Result]:
-        """What is told of each item, in the order of the request.
+        """The result of each item, in the order of the request.
 
         Args:
             outcomes: what became of each of `values`.

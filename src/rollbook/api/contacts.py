@@ -254,7 +254,7 @@ def search(call: Call) -> Read:
 def upsert(call: Call, body: ContactsUpsert) -> Write:
     """Create contacts, or add lists and values to existing ones.
 
-    One transaction, up to 10,000 contacts. What is wrong with one is told in its result; it is left out, and
+    One transaction, up to 10,000 contacts. One with an error is left out, its result says why, and
     all others are stored.
     """
     if problem := wire.too_many(body.contacts, "contacts", 1, upserts.CONTACTS_MAX):

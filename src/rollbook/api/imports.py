@@ -63,7 +63,7 @@ class Counts(msgspec.Struct):
     hidden: Annotated[
         int,
         msgspec.Meta(
-            description="Rows of a workbook that are hidden; imported unless `skip_hidden` was said."
+            description="Rows of a workbook that are hidden; imported unless `skip_hidden` was given."
         ),
     ]
     left_out: Annotated[

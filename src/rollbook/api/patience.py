@@ -26,7 +26,7 @@ class Patience:
     Args:
         seconds: how long one may wait.
         enqueue: gives the lane a job.
-        unsure: what those are told whose time is up.
+        unsure: what the error adds for requests whose time is up.
     """
 
     def __init__(self, seconds: float, enqueue: Callable[[Job], None], unsure: str) -> None:

@@ -264,7 +264,7 @@ def remove(call: Call, body: StopsRemove) -> Write:
 def upsert(call: Call, body: StopsUpsert) -> Write:
     """Put phones on the stop list, each on its own channels.
 
-    One transaction, up to 10,000 phones. What is wrong with one is told in its result; it is left out, and
+    One transaction, up to 10,000 phones. One with an error is left out, its result says why, and
     all others are stopped. Items are done in their order, so of a phone that comes twice all channels count.
     """
     if problem := wire.too_many(body.stops, "stops", 1, stop_list.ITEMS_MAX):
@@ -299,7 +299,7 @@ def upsert(call: Call, body: StopsUpsert) -> Write:
 def release(call: Call, body: StopsRelease) -> Write:
     """Take phones off the stop list, of some channels or of all.
 
-    One transaction, up to 10,000 phones. What is wrong with one is told in its result; it is left out, and
+    One transaction, up to 10,000 phones. One with an error is left out, its result says why, and
     all others are let go.
     """
     if problem := wire.too_many(body.stops, "stops", 1, stop_list.ITEMS_MAX):
