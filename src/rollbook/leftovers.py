@@ -20,6 +20,9 @@ Kind = Literal["list", "field"]
 CHUNK_ROWS = 5_000
 """Rows removed in one transaction, at most: some 10 to 100 ms."""
 
+SOME_MAX = 100
+"""Leftovers that one look finds, at most."""
+
 # A chunk goes from behind the last row of the chunk before to its own last row. Not IN the chunk: without
 # statistics PostgreSQL takes a list to have one row and reads the chunk anew for each (5,000 rows then took a
 # minute). And not from the beginning: it would walk over all that was removed and not yet vacuumed.
@@ -97,9 +100,16 @@ def remove_all(tx: Transaction, account_id: int, kind: Kind, id: int) -> None:
     _remove_chunk(tx, Leftover(account_id, kind, id), _RowKey("", 0))
 
 
-def first(tx: Transaction) -> Leftover | None:
-    """Something to remove, of any account; `None` when there is nothing."""
-    return tx.one(Leftover, "SELECT account_id, kind, id FROM leftover LIMIT 1")
+def some(tx: Transaction, account_id: int | None = None) -> list[Leftover]:
+    """What is to be removed of an account, or of any; `SOME_MAX` of it at most."""
+    where, named = ("WHERE account_id = :account_id", {"account_id": account_id}) if account_id else ("", {})
+    return tx.all(
+        Leftover,
+        f"""
+        SELECT account_id, kind, id FROM leftover {where} ORDER BY account_id, kind, id LIMIT {SOME_MAX}
+        """,
+        **named,
+    )
 
 
 def remove_some(tx: Transaction, account_id: int, found: Leftover) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -43,6 +43,7 @@ METRICS = {
     "rollbook_connections": "Connections that are open.",
     "rollbook_connections_ended_total": "Connections that the service ended, and why.",
     "rollbook_accept_failures_total": "Connections that the operating system did not give.",
+    "rollbook_database_node_up": "Whether a worker node of Citus answers (1) or is away (0).",
     "rollbook_verified_drift": "Counts that were wrong when `rollbook verify` last looked; must be 0.",
     "rollbook_verified_timestamp_seconds": "When that was, of all accounts the longest ago; 0 for never.",
 }
@@ -114,6 +115,8 @@ class Metrics(Observer, Collector):
         self._verified = Verified(0, None)
         self._ended: dict[str, int] = {}
         self._accept_failures = 0
+        self.nodes: Mapping[str, bool] = {}
+        """Of a distributed database, as host:port, and whether each answered when last asked."""
         self.connections = 0
         """That are open now."""
 
@@ -162,6 +165,11 @@ class Metrics(Observer, Collector):
                 other = msgspec.json.decode(file.read_bytes(), type=WorkerMetrics)
                 totals.merge(other, alive=_is_alive(int(file.stem)))
         yield from _families(totals)
+        name = "rollbook_database_node_up"
+        nodes = GaugeMetricFamily(name, METRICS[name], labels=["node"])
+        for node, answers in self.nodes.items():
+            nodes.add_metric([node], answers)
+        yield nodes
         at = self._verified.verified_at
         for name, value in (
             ("rollbook_verified_drift", self._verified.drift),

@@ -339,8 +339,7 @@ class AnyOrder(Compared):
     @precondition(lambda self: any(book.leftovers for book in self.books))
     @rule()
     def remove_some_leftovers(self) -> None:
-        left = self.db.read(leftovers.first)
-        assert left is not None
+        left = self.db.read(leftovers.some)[0]
         book = self.books[self.ids.index(left.account_id)]
         assert (left.kind, left.id) in book.leftovers
         before = self.db.read(_rows_left, left)
@@ -442,8 +441,8 @@ class AnyOrder(Compared):
 
     def teardown(self) -> None:
         """Once all leftovers are removed, nothing is in the tables but what can be seen."""
-        while (left := self.db.read(leftovers.first)) is not None:
-            self.db.write(leftovers.remove_some, left.account_id, left)
+        while some := self.db.read(leftovers.some):
+            self.db.write(leftovers.remove_some, some[0].account_id, some[0])
         for book in self.books:
             book.leftovers.clear()
         self.check(0, 1, 2)

@@ -4,6 +4,7 @@ real cluster can show stands in docs/how-to/citus.md."""
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,15 +12,17 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
-from rollbook import accounts
+from rollbook import accounts, leftovers
 from rollbook.db import EngineLimits, Job, Transaction, migrations, open_database
 from rollbook.db.citus import is_of_a_node
 from rollbook.db.lanes import BatchFailed
 from rollbook.db.postgres import PostgresDatabase
 from rollbook.db.postgres_connection import ATTEMPTS_MAX, ID_BLOCK, Connected, translated
 from rollbook.errors import ClusterNotReady, DatabaseTooNew, NodeAway, NotSetUp, RollbookError, Unavailable
+from rollbook.rounds import Rounds
 from tests.citus_stub import Citus, recorded
-from tests.servers import Postgres
+from tests.conftest import opened
+from tests.servers import Postgres, Service, run
 
 EVERYWHERE = ["api_key"]
 LOCAL = ["id_block", "schema_migration", "service_secret"]
@@ -359,6 +362,81 @@ def test_an_account_whose_node_is_away_fails_alone(citus: Citus, database: Postg
         "that of a node that is away is tried once more"
     )
     assert len({transaction for account, transaction in ran if account != 2}) == 2
+
+
+def test_questions_about_all_accounts_pass_over_those_that_are_away(database: PostgresDatabase) -> None:
+    database.migrate()
+    made = [database.write(accounts.create, name=name) for name in ("one", "two", "three")]
+    for account in made:
+        database.write(accounts.create_key, account=account.name)
+    away = {made[1].account_id, None}
+    asked: list[int | None] = []
+    now = [0.0]
+
+    def question(tx: Transaction, account_id: int | None) -> list[int]:
+        asked.append(account_id)
+        if account_id in away:
+            tx.run("DO $$ BEGIN RAISE EXCEPTION 'Connection refused' USING ERRCODE = '08006'; END $$")
+        return [account_id or 0]
+
+    rounds = Rounds(database, question, every_seconds=10, clock=lambda: now[0])
+    assert rounds.ask() == [made[0].account_id, made[2].account_id]
+    assert set(asked) == {None, *(account.account_id for account in made)}
+    asked.clear()
+    assert rounds.ask() == []
+    assert asked == [], "it is too early to ask again"
+    now[0] += 10
+    away.clear()
+    assert rounds.ask() == [0]
+    assert asked == [None], "all at once, when nobody is away"
+
+
+def test_each_account_has_its_turn_however_long_they_take(database: PostgresDatabase) -> None:
+    database.migrate()
+    made = [database.write(accounts.create, name=name) for name in ("one", "two", "three")]
+    for account in made:
+        database.write(accounts.create_key, account=account.name)
+    now = [0.0]
+
+    def question(tx: Transaction, account_id: int | None) -> list[int]:
+        if account_id is None:
+            raise NodeAway
+        now[0] += 1.5
+        return [account_id]
+
+    rounds = Rounds(database, question, every_seconds=0, clock=lambda: now[0])
+    one, two, three = (account.account_id for account in made)
+    assert [rounds.ask() for _ in range(3)] == [[one, two], [three, one], [two, three]]
+
+
+def test_the_service_serves_while_a_node_is_away_and_names_it(citus: Citus) -> None:
+    citus.add_nodes()
+    citus.take_down("worker-2")
+    service = Service(citus.url)
+    account = run("account", "create", "acme", "--database-url", citus.url)
+    assert account.returncode == 0, account.stderr
+    with service.client() as client:
+        deadline = time.monotonic() + 60
+        while (ready := client.get("/readyz")).json() == {"status": "ready"}:
+            assert time.monotonic() < deadline, "it did not come to this"
+            time.sleep(0.05)
+        assert (ready.status_code, ready.json()) == (200, {"status": "ready", "away": ["worker-2:5432"]})
+        metrics = client.get("/metrics").text
+    assert 'rollbook_database_node_up{node="worker-1:5432"} 1.0' in metrics
+    assert 'rollbook_database_node_up{node="worker-2:5432"} 0.0' in metrics
+    assert service.stop() == 0, service.log()
+    assert "The database node worker-2:5432 is away" in service.log()
+
+
+def test_questions_of_one_server_are_asked_each_time(postgres: Postgres) -> None:
+    url = postgres.create_database("citus_not")
+    with opened(url) as database:
+        database.migrate()
+        rounds = Rounds(database, leftovers.some, every_seconds=3600)
+        before = database.statements_run
+        assert [rounds.ask() for _ in range(3)] == [[], [], []]
+        assert database.statements_run - before == 3
+    postgres.drop_database("citus_not")
 
 
 def test_errors_that_the_core_raises_stay_themselves(citus: Citus, database: PostgresDatabase) -> None:

@@ -21,7 +21,7 @@ import pytest
 from rollbook import accounts, imports
 from rollbook.accounts import Account
 from rollbook.db import Database, Transaction
-from rollbook.errors import Unavailable
+from rollbook.errors import NodeAway, Unavailable
 from rollbook.imports import Import, Named, losses
 from rollbook.imports.minder import Minder
 from rollbook.imports.order import ImportLimits
@@ -236,6 +236,27 @@ def test_an_end_in_order_is_no_death(desk: Desk, minder: Callable[..., Minder]) 
         closing.join()
     assert now(desk, import_).deaths == 0
     assert now(desk, import_).state in (*imports.UNDERWAY, "done")
+
+
+def test_a_worker_does_not_wait_for_a_node_that_is_away(
+    desk: Desk, minder: Callable[..., Minder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves its import to whoever finds the node back, and that counts as no death."""
+    monkeypatch.setattr("rollbook.imports.minder.NODE_AWAY_SECONDS", 0.0)
+    monkeypatch.setattr("rollbook.imports.minder.END_SECONDS", 0.1)
+    import_ = desk.ask(csv_of(range(10)), list="Customers")
+    one = minder()
+
+    def away(*_: object) -> Import:
+        raise NodeAway
+
+    with held(desk.db, import_.account_id):
+        pid = working(desk, one, import_)
+        with monkeypatch.context() as context:
+            context.setattr(imports, "get", away)
+            until(partial(is_gone, pid), one.look)
+    until(lambda: now(desk, import_).ended, one.look)
+    assert (now(desk, import_).state, now(desk, import_).deaths) == ("done", 0)
 
 
 def test_while_others_wait_an_account_has_one_worker(

@@ -26,11 +26,12 @@ ACROSS_ACCOUNTS: Mapping[str, str] = {
     "accounts.keys": "lists keys of all accounts, for the operator",
     "accounts.named": "finds an account by its name",
     "accounts.revoke_key": "finds a key by its id, for the operator",
+    "accounts.with_keys": "the accounts that are asked in turns while a machine is away; api_key is on every machine",
     "imports.__init__.ended_before": "housekeeping: imports of any account whose undo has run out",
     "imports.__init__.of_folder": "housekeeping: the import that a folder of the spool belongs to",
     "imports.__init__.unfinished": "the minder looks for imports of any account",
     "imports.__init__.waiting_for_confirmation": "housekeeping: imports that nobody confirmed",
-    "leftovers.first": "housekeeping: what deleted lists and fields of any account left",
+    "leftovers.some": "housekeeping: what deleted lists and fields of any account left",
     "verify.last": "a metric about all accounts",
 }
 """Sites that may look across accounts, and why."""

@@ -169,8 +169,8 @@ def large_list_deleted_and_removed_in_chunks(book: Book) -> None:
         patch.setattr(leftovers, "CHUNK_ROWS", 1)
         list_deleted(book)
         assert_is_stopped(book, *_channels(book))
-        while (left := book.db.read(leftovers.first)) is not None:
-            book.db.write(leftovers.remove_some, left.account_id, left)
+        while left := book.db.read(leftovers.some):
+            book.db.write(leftovers.remove_some, left[0].account_id, left[0])
             assert_is_stopped(book, *_channels(book))
 
 

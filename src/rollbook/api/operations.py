@@ -78,7 +78,7 @@ def add(
     resources: dict[str, Any] = {
         "/": _Links(),
         "/healthz": _Health(),
-        "/readyz": _Ready(bridge),
+        "/readyz": _Ready(bridge, metrics),
         "/metrics": _Metrics(metrics, metrics_token),
         "/openapi.json": _OpenApi(routes),
         "/docs": _Docs(),
@@ -106,10 +106,12 @@ class _Health:
 
 
 class _Ready:
-    """The process answers and its database does too."""
+    """The process answers and its database does too. A node of it that is away is named, and the accounts of
+    the others are served: no reason to send requests elsewhere."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, metrics: Metrics) -> None:
         self._bridge = bridge
+        self._metrics = metrics
         self._asked: asyncio.Future[Any] | None = None
 
     async def on_get(self, req: Request, resp: Response) -> None:
@@ -121,7 +123,9 @@ class _Ready:
             refuse(resp, refusal(error))
         else:
             resp.content_type = JSON
-            resp.data = b'{"status":"ready"}'
+            away = [node for node, answers in self._metrics.nodes.items() if not answers]
+            ready: dict[str, Any] = {"status": "ready"}
+            resp.data = msgspec.json.encode(ready | {"away": away} if away else ready)
 
     async def _answered(self) -> None:
         """The database answers; whoever asks meanwhile waits for the same answer.

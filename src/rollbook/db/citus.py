@@ -180,4 +180,5 @@ def _set(connection: Connection, settings: Mapping[str, str]) -> None:
     for name, value in settings.items():
         if f"{name}={value}" not in kept:
             alter = sql.SQL("ALTER DATABASE {} SET {} = {}")
-            connection.execute(alter.format(sql.Identifier(row[0]), sql.Identifier(name), sql.Literal(value)))
+            named = alter.format(sql.Identifier(row[0]), sql.Identifier(name), sql.Literal(value))
+            connection.execute(named.as_bytes(connection))

@@ -383,18 +383,20 @@ def name_of(import_: Import) -> Named:
     return Named(import_.account_id, import_.id, import_.folder)
 
 
-def unfinished(tx: Transaction) -> list[Named]:
-    """Imports of all accounts that wait for somebody to work on them: the oldest of each account, then the
-    next of each, and so on."""
+def unfinished(tx: Transaction, account_id: int | None = None) -> list[Named]:
+    """Imports of an account, or of all, that wait for somebody to work on them: the oldest of each account,
+    then the next of each, and so on."""
+    mine, named = ("account_id = :account_id AND", {"account_id": account_id}) if account_id else ("", {})
     states = ", ".join(f"'{state}'" for state in UNDERWAY)
     return tx.all(
         Named,
         f"""
         SELECT account_id, id, folder FROM (
             SELECT account_id, id, folder, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY id) AS place
-            FROM import_job WHERE state IN ({states}) AND finished_at IS NULL
+            FROM import_job WHERE {mine} state IN ({states}) AND finished_at IS NULL
         ) AS waiting WHERE place <= 50 ORDER BY place, id LIMIT 1000
         """,
+        **named,
     )
 
 

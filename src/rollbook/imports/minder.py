@@ -23,10 +23,11 @@ import msgspec
 
 from rollbook import imports
 from rollbook.db import Database
-from rollbook.errors import NotFound, NotNow, Unavailable
+from rollbook.errors import NodeAway, NotFound, NotNow, Unavailable
 from rollbook.imports import Import, Named, losses
 from rollbook.imports.order import BEGUN, ENDED, ImportLimits, ImportOrder
 from rollbook.imports.spool import Spool
+from rollbook.rounds import Rounds
 
 WATCH_SECONDS = 0.2
 """How often who waits for one import is told how far it is."""
@@ -43,6 +44,12 @@ START_SECONDS = 60.0
 AWAY_SECONDS, AWAY_EMBEDDED_SECONDS = 3600.0, 60.0
 """How long an import without a step forward waits for whoever has its files: another machine, or where the
 database is embedded, a command with a spool of its own."""
+
+UNFINISHED_SECONDS = 3.0
+"""How often it asks which imports there are, where accounts are on several machines."""
+
+NODE_AWAY_SECONDS = 10.0
+"""How long a worker waits for the machine that its import's account is on, before it works on another one."""
 
 MOURN_SECONDS = 1.0
 """How long after a worker died the next one is started."""
@@ -78,6 +85,7 @@ class _Worker:
         self.named: Named | None = None
         self.heard_at = self.idle_since = time.monotonic()
         self.cancel_since: float | None = None
+        self.away_since: float | None = None
         self.is_ready = self.is_leaving = False
         self.why = ""
         self._say(order)
@@ -90,7 +98,7 @@ class _Worker:
         """Let it work on an import."""
         self.named = named
         self.heard_at = time.monotonic()
-        self.cancel_since = None
+        self.cancel_since = self.away_since = None
         self._say(named)
 
     def hear(self) -> None:
@@ -159,6 +167,7 @@ class Minder:
         self._served: dict[int, float] = {}
         self._missing: dict[Named, tuple[object, float]] = {}
         self._not_before = 0.0
+        self._unfinished = Rounds(database, imports.unfinished, every_seconds=UNFINISHED_SECONDS)
 
     def look(self) -> bool:
         """Do what is to be done now; to be called again and again.
@@ -257,13 +266,17 @@ class Minder:
                 _log.error("an import worker ended: %s", why)
                 if worker.named is not None and worker.is_ready:
                     self._deaths.append((worker.named, why, status == -signal.SIGXCPU))
-        while self._deaths:
-            named, why, at_once = self._deaths[0]
-            with contextlib.suppress(NotFound, NotNow):
+        for death in list(self._deaths):
+            named, why, at_once = death
+            try:
                 import_ = self._database.write(losses.died, named.account_id, named.id, why, at_once=at_once)
                 if import_.ended and not import_.rows_staged:
                     self._spool.clear_stage(import_.folder)
-            self._deaths.pop(0)
+            except (NotFound, NotNow):
+                pass
+            except NodeAway:
+                continue  # the deaths of other accounts can be told
+            self._deaths.remove(death)
 
     def _said(self, status: int) -> str:
         if status == -signal.SIGXCPU:
@@ -285,6 +298,12 @@ class Minder:
             import_ = self._database.read(imports.get, named.account_id, named.id)
         except NotFound:
             return
+        except NodeAway:
+            worker.away_since = worker.away_since or now
+            if now - worker.away_since > NODE_AWAY_SECONDS:
+                worker.leave()  # its import goes on when the node is back, and others need the worker
+            return
+        worker.away_since = None
         patience = self._limits.stall_seconds
         if patience and not worker.is_ready:
             patience = max(patience, START_SECONDS)
@@ -299,11 +318,12 @@ class Minder:
         """Imports that nobody works on, in the order in which their turn comes."""
         mine = {worker.named for worker in self._workers}
         waiting, busy = [], Counter(named.account_id for named in mine if named is not None)
-        for named in self._database.read(imports.unfinished):
+        for named in self._unfinished.ask():
             if named in mine:
                 continue
             if not self._spool.has(named.folder):
-                self._look_for_files(named)
+                with contextlib.suppress(NodeAway):
+                    self._look_for_files(named)
                 continue
             if self._is_free(named):
                 waiting.append(named)

@@ -1,18 +1,30 @@
-"""What the service does beside answering: removes leftovers, and keeps the metrics of the last recount."""
+"""What the service does beside answering: it removes leftovers, keeps the metrics of the last recount, and
+sees which machines of a distributed database answer."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections import deque
 
 from rollbook import leftovers, verify
 from rollbook.db import Database
 from rollbook.errors import RollbookError
 from rollbook.metrics import Metrics
+from rollbook.rounds import Rounds
 
 LOOK_SECONDS = 1.0
 """How often it looks for something to do."""
+
+LEFTOVERS_SECONDS = 10.0
+"""How often it looks for leftovers where the database is distributed."""
+
+VERIFIED_SECONDS = 60.0
+"""How often it reads what the last recounts found, there."""
+
+NODES_SECONDS = 10.0
+"""How often it asks which machines answer, there."""
 
 _log = logging.getLogger("rollbook")
 
@@ -23,6 +35,8 @@ class Housekeeper:
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database = database
         self._metrics = metrics
+        self._leftovers = Rounds(database, leftovers.some, every_seconds=LEFTOVERS_SECONDS)
+        self._verified_next = self._nodes_next = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._thread.start()
@@ -34,14 +48,43 @@ class Housekeeper:
 
     def _run(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):
+            for step in (self._see_nodes, self._read_verified, self._remove_leftovers):
+                try:
+                    step()
+                except RollbookError:
+                    continue  # the database is away or behind; whoever asks for something is told
+                except Exception:
+                    _log.exception("housekeeping failed")
+
+    def _see_nodes(self) -> None:
+        if not self._database.is_distributed or time.monotonic() < self._nodes_next:
+            return
+        self._nodes_next = time.monotonic() + NODES_SECONDS
+        before, now = self._metrics.nodes, self._database.nodes()
+        self._metrics.nodes = now
+        for node, answers in now.items():
+            if not answers and before.get(node, True):
+                _log.error("The database node %s is away; its accounts get 503.", node)
+            elif answers and not before.get(node, True):
+                _log.warning("The database node %s answers again.", node)
+
+    def _read_verified(self) -> None:
+        if self._database.is_distributed:
+            if time.monotonic() < self._verified_next:
+                return
+            self._verified_next = time.monotonic() + VERIFIED_SECONDS
+        self._metrics.verified(self._database.read(verify.last))
+
+    def _remove_leftovers(self) -> None:
+        """Remove what there is, a chunk of each in turns."""
+        found = deque(self._leftovers.ask())
+        while found and not self._ended.is_set():
+            each = found.popleft()
+            started = time.monotonic()
             try:
-                self._metrics.verified(self._database.read(verify.last))
-                while not self._ended.is_set() and (found := self._database.read(leftovers.first)):
-                    started = time.monotonic()
-                    self._database.write(leftovers.remove_some, found.account_id, found)
-                    # As long again for the others, who wait for answers; nobody waits for this.
-                    self._ended.wait(min(time.monotonic() - started, LOOK_SECONDS))
+                if self._database.write(leftovers.remove_some, each.account_id, each):
+                    found.append(each)
             except RollbookError:
-                continue  # the database is away or behind; whoever asks for something is told
-            except Exception:
-                _log.exception("housekeeping failed")
+                continue  # it is found again when its account can be reached
+            # As long again for the others, who wait for answers; nobody waits for this.
+            self._ended.wait(min(time.monotonic() - started, LOOK_SECONDS))
