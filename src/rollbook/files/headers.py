@@ -161,13 +161,13 @@ class _Head(NamedTuple):
     Args:
         place: among the rows.
         cells: how many of it are filled.
-        known: how many have a word that is known from headers.
+        header_words: how many have a word that is known from headers.
         says_phone: whether one of them says phone.
     """
 
     place: int
     cells: int
-    known: int
+    header_words: int
     says_phone: bool
 
 
@@ -214,8 +214,8 @@ def header_place(rows: Sequence[Sequence[str | None]]) -> int | None:
             if _is_title(cells, usual):
                 continue
             break
-        known = sum(map(_is_known, cells))
-        head = _Head(place, len(cells), known, any(score_of(cell) >= 2 for cell in cells))
+        header_words = sum(map(_is_known, cells))
+        head = _Head(place, len(cells), header_words, any(score_of(cell) >= 2 for cell in cells))
         if best is None or _is_better(head, best, usual):
             best = head
     if best is None or not any(char.isalpha() for cell in filled[best.place] for char in cell):
@@ -240,10 +240,10 @@ def _is_title(cells: Sequence[str], usual: int) -> bool:
 def _is_better(head: _Head, best: _Head, usual: int) -> bool:
     """Whether the best so far is a title and the row below it is the header."""
     if best.cells == 1 and head.cells > 1 and usual > 1:
-        return head.known > 0 or not best.says_phone
-    if head.known <= best.known:
+        return head.header_words > 0 or not best.says_phone
+    if head.header_words <= best.header_words:
         return False
-    return (head.says_phone and not best.says_phone) or (head.known > 1 and head.cells > best.cells)
+    return (head.says_phone and not best.says_phone) or (head.header_words > 1 and head.cells > best.cells)
 
 
 def unique_names(cells: Sequence[str | None], width: int) -> list[str]:
