@@ -107,7 +107,7 @@ def test_a_table_of_a_later_migration_is_distributed_too(
 
 
 def test_what_was_there_before_the_cluster_is_distributed_and_its_copies_dropped(
-    citus: Citus, database: PostgresDatabase
+    citus: Citus, database: PostgresDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     database.migrate()
     database.write(accounts.create, name="acme")
@@ -119,6 +119,7 @@ def test_what_was_there_before_the_cluster_is_distributed_and_its_copies_dropped
     assert told[0] == "distribute account by account_id with none"
     assert told[-2:] == ["truncate account", "truncate api_key"]
     assert len(told) == len(migrations.tables()) + 2
+    assert f"Distributed {len(migrations.tables())} tables over the nodes of Citus." in caplog.text
     with psycopg.connect(citus.url) as connection:
         found = connection.execute("SELECT count(*) FROM account").fetchone()
     assert found == (2,), "the stub truncates nothing, and nobody else may"

@@ -27,6 +27,7 @@ ACROSS_ACCOUNTS: Mapping[str, str] = {
     "accounts.named": "finds an account by its name",
     "accounts.revoke_key": "finds a key by its id, for the operator",
     "accounts.with_keys": "the accounts that are asked in turns while a machine is away; api_key is on every machine",
+    "api.operations._ping": "asks whether the database answers at all; api_key is on every machine",
     "imports.__init__.ended_before": "housekeeping: imports of any account whose undo has run out",
     "imports.__init__.of_folder": "housekeeping: the import that a folder of the spool belongs to",
     "imports.__init__.unfinished": "the minder looks for imports of any account",

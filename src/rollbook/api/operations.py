@@ -201,4 +201,6 @@ class _Asset:
 
 def _ping(tx: Transaction) -> int | None:
     tx.require_sound()
-    return tx.one(int, "SELECT count(*) FROM schema_migration")
+    return tx.one(
+        int, "SELECT id FROM api_key LIMIT 1"
+    )  # on Citus every node has it, others need the coordinator

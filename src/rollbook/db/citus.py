@@ -66,13 +66,16 @@ def has_nodes(connection: Connection) -> bool:
     return connection.execute("SELECT 1 FROM pg_dist_node LIMIT 1").fetchone() is not None
 
 
-def distribute(connection: Connection, tables: Sequence[str], settings: Mapping[str, str]) -> None:
+def distribute(connection: Connection, tables: Sequence[str], settings: Mapping[str, str]) -> int:
     """Place the tables that have no place yet, with their rows, and tell the planner of every node what
     sessions tell that of the coordinator. To be called on the coordinator, in a transaction.
 
     Args:
         tables: all of rollbook's.
         settings: of the database, on every node.
+
+    Returns:
+        How many tables were placed.
 
     Raises:
         ClusterNotReady: a node is missing that must be known first. Nothing was changed.
@@ -102,6 +105,7 @@ def distribute(connection: Connection, tables: Sequence[str], settings: Mapping[
             )
         else:
             connection.execute("SELECT citus_add_local_table_to_metadata(%s)", [name])
+    return len(missing)
 
 
 def drop_copies(connection: Connection, tables: Sequence[str]) -> None:

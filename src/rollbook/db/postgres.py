@@ -6,6 +6,7 @@ Each thread owns one connection and opens it anew when the server comes back; ca
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from rollbook.db.postgres_connection import Connected, IdBlocks, PostgresServer,
 from rollbook.db.postgres_transaction import SETTINGS, PostgresTransaction
 from rollbook.db.transaction import Transaction
 from rollbook.errors import Busy, ClusterNotReady, DatabaseTooNew, StrangeDatabase, Unavailable
+
+_log = logging.getLogger("rollbook")
 
 MIGRATION_LOCK = 7_655_661_011
 """Key of the advisory lock under which migrations run; any number that nothing else here uses."""
@@ -96,7 +99,9 @@ class PostgresDatabase(Database):
         tables = migrations.tables()
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-            citus.distribute(connection, tables, SETTINGS)
+            placed = citus.distribute(connection, tables, SETTINGS)
+        if placed:
+            _log.warning("Distributed %d tables over the nodes of Citus.", placed)
         citus.drop_copies(connection, tables)
 
     @property

@@ -37,6 +37,7 @@ class Housekeeper:
         self._metrics = metrics
         self._leftovers = Rounds(database, leftovers.some, every_seconds=LEFTOVERS_SECONDS)
         self._verified_next = self._nodes_next = 0.0
+        self._nodes_known = True
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._thread.start()
@@ -60,7 +61,15 @@ class Housekeeper:
         if not self._database.is_distributed or time.monotonic() < self._nodes_next:
             return
         self._nodes_next = time.monotonic() + NODES_SECONDS
-        before, now = self._metrics.nodes, self._database.nodes()
+        before = self._metrics.nodes
+        try:
+            now = self._database.nodes()
+        except RollbookError as error:
+            if self._nodes_known:
+                _log.warning("It is not known which nodes of the database answer: %s", error)
+            self._nodes_known = False
+            return
+        self._nodes_known = True
         self._metrics.nodes = now
         for node, answers in now.items():
             if not answers and before.get(node, True):
