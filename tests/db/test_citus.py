@@ -218,6 +218,23 @@ def test_nodes_that_are_away_are_named(citus: Citus, database: PostgresDatabase)
     assert database.nodes() == {"worker-1:5432": True, "worker-2:5432": False}
 
 
+def test_the_doctor_names_what_a_cluster_lacks(citus: Citus, database: PostgresDatabase) -> None:
+    database.migrate()  # as plain PostgreSQL, before there are nodes
+    assert cluster_faults(database) == {"nodes"}
+    citus.add_nodes()
+    assert cluster_faults(database) == {"distribution", "settings of the database"}
+    database.migrate()
+    assert cluster_faults(database) == set()
+    citus.take_down("worker-2")
+    assert cluster_faults(database) == {"node worker-2:5432"}
+
+
+def cluster_faults(database: PostgresDatabase) -> set[str]:
+    """What the doctor does not find well, but for what this server and its stub cannot have."""
+    found = {check.name for check in database.checks(1) if check.state != "ok"}
+    return found - {"fsync", "synchronous_commit", "full_page_writes", "max_worker_processes"}
+
+
 def test_plain_postgresql_is_asked_once_and_told_nothing(postgres: Postgres) -> None:
     url = postgres.create_database("citus_not")
     database = open_database(url)

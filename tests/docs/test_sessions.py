@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+import sqlglot
 import xlsxwriter
 
 from tests import calls
@@ -26,8 +27,8 @@ ELSEWHERE = {"install.md": ROOT / "tests" / "package" / "test_installed.py"}
 
 WITH_COMMANDS = [page for page in PAGES if commands(page.read_text("utf-8")) and page.name not in ELSEWHERE]
 
-FENCES = {"", "console", "ini", "json", "nginx", "python", "sh"}
-"""What blocks of code are marked with. Sessions are `console`; `sh` is what needs root."""
+FENCES = {"", "console", "ini", "json", "nginx", "python", "sh", "sql"}
+"""What blocks of code are marked with. Sessions are `console`; `sh` is what needs root, `sql` a cluster."""
 
 
 def customers(folder: Path, api: httpx.Client) -> None:
@@ -114,6 +115,14 @@ def test_commands_are_in_blocks_that_are_run(page: Path) -> None:
         assert kind != "sh" or page.name in ELSEWHERE, "a block that nothing runs"
         assert kind == "console" or not re.search(r"^\$ ", block, re.MULTILINE), block
     assert len(commands(text)) == len(re.findall(r"^\$ ", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_statements_of_a_cluster_can_be_read(page: Path) -> None:
+    blocks = re.findall(r"^ *```sql\n(.*?)^ *```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        sql = re.sub(r"^ *\\\w+ .*$", "", block, flags=re.MULTILINE)  # a command of psql
+        assert sqlglot.parse(sql, dialect="postgres", error_level=sqlglot.ErrorLevel.RAISE)
 
 
 @pytest.mark.parametrize(

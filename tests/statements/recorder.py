@@ -25,7 +25,6 @@ ACROSS_ACCOUNTS: Mapping[str, str] = {
     "accounts.grant_of_key": "a key says which account it is for; api_key is on every machine",
     "accounts.keys": "lists keys of all accounts, for the operator",
     "accounts.named": "finds an account by its name",
-    "accounts.revoke_key": "finds a key by its id, for the operator",
     "accounts.with_keys": "the accounts that are asked in turns while a machine is away; api_key is on every machine",
     "api.operations._ping": "asks whether the database answers at all; api_key is on every machine",
     "imports.__init__.ended_before": "housekeeping: imports of any account whose undo has run out",

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import rollbook
-from rollbook.cli import accounts, export, imports, numbers, serve, stops, systemd, verify
+from rollbook.cli import accounts, doctor, export, imports, numbers, serve, stops, systemd, verify
 from rollbook.cli.common import CommandGroup
 from rollbook.texts import visible
 
@@ -52,6 +52,7 @@ for _command in (
     serve.serve,
     verify.migrate,
     verify.verify,
+    doctor.doctor,
     accounts.account,
     accounts.key,
     imports.import_file,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from rollbook.db.checks import Check
 from rollbook.db.lanes import Job, Lane, wait_for
 from rollbook.db.transaction import Transaction
 from rollbook.errors import DatabaseDamaged, NotSetUp, Unavailable
@@ -96,6 +97,17 @@ class Database(ABC):
 
         Raises:
             Unavailable: it is.
+        """
+
+    @abstractmethod
+    def checks(self, services: int) -> list[Check]:
+        """What `rollbook doctor` shows of the storage or the server; changes nothing.
+
+        Args:
+            services: processes that will use the database.
+
+        Raises:
+            Unavailable: it cannot be asked.
         """
 
     @abstractmethod

@@ -17,6 +17,7 @@ import apsw
 
 from rollbook import paths
 from rollbook.db import migrations
+from rollbook.db.checks import Check, size
 from rollbook.errors import DatabaseInUse, NoDatabase, StrangeDatabase, Unavailable
 
 LOOK_SECONDS = 1.0
@@ -40,6 +41,9 @@ _FLOCK = "hhqqi4x"
 _log = logging.getLogger("rollbook")
 
 Identity = tuple[int, int]
+
+FREE_BYTES_MIN = 256 << 20
+"""Room on the disk of the file, less of which is a fault."""
 
 
 class DatabaseFile:
@@ -131,6 +135,31 @@ class DatabaseFile:
             first = []
         if first != [(migrations.all_steps()[0].name,)]:
             raise StrangeDatabase(self.shown)
+
+    def checks(self) -> list[Check]:
+        """What `rollbook doctor` shows of the file and its disk."""
+        found = os.stat(self._real)
+        log = self._real + _LOG
+        log_bytes = os.path.getsize(log) if os.path.exists(log) else 0
+        others = stat.S_IMODE(found.st_mode) & 0o077
+        disk = os.statvfs(os.path.dirname(self._real))
+        free = disk.f_bavail * disk.f_frsize
+        is_full = free < FREE_BYTES_MIN
+        return [
+            Check("database size", "ok", f"{size(found.st_size)} and {size(log_bytes)} of log"),
+            Check(
+                "permissions",
+                "warning" if others else "ok",
+                oct(stat.S_IMODE(found.st_mode))[2:],
+                f"others on this machine may read it: chmod 600 {self.shown}" if others else "",
+            ),
+            Check(
+                "disk of the database",
+                "fault" if is_full else "ok",
+                f"{size(free)} free",
+                f"leave {size(FREE_BYTES_MIN)}: writes are refused when it is full" if is_full else "",
+            ),
+        ]
 
     def claim(self) -> None:
         """Hold the file for this process, as its only service, until `release` or until the process ends.

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import errors as pg
 
-from rollbook.db import citus, migrations
+from rollbook.db import citus, migrations, postgres_checks
 from rollbook.db.base import Database, EngineLimits, Observer
 from rollbook.db.batches import BatchRunner
+from rollbook.db.checks import Check
 from rollbook.db.citus_transaction import CitusTransaction
 from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased, calls, run_many, run_one
 from rollbook.db.postgres_connection import Connected, IdBlocks, PostgresServer, translated, uncertain
@@ -58,6 +59,14 @@ class PostgresDatabase(Database):
 
     def look_for_damage(self) -> None:
         """The server tells when a statement meets it."""
+
+    def checks(self, services: int) -> list[Check]:
+        needed = services * (self.limits.writer_threads + self.limits.reader_threads + 1)
+        with self._connected() as connection, self._schema_errors():
+            found = list(postgres_checks.of_server(connection, connections_needed=needed))
+            if self.is_distributed:
+                found += postgres_checks.of_cluster(connection, migrations.tables(), SETTINGS)
+            return found
 
     def schema_version(self) -> int:
         with self._connected() as connection, self._schema_errors():

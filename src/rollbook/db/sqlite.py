@@ -17,6 +17,7 @@ import apsw
 from rollbook.db import migrations
 from rollbook.db.base import Database, EngineLimits, Observer, Snapshot
 from rollbook.db.batches import BatchRunner
+from rollbook.db.checks import Check
 from rollbook.db.file import APPLICATION_ID, DatabaseFile
 from rollbook.db.lanes import BatchFailed, Job, Lane, SetBased
 from rollbook.db.sqlite_transaction import SqliteTransaction
@@ -82,6 +83,25 @@ class SqliteDatabase(Database):
         except BaseException:
             self.close()
             raise
+
+    def checks(self, services: int) -> list[Check]:
+        connection = self._connect()
+        try:
+            with self._storage_errors():
+                [(mode,)] = connection.execute("PRAGMA journal_mode").fetchall()
+        finally:
+            connection.close()
+        is_log = mode == "wal"
+        return [
+            Check("SQLite", "ok", apsw.sqlite_lib_version()),
+            Check(
+                "journal mode",
+                "ok" if is_log else "warning",
+                str(mode),
+                "" if is_log else "it becomes wal with the next start or rollbook migrate",
+            ),
+            *self.file.checks(),
+        ]
 
     def schema_version(self) -> int:
         connection = self._connect()

@@ -88,7 +88,9 @@ def check_totals(import_: Import, totals: stage.Totals, *, has_columns: bool, on
     """
     spec = import_.spec
     if not totals.rows and (spec.mode == "replace" or not (spec.stop or only_stops)):
-        raise BadFile(f"{import_.source} {'has a header but no rows' if has_columns else 'is empty'}.")
+        if has_columns:
+            raise BadFile(f"{import_.source} has a header but no rows.")
+        raise BadFile(f"{import_.source} is empty.")
     if spec.rows is not None and totals.rows != spec.rows:
         raise BadFile(
             f"{import_.source} has {totals.rows:,} rows, not {spec.rows:,} as {mention('rows')} says: "
