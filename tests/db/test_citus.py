@@ -30,7 +30,7 @@ BY_ACCOUNT = sorted(set(migrations.tables()) - {"account", *EVERYWHERE, *LOCAL})
 
 
 @pytest.fixture
-def citus(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[Citus]:
+def citus(postgres: Postgres) -> Iterator[Citus]:
     """A new database that says it is one of Citus."""
     name = "citus_stub"
     postgres.drop_database(name)
@@ -292,7 +292,7 @@ NOT_OF_A_NODE = [
 
 @pytest.mark.parametrize(("code", "message", "context"), OF_A_NODE)
 def test_an_error_of_another_node_is_a_503_and_tried_once_more(
-    postgres: Postgres, citus: Citus, database: PostgresDatabase, code: str, message: str, context: str
+    postgres: Postgres, database: PostgresDatabase, code: str, message: str, context: str
 ) -> None:
     error = failed(code, message, context, url=postgres.url())
     assert is_of_a_node(error)
@@ -303,7 +303,6 @@ def test_an_error_of_another_node_is_a_503_and_tried_once_more(
         with translated(database):
             raise error
 
-    database.migrate()
     with pytest.raises(BatchFailed) as caught:
         Connected(database.server).again(work)
     assert len(attempts) == 2
