@@ -197,9 +197,9 @@ def test_a_backup_under_load_is_restored_as_documented(
             for name, real in (
                 ("rollbook_restored", "rollbook_restored"),
                 ("rollbook", "to_back_up"),
-                ("postgres", "postgres"),
             )
         }
+        replaced["--owner rollbook"] = f"--owner postgres --host {server.folder} --username postgres"
     service = Service(url, *flags)
     with opened(url) as db:
         db.write(accounts.create, name="alice")
