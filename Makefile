@@ -11,9 +11,9 @@ help:  ## Print the targets
 start: .venv/runtime  ## Set everything up and serve on embedded SQLite (rollbook.db in this folder)
 	@$(BIN)/rollbook serve --host $(HOST) --port $(PORT)
 
-test: .venv/dev  ## Run every test, on SQLite and on a real PostgreSQL
+test: .venv/dev  ## Run every test, on SQLite and on a real PostgreSQL, in JOBS=2 processes
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/coverage run -m pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -21,7 +21,7 @@ test: .venv/dev  ## Run every test, on SQLite and on a real PostgreSQL
 test test-long: export PYTHONDONTWRITEBYTECODE =
 
 test-long: .venv/dev  ## Run what `make test` leaves out, and every example of what it shortens
-	@LONG_TESTS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "long or sized"
+	@LONG_TESTS=1 $(BIN)/pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder -m "long or sized"
 
 check: .venv/dev  ## Format, lint, strict types, import layers, documentation tests
 	@$(BIN)/ruff format --check .

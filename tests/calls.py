@@ -11,6 +11,9 @@ import httpx
 PHONE = 380_000_000_000
 """Fictional: nothing below +380 00 is assigned. Add a number to it."""
 
+SECRET = "secret name"
+"""What all that `made_book` makes is called."""
+
 LIST_KEYS = ["id", "name", "description", "default", "created_at", "items", "stop_list_count"]
 CONTACT_KEYS = ["id", "phone", "fields", "groups", "hlr_status", "hlr_last_check", "created_at"]
 FIELD_KEYS = ["id", "name", "type", "description", "is_visible"]
@@ -155,3 +158,32 @@ def paged(
         if following is None:
             return
         offset, place = offset + limit, following
+
+
+def made_book(api: httpx.Client) -> dict[str, object]:
+    """Fill an account with some of everything, of which each has the name `SECRET`.
+
+    Returns:
+        Ids, by the names that the cases of tests and `BODIES` have in braces.
+    """
+    ids: dict[str, object] = {
+        "list": made_list(api, SECRET, description=SECRET, default=True)["id"],
+        "other": made_list(api, f"{SECRET} 2")["id"],
+        "field": made_field(api, SECRET, description=SECRET)["id"],
+    }
+    values = [{"id": ids["field"], "value": SECRET}]
+    ids["contact"] = made_contact(api, 1, groups=[ids["list"]], fields=values)["id"]
+    made_contact(api, 2, groups=[ids["list"], ids["other"]])
+    ids["stop"] = stopped(api, 1, types=("sms", "rcs"))[0]["id"]
+    stopped(api, 2, types=("viber",))
+    ids["import"] = imported(api, f"phone,name\n{PHONE + 4},x\n{SECRET},{SECRET}\n", filename=SECRET)["id"]
+    ended(api, int(str(ids["import"])))
+    return ids
+
+
+def everything(api: httpx.Client) -> list[bytes]:
+    """All that an account has: of the contacts the newest, and how many there are."""
+    paths = ("groups", "contacts?page[limit]=15", "contacts/fields", "stoplist", "imports")
+    answers = [api.get(f"/api/{path}") for path in paths]
+    assert [answer.status_code for answer in answers] == [200] * len(paths)
+    return [answer.content for answer in answers]

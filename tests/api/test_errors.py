@@ -18,9 +18,9 @@ from rollbook.api.app import ROUTES
 from tests.calls import (
     BODIES,
     PHONE,
-    ended,
+    everything,
     filled,
-    imported,
+    made_book,
     made_contact,
     made_field,
     made_list,
@@ -391,7 +391,7 @@ def test_a_bad_request_is_refused_and_changes_nothing(book: Book, case: Case) ->
     if case.status == 400 and case.body != b"":
         assert "byte" in told["message"] or "deeply" in told["message"]
     if case.method != "GET":
-        assert book.everything() == book.before
+        assert everything(book.client) == book.before
 
 
 class Book:
@@ -433,18 +433,11 @@ class Book:
             "many_ids": [each["id"] for each in many["results"]],
         }
         self.ids = {name: str(value) for name, value in ids.items()}
-        self.before = self.everything()
+        self.before = everything(client)
 
     def filled(self, text: str) -> str:
         """A text with the ids of the book in place of `"{list}"` or `{list}`."""
         return filled(text, self.ids)
-
-    def everything(self) -> list[bytes]:
-        """All that the account has: of the contacts the newest, and how many there are."""
-        paths = ("groups", "contacts?page[limit]=15", "contacts/fields", "stoplist")
-        answers = [self.client.get(f"/api/{path}") for path in paths]
-        assert [answer.status_code for answer in answers] == [200] * len(paths)
-        return [answer.content for answer in answers]
 
 
 @pytest.fixture(scope="module")
@@ -497,16 +490,14 @@ def test_a_caller_who_is_not_known_is_refused(live: Live, book: Book, case: tupl
             assert answer.json()["message"].startswith(message)
             assert answer.json()["errors"] == []
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert book.everything() == book.before
+    assert everything(book.client) == book.before
 
 
 def test_a_key_that_may_only_read_changes_nothing(live: Live) -> None:
     account = live.new_account()
     with live.client(live.new_key(account)) as owner, live.client(live.new_key(account, ["read"])) as reader:
-        row, field = made_list(owner, "abc")["id"], made_field(owner, "City")["id"]
-        contact, [stop] = made_contact(owner, 1, groups=[row])["id"], stopped(owner, 1)
-        import_ = ended(owner, imported(owner, f"phone\n{PHONE + 1}\n")["id"])["id"]
-        ids = {"list": row, "contact": contact, "field": field, "stop": stop["id"], "import": import_}
+        ids = made_book(owner)
+        before = everything(owner)
         for route in ROUTES:
             if not route.right:
                 continue
@@ -514,9 +505,7 @@ def test_a_key_that_may_only_read_changes_nothing(live: Live) -> None:
             body = json.loads(filled(json.dumps(BODIES.get((route.method, route.path))), ids))
             answer = reader.request(route.method, path, json=body)
             assert answer.status_code == (200 if route.right == "read" else 403), (path, answer.text)
-        assert [
-            owner.get(f"/api/{path}").json()["data"][0]["id"] for path in ("groups", "contacts", "stoplist")
-        ] == [row, contact, stop["id"]]
+        assert everything(owner) == before
 
 
 def test_a_wrong_method_says_which_are_right(book: Book) -> None:

@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from rollbook.api.app import ROUTES
 from rollbook.api.edge import Route
 from rollbook.api.errors import NOT_FOUND
 from rollbook.api.query import LenientQuery
-from tests.calls import (
-    BODIES,
-    PHONE,
-    ended,
-    filled,
-    imported,
-    made_contact,
-    made_field,
-    made_list,
-    noun_of,
-    stopped,
-)
+from tests.calls import BODIES, PHONE, SECRET, everything, filled, made_book, noun_of
 from tests.conftest import Live
 
-SECRET = "secret name"
 OTHERS = ["another account", "the sandbox of the same account", "its live data"]
 QUERIES = [
     "",
@@ -39,31 +26,6 @@ QUERIES = [
     "?sort=phone&page[after]={contact}",
     "?contact_ids[]={contact}&group_ids[]={list}&groups[0]={list}&groups[1]={other}",
 ]
-
-
-def everything(client: httpx.Client) -> list[Any]:
-    """All that an account has."""
-    paths = ("groups", "contacts", "contacts/fields", "stoplist", "imports")
-    answers = [client.get(f"/api/{path}") for path in paths]
-    assert [answer.status_code for answer in answers] == [200] * len(paths)
-    return [answer.json() for answer in answers]
-
-
-def book_of(client: httpx.Client) -> dict[str, object]:
-    """Fill an account; returns the ids of what it has."""
-    ids: dict[str, object] = {
-        "list": made_list(client, SECRET, description=SECRET, default=True)["id"],
-        "other": made_list(client, f"{SECRET} 2")["id"],
-        "field": made_field(client, SECRET, description=SECRET)["id"],
-    }
-    values = [{"id": ids["field"], "value": SECRET}]
-    ids["contact"] = made_contact(client, 1, groups=[ids["list"]], fields=values)["id"]
-    made_contact(client, 2, groups=[ids["list"], ids["other"]])
-    ids["stop"] = stopped(client, 1, types=("sms", "rcs"))[0]["id"]
-    stopped(client, 2, types=("viber",))
-    ids["import"] = imported(client, f"phone,name\n{PHONE + 4},x\n{SECRET},{SECRET}\n", filename=SECRET)["id"]
-    ended(client, int(str(ids["import"])))
-    return ids
 
 
 def keys_of(live: Live, other: str) -> tuple[str, str]:
@@ -90,7 +52,7 @@ def body_of(route: Route, ids: dict[str, object]) -> Any:
 def test_no_route_reaches_another_accounts_data(live: Live, other: str) -> None:
     victim_key, intruder_key = keys_of(live, other)
     with live.client(victim_key) as victim, live.client(intruder_key) as intruder:
-        ids = book_of(victim)
+        ids = made_book(victim)
         before = everything(victim)
         tried = 0
         for route in ROUTES:
@@ -118,7 +80,7 @@ def test_ids_and_phones_of_two_accounts_do_not_mix(live: Live, other: str) -> No
     """Both have the same phones, stopped and not, in lists and fields of their own."""
     victim_key, intruder_key = keys_of(live, other)
     with live.client(victim_key) as victim, live.client(intruder_key) as intruder:
-        theirs, own = book_of(victim), book_of(intruder)
+        theirs, own = made_book(victim), made_book(intruder)
         before, mine = everything(victim), everything(intruder)
         mixed: list[tuple[str, str, Any]] = [
             ("POST", "/api/groups/attach", {"contacts": [own["contact"], theirs["contact"]], "groups": [own["list"]]}),

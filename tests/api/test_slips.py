@@ -16,8 +16,18 @@ from rollbook.api.app import ROUTES
 from rollbook.api.edge import Route
 from rollbook.api.query import StrictQuery
 from rollbook.options import Option
-from tests.api.test_isolation import body_of, book_of, everything, target
-from tests.calls import PHONE, counts, ended, imported, made_contact, made_list, stopped
+from tests.api.test_isolation import body_of, target
+from tests.calls import (
+    PHONE,
+    counts,
+    ended,
+    everything,
+    imported,
+    made_book,
+    made_contact,
+    made_list,
+    stopped,
+)
 from tests.conftest import Live
 
 OWN = [route for route in ROUTES if isinstance(route.query, StrictQuery)]
@@ -106,7 +116,7 @@ def refused(answer: httpx.Response, name: str, where: object) -> str:
 
 
 def test_a_slip_in_a_query_is_refused_and_changes_nothing(live: Live, api: httpx.Client) -> None:
-    ids = book_of(api)
+    ids = made_book(api)
     before = everything(api)
     for route in OWN:
         assert isinstance(route.query, StrictQuery)
@@ -121,7 +131,7 @@ def test_a_slip_in_a_query_is_refused_and_changes_nothing(live: Live, api: httpx
 
 
 def test_a_slip_in_a_body_is_refused_and_changes_nothing(live: Live, api: httpx.Client) -> None:
-    ids = book_of(api)
+    ids = made_book(api)
     before = everything(api)
     for route in OWN:
         if route.method == "GET" or route.uploads:
@@ -145,7 +155,7 @@ def test_an_item_with_an_unknown_member_is_invalid_and_the_others_are_done(api: 
 
 def test_a_member_that_is_said_twice_is_refused_and_changes_nothing(live: Live, api: httpx.Client) -> None:
     """The last one would hold: `reachable` asks for fewer people than a second, wider one."""
-    ids = book_of(api)
+    ids = made_book(api)
     before = everything(api)
     for route in OWN:
         if not route.body:
