@@ -7,6 +7,9 @@ from collections.abc import Iterable
 CHANNELS = {"sms": 1, "viber": 2, "rcs": 4, "whatsapp": 8}
 """Every channel and its bit. Bits are stored: never give one a new meaning."""
 
+MASK_BITS = len(CHANNELS)
+"""How many bits a mask has."""
+
 COUNTED = ("sms", "viber")
 """A member of a list whose phone is stopped on any of these counts, once, in its `stop_list_count`."""
 

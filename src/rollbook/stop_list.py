@@ -4,20 +4,23 @@ nothing that happens to a contact brings a stopped phone back."""
 from __future__ import annotations
 
 import operator
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from rollbook import accounts, channels, counts, lists, search
-from rollbook.channels import mask_of
+from rollbook.channels import MASK_BITS, mask_of
 from rollbook.counts import MaskChange
-from rollbook.db import Rows, Transaction
+from rollbook.db import Integers, Rows, Transaction
 from rollbook.errors import Invalid, Problem, RollbookError
 from rollbook.phones import BadPhone, literally, old_forms, parse, renewed
 from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
+
+T = TypeVar("T", bound=Any)
 
 PHONES_MAX = 1_000
 """Phones that one call adds."""
@@ -71,12 +74,39 @@ class Step(msgspec.Struct, frozen=True):
     after: int
 
 
-class _Change(msgspec.Struct, frozen=True):
+class Change(NamedTuple):
     """A phone's mask before and after; 0 is not stopped at all."""
 
     phone: int
     before: int
     after: int
+
+
+_ALL_BITS = (1 << MASK_BITS) - 1
+
+
+def packed(phone: T, before: T, after: T) -> T:
+    """A `Change` as one whole number, or arrays of its parts as an array of them. They sort as the phones do.
+
+    Thousands of changes go to the database as one array of these, with no object for each phone.
+    """
+    found: T = (phone << 2 * MASK_BITS) | (before << MASK_BITS) | after
+    return found
+
+
+def _phone(value: str) -> str:
+    """SQL: the phone of a change that is `packed`."""
+    return f"({value} >> {2 * MASK_BITS})"
+
+
+def _before(value: str) -> str:
+    """SQL: the mask before a change that is `packed`."""
+    return f"(({value} >> {MASK_BITS}) & {_ALL_BITS})"
+
+
+def _after(value: str) -> str:
+    """SQL: the mask after a change that is `packed`."""
+    return f"({value} & {_ALL_BITS})"
 
 
 def wanted_of(text: str | int, mask: int = 0) -> Wanted:
@@ -132,8 +162,8 @@ def add(
     added = mask_of(channels)
     rows = {row.phone: row for row in _of_phones(tx, account_id, wanted)}
     new = [phone for phone in wanted if phone not in rows]
-    changes = [_Change(phone, 0, added) for phone in new]
-    changes += [_Change(row.phone, row.mask, row.mask | added) for row in rows.values() if added & ~row.mask]
+    changes = [Change(phone, 0, added) for phone in new]
+    changes += [Change(row.phone, row.mask, row.mask | added) for row in rows.values() if added & ~row.mask]
     rows |= _inserted(tx, account_id, dict.fromkeys(new, added))
     _apply(tx, account_id, changes)
     masks = {change.phone: change.after for change in changes}
@@ -144,19 +174,32 @@ def _also_in_old_form(tx: Transaction, account_id: int, phones: Sequence[int]) -
     """Old forms of some phones under which there are contacts, and the phone of each: a stop holds for both
     (docs/decisions/0025)."""
     forms = {old: phone for phone in phones for old in old_forms(phone)}
-    if not forms:
+    asked = set(phones)
+    return {
+        old: forms[old]
+        for old, new in contacts_in_old_form(tx, account_id, array("q", sorted(forms))).items()
+        if old not in asked and new == forms[old]
+    }
+
+
+def contacts_in_old_form(tx: Transaction, account_id: int, forms: Any) -> dict[int, int]:
+    """Contacts whose phones are old forms: the phone, and the new form that it is read as.
+
+    Args:
+        forms: that phones may have had, ascending, as `Integers` takes them; it may be empty.
+    """
+    if not len(forms):
         return {}
     stored = tx.all(
         int,
         f"""
-        SELECT contact.phone FROM {tx.rows("old", phone="bigint")} CROSS JOIN contact
-        WHERE contact.account_id = :account_id AND contact.phone = old.phone
+        SELECT contact.phone FROM {tx.integers("old")} CROSS JOIN contact
+        WHERE contact.account_id = :account_id AND contact.phone = old.value
         """,
         account_id=account_id,
-        old=Rows(phone=sorted(forms)),
+        old=Integers(forms),
     )
-    asked = set(phones)
-    return {old: forms[old] for old in stored if old not in asked and renewed(old) == forms[old]}
+    return {old: new for old in stored if (new := renewed(old)) is not None}
 
 
 def _present(tx: Transaction, account_id: int, phones: Iterable[int]) -> set[int]:
@@ -235,7 +278,7 @@ def remove(tx: Transaction, account_id: int, *, ids: Sequence[int], channels: Se
     _apply(
         tx,
         account_id,
-        [_Change(row.phone, row.mask, row.mask & ~removed) for row in rows if row.mask & removed],
+        [Change(row.phone, row.mask, row.mask & ~removed) for row in rows if row.mask & removed],
     )
 
 
@@ -349,8 +392,8 @@ def _each(
         masks[each.phone] = after(before, each.mask)
         steps.append((each.phone, before, masks[each.phone]))
     new = {phone: mask for phone, mask in masks.items() if mask and phone not in rows}
-    changes = [_Change(row.phone, row.mask, masks[row.phone]) for row in rows.values()]
-    changes += [_Change(phone, 0, mask) for phone, mask in new.items()]
+    changes = [Change(row.phone, row.mask, masks[row.phone]) for row in rows.values()]
+    changes += [Change(phone, 0, mask) for phone, mask in new.items()]
     rows |= _inserted(tx, account_id, new)
     _apply(tx, account_id, [change for change in changes if change.before != change.after])
     return [Step(rows[phone].id if masks[phone] else None, before, now) for phone, before, now in steps]
@@ -383,68 +426,120 @@ def _inserted(tx: Transaction, account_id: int, masks: Mapping[int, int]) -> dic
     return rows
 
 
-def _apply(tx: Transaction, account_id: int, changes: Sequence[_Change]) -> None:
-    """Bring masks into the stop list, the contacts and every count. New rows are in the stop list already.
+def insert(tx: Transaction, account_id: int, changes: Integers) -> None:
+    """New rows, with ids in the order of their phones. Counts and contacts do not know of them yet: `apply`.
+
+    Args:
+        changes: `packed`, ascending, of phones that have no row.
+    """
+    tx.run(
+        f"""
+        INSERT INTO stop_list (account_id, phone, id, mask, created_at)
+        SELECT :account_id, {_phone("new.value")}, :first_id + new.place - 1, {_after("new.value")}, :now
+        FROM {tx.integers("new")}
+        """,
+        account_id=account_id,
+        first_id=tx.new_ids("stop_list", len(changes.values))[0],
+        now=tx.now,
+        new=changes,
+    )
+
+
+def _apply(tx: Transaction, account_id: int, changes: Sequence[Change]) -> None:
+    """See `apply`."""
+    if changes:
+        numbers = array("q", sorted(packed(*change) for change in changes))
+        ways = Counter(MaskChange(change.before, change.after) for change in changes)
+        apply(tx, account_id, Integers(numbers), ways)
+
+
+def apply(tx: Transaction, account_id: int, changes: Integers, ways: Mapping[MaskChange, int]) -> None:
+    """Bring masks into the stop list, the contacts and every count. The caller holds the account.
 
     Tables that may have millions of rows are updated where their key is IN the changes, not FROM them: SQLite
     without statistics would read the whole account for the latter (docs/decisions/0018).
+
+    Args:
+        changes: `packed`, ascending. New rows (`before` is 0) are in the stop list already.
+        ways: how many of them change in each way.
     """
-    if not changes:
-        return
-    changes = sorted(changes, key=lambda change: change.phone)
-    changed = Rows(
-        phone=[change.phone for change in changes],
-        before=[change.before for change in changes],
-        after=[change.after for change in changes],
-    )
-    rows = tx.rows("changed", phone="bigint", before="bigint", after="bigint")
-    kept: dict[int, list[int]] = {}
-    for change in changes:
-        if change.before and change.after:
-            kept.setdefault(change.after, []).append(change.phone)
-    for mask, phones in kept.items():  # at most 15 of them
+    for mask in sorted({after for before, after in ways if before and after}):  # at most 15 of them
         tx.run(
             f"""
             UPDATE stop_list SET mask = :mask WHERE stop_list.account_id = :account_id
-            AND stop_list.phone IN (SELECT kept.phone FROM {tx.rows("kept", phone="bigint")})
+            AND stop_list.phone IN (
+                SELECT {_phone("changed.value")} FROM {tx.integers("changed")}
+                WHERE {_before("changed.value")} <> 0 AND {_after("changed.value")} = :mask
+            )
             """,
             account_id=account_id,
             mask=mask,
-            kept=Rows(phone=phones),
+            changed=changes,
         )
-    gone = [change.phone for change in changes if not change.after]
-    if gone:
+    if any(not after for _, after in ways):
         tx.run(
             f"""
             DELETE FROM stop_list WHERE stop_list.account_id = :account_id
-            AND stop_list.phone IN (SELECT gone.phone FROM {tx.rows("gone", phone="bigint")})
+            AND stop_list.phone IN (
+                SELECT {_phone("changed.value")} FROM {tx.integers("changed")}
+                WHERE {_after("changed.value")} = 0
+            )
             """,
             account_id=account_id,
-            gone=Rows(phone=gone),
+            changed=changes,
         )
+    if _any_contact(tx, account_id, changes):
+        _apply_to_contacts(tx, account_id, changes, {after for _, after in ways})
+    counts.change_stops(tx, account_id, ways)
+
+
+def _any_contact(tx: Transaction, account_id: int, changes: Integers) -> bool:
+    """Whether any contact is between the first phone and the last: spares looking each of them up in a file
+    of opt-outs of people who are in no book."""
+    found = tx.one(
+        int,
+        f"""
+        SELECT id FROM contact
+        WHERE account_id = :account_id AND phone >= {_phone(":first")} AND phone <= {_phone(":last")}
+        ORDER BY phone LIMIT 1
+        """,
+        account_id=account_id,
+        first=int(changes.values[0]),
+        last=int(changes.values[-1]),
+    )
+    return found is not None
+
+
+def _apply_to_contacts(tx: Transaction, account_id: int, changes: Integers, masks: Iterable[int]) -> None:
+    """Bring masks into the contacts, and into the counts of their lists.
+
+    Args:
+        masks: all that there are after the changes.
+    """
     counts.change(
         tx,
         account_id,
         f"""
-        SELECT membership.list_id, {counts.staying("changed.before", "changed.after")}
-        FROM {rows} CROSS JOIN contact CROSS JOIN membership
-        WHERE contact.account_id = :account_id AND contact.phone = changed.phone
+        SELECT membership.list_id, {counts.staying(_before("changed.value"), _after("changed.value"))}
+        FROM {tx.integers("changed")} CROSS JOIN contact CROSS JOIN membership
+        WHERE contact.account_id = :account_id AND contact.phone = {_phone("changed.value")}
           AND membership.account_id = :account_id AND membership.contact_id = contact.id
         """,
-        changed=changed,
+        changed=changes,
     )
-    copy_masks(
-        tx,
-        account_id,
-        f"""
-        SELECT stopped.id FROM {tx.rows("changed", phone="bigint")} CROSS JOIN contact AS stopped
-        WHERE stopped.account_id = :account_id AND stopped.phone = changed.phone
-        """,
-        changed=Rows(phone=[change.phone for change in changes]),
-    )
-    counts.change_stops(
-        tx, account_id, Counter(MaskChange(change.before, change.after) for change in changes)
-    )
+    for mask in sorted(masks):  # at most 16 of them
+        tx.run(
+            f"""
+            UPDATE contact SET stop_mask = :mask WHERE contact.account_id = :account_id AND contact.id IN (
+                SELECT stopped.id FROM {tx.integers("changed")} CROSS JOIN contact AS stopped
+                WHERE stopped.account_id = :account_id AND stopped.phone = {_phone("changed.value")}
+                  AND {_after("changed.value")} = :mask
+            )
+            """,
+            account_id=account_id,
+            mask=mask,
+            changed=changes,
+        )
 
 
 def masks_of(tx: Transaction, account_id: int, phones: Sequence[int]) -> dict[int, int]:

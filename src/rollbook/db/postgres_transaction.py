@@ -72,7 +72,7 @@ class PostgresTransaction(Transaction):
                 for column, values in value.columns.items():
                     bound[f"{name}__{column}"] = _array(values)
             elif isinstance(value, Integers):
-                bound[name] = _array(value.values.tolist())
+                bound[name] = f"{{{str(value.values.tolist())[1:-1]}}}"  # a third of the time of `_array`
             elif isinstance(value, datetime):
                 bound[name] = int(value.timestamp())
             else:

@@ -7,31 +7,26 @@ count the same, and lists' counts are true after each chunk.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rollbook import accounts, contacts, counts, fields, imports, lists, members, stop_list
+from rollbook import accounts, contacts, counts, fields, imports, lists, members
 from rollbook.channels import CHANNELS, mask_of
 from rollbook.counts import ListMask
 from rollbook.db import Integers, Rows, Transaction
 from rollbook.errors import NotFound
 from rollbook.fields import Type
-from rollbook.imports import Import, Report, ascending, journal
+from rollbook.imports import Import, Report, journal, stops
 from rollbook.imports.journal import Chunk
 from rollbook.imports.spec import ImportSpec
 
 Ids = NDArray[np.int64]
 
 _NONE: Ids = np.zeros(0, np.int64)
-
-RANGE_READ_MAX = 5_000
-"""Rows of the stop list between a chunk's first and last phone that are read at once, rather than each phone
-being looked up: a tenth of the time, and most of a book is not stopped."""
 
 
 class Used(NamedTuple):
@@ -114,8 +109,8 @@ class MergePlan(NamedTuple):
     """What happens to a piece of the stage.
 
     Args:
-        masks: of phones that are stopped already, by place in the piece.
-        stops: what each phone of the piece is to be stopped on; `None` for nothing.
+        masks: what each phone of the piece is stopped on already.
+        stops: what each of them is to be stopped on; `None` for nothing.
         refused: places of contacts that are in as many lists as one can be.
         new: places of phones that become contacts.
         joining: ids of contacts that are there and join the list.
@@ -124,7 +119,7 @@ class MergePlan(NamedTuple):
         counted: for the report.
     """
 
-    masks: Mapping[int, int]
+    masks: Ids
     stops: Ids | None
     counted: Report
     refused: Ids = _NONE
@@ -140,28 +135,21 @@ class _Contact(msgspec.Struct, frozen=True):
     stop_mask: int
 
 
-class _Stopped(msgspec.Struct, frozen=True):
-    phone: int
-    mask: int
-
-
 def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> MergePlan:
     """What would happen now to a piece of the stage. Changes nothing."""
-    masks = _stopped(tx, account_id, staged.phones)
-    counted = Report(stopped=len(masks))
+    masks = stops.masks(tx, account_id, staged.phones)
+    counted = Report(stopped=int(np.count_nonzero(masks)))
     for channel, bit in CHANNELS.items():
-        if on := sum(1 for mask in masks.values() if mask & bit):
+        if on := int(np.count_nonzero(masks & bit)):
             counted.stopped_on[channel] = on
-    stops = _stops(goal, staged)
-    if stops is not None:
-        before = np.zeros(len(stops), np.int64)
-        before[list(masks)] = list(masks.values())
-        counted.stops_added = int(np.count_nonzero(stops & ~before))
+    to_stop = _stops(goal, staged)
+    if to_stop is not None:
+        counted.stops_added = int(np.count_nonzero(to_stop & ~masks))
     if staged.masks is not None:
         counted.stops_in_file = int(np.count_nonzero(staged.masks))
     if not goal.into_book:
         counted.only_stopped = len(staged.phones)
-        return MergePlan(masks=masks, stops=stops, counted=counted)
+        return MergePlan(masks=masks, stops=to_stop, counted=counted)
     rows = _contacts(tx, account_id, staged.phones)
     places = np.fromiter((row.place for row in rows), np.int64, len(rows))
     ids = np.fromiter((row.id for row in rows), np.int64, len(rows))
@@ -191,11 +179,11 @@ def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> MergeP
     if len(refused):
         counted.rejected["too_many_lists"] = len(refused)
     joining_masks = stop_masks[outside]
-    if stops is not None:
-        joining_masks = joining_masks | stops[places[outside]]
+    if to_stop is not None:
+        joining_masks = joining_masks | to_stop[places[outside]]
     return MergePlan(
         masks=masks,
-        stops=stops,
+        stops=to_stop,
         refused=refused,
         new=new,
         joining=ids[outside],
@@ -211,24 +199,21 @@ def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned:
     Returns:
         What undo has to know.
     """
-    masks = dict(planned.masks)
+    masks = planned.masks
     if planned.stops is not None:
-        masks = _stop(tx, account_id, planned.stops, staged, planned)
+        masks = stops.add(tx, account_id, staged.phones, masks, planned.stops)
     new, first_id = planned.new, 0
     if len(new):
         phones = Integers(staged.phones[new])
-        first_id = contacts.insert_all(tx, account_id, phones, stopped=bool(masks))
+        first_id = contacts.insert_all(tx, account_id, phones, stopped=bool(masks[new].any()))
     if goal.list_id is not None:
-        of_mask = Counter(planned.joining_masks.tolist())
-        inside = set(new.tolist()) if masks else set()
-        stopped_new = [mask for place, mask in masks.items() if place in inside]
-        of_mask.update(stopped_new)
-        of_mask[0] += len(new) - len(stopped_new)
+        joining = np.unique(np.concatenate([planned.joining_masks, masks[new]]), return_counts=True)
         created = np.arange(first_id, first_id + len(new), dtype=np.int64)
         everyone = np.sort(np.concatenate([planned.joining, created]))
         if len(everyone):
             members.add_many(tx, account_id, goal.list_id, Integers(everyone))
-            counts.joined(tx, account_id, {ListMask(goal.list_id, m): n for m, n in of_mask.items() if n})
+            of_mask = zip(*(column.tolist() for column in joining), strict=True)
+            counts.joined(tx, account_id, {ListMask(goal.list_id, mask): n for mask, n in of_mask})
     if goal.fields and (len(new) or planned.changed):
         _store(tx, account_id, goal, staged, planned, first_id)
     return Chunk(
@@ -265,41 +250,6 @@ def step(tx: Transaction, account_id: int, import_: Import, goal: Goal, piece: S
         reached=import_.reached + len(piece.phones),
         report=imports.added(import_.report, planned.counted),
     )
-
-
-def _stopped(tx: Transaction, account_id: int, phones: Ids) -> dict[int, int]:
-    """The masks of those phones that are on the stop list, by place."""
-    low, high = int(phones[0]), int(phones[-1])
-    rows = tx.all(
-        _Stopped,
-        """
-        SELECT phone, mask FROM stop_list
-        WHERE account_id = :account_id AND phone >= :low AND phone <= :high ORDER BY phone LIMIT :most
-        """,
-        account_id=account_id,
-        low=low,
-        high=high,
-        most=RANGE_READ_MAX + 1,
-    )
-    if len(rows) > RANGE_READ_MAX:
-        rows = tx.all(
-            _Stopped,
-            f"""
-            SELECT stop_list.phone, stop_list.mask FROM {tx.integers("phones")} CROSS JOIN stop_list
-            WHERE stop_list.account_id = :account_id AND stop_list.phone = phones.value
-            """,
-            account_id=account_id,
-            phones=Integers(phones),
-        )
-    if not rows:
-        return {}
-    found = np.fromiter((row.phone for row in rows), np.int64, len(rows))
-    places, staged = ascending.places(phones, found)
-    return {
-        place: row.mask
-        for place, row, wanted in zip(places.tolist(), rows, staged.tolist(), strict=True)
-        if wanted
-    }
 
 
 def _contacts(tx: Transaction, account_id: int, phones: Ids) -> list[_Contact]:
@@ -373,20 +323,6 @@ def _stops(goal: Goal, staged: Staged) -> Ids | None:
         return None
     of_all = np.full(len(staged.phones), mask_of(goal.stop), np.int64)
     return of_all if staged.masks is None else of_all | staged.masks
-
-
-def _stop(tx: Transaction, account_id: int, stops: Ids, staged: Staged, planned: MergePlan) -> dict[int, int]:
-    """Stop the phones of the piece; the masks of all that are stopped, by place."""
-    after = np.zeros(len(stops), np.int64)
-    after[list(planned.masks)] = list(planned.masks.values())
-    missing = stops & ~after
-    for mask in np.unique(missing[missing != 0]).tolist():
-        channels = [channel for channel, bit in CHANNELS.items() if mask & bit]
-        wanted = staged.phones[missing == mask].tolist()
-        stop_list.add(tx, account_id, phones=wanted, channels=channels)
-    after |= stops
-    stopped = np.flatnonzero(after)
-    return dict(zip(stopped.tolist(), after[stopped].tolist(), strict=True))
 
 
 def _store(

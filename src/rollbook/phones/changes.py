@@ -133,6 +133,29 @@ def old_ranges() -> Iterator[tuple[int, int]]:
     yield first, end - 1
 
 
+class NewRange(NamedTuple):
+    """E.164 numbers in a new form that had an old one.
+
+    Args:
+        first, last: of them.
+        to_old: the old form less the new one, the same for all of them.
+    """
+
+    first: int
+    last: int
+    to_old: int
+
+
+def new_ranges() -> Iterator[NewRange]:
+    """Where new forms are that had an old one, so that a column of them needs no look at each; a number can
+    be in several. `old_forms` says the same of one number."""
+    for code, plan in CHANGED_PLANS.items():
+        for change in plan.changes:
+            numbers = 10 ** (change.digits - len(change.old))
+            first = int(f"{code}{change.new}") * numbers
+            yield NewRange(first, first + numbers - 1, int(f"{code}{change.old}") * numbers - first)
+
+
 def old_forms(phone: int) -> list[int]:
     """The old forms that a number may have had, as E.164 digits."""
     digits = str(phone)
