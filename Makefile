@@ -34,8 +34,8 @@ format: .venv/dev  ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: .venv/dev  ## Measure side by side; ENGINE=sqlite, ONLY=address_book, MEMBERS=10000000, ROUNDS=5, SECONDS=4
-	@$(BIN)/python -m benchmarks
+bench: .venv/dev  ## Measure side by side; ENGINE=sqlite, ONLY=address_book, MEMBERS=10000000, ROUNDS=5, SECONDS=4; BASE=REV for an older commit beside this code
+	@$(BIN)/python -m $(if $(BASE),benchmarks.compare $(BASE),benchmarks)
 
 soak: .venv/dev  ## Load, kill and cut for MINUTES=10 on each engine (or ENGINE=sqlite), and look for what is lost
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(addprefix --engine ,$(ENGINE))

@@ -21,6 +21,7 @@ from benchmarks import (
     bench_phones,
     bench_read_list,
     book,
+    compare,
     load,
     phone_samples,
     report,
@@ -373,3 +374,21 @@ def test_an_engine_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ENGINE", "oracle")
     with pytest.raises(SystemExit, match="sqlite, postgresql or both"):
         plan_from_environment()
+
+
+def test_an_older_commit_that_git_does_not_know_is_refused() -> None:
+    with (
+        pytest.raises(SystemExit, match="git has no commit 'no-such-commit'"),
+        compare.of_commit("no-such-commit"),
+    ):
+        pass
+
+
+def test_both_sides_answer_what_is_compared(tmp_path: Path) -> None:
+    """This code on both sides: every request is answered with 2xx, and every row is imported."""
+    file = tmp_path / "phones.csv"
+    file.write_text("phone\n" + "".join(f"{380_500_000_000 + number}\n" for number in range(10)))
+    plan = Plan(engines=("sqlite",), rounds=1, seconds=0.1, generator="client", members=1_000)
+    bench = compare.Bench(plan, None, file)
+    code = compare.Code("this code", compare.ROOT / "src")
+    assert all(measure(code) > 0 for measure in compare.measurements(bench).values())
