@@ -1,1 +1,1 @@
-"""The HTTP edge: wire JSON <-> values. What users know of rollbook lives in the modules above."""
+"""The HTTP API: reads requests, calls the core, writes answers. The rules themselves are in the core."""

@@ -1,4 +1,4 @@
-"""The route table, the table of errors, and the application made of them."""
+"""The application: the table of routes, the table of errors, and what is built from them."""
 
 from __future__ import annotations
 
@@ -179,12 +179,12 @@ def build(
     *,
     ending: Callable[[], bool] = lambda: False,
 ) -> falcon.asgi.App[Request, Response]:
-    """Make the application. Call it inside the running event loop that will serve it.
+    """Build the application. Call it inside the running event loop that will serve it.
 
     Args:
         database: open and migrated.
-        routes: what it answers besides `/docs`, `/openapi.json`, `/healthz`, `/readyz` and `/metrics`.
-        ending: whether the process is about to end: answers that go on and on then come to their end.
+        routes: the routes besides `/docs`, `/openapi.json`, `/healthz`, `/readyz` and `/metrics`.
+        ending: whether the process is about to end: long answers are then ended too.
     """
     bridge = Bridge(database, settings.request_seconds)
     spool = Spool(config.spool_of(settings))
@@ -237,7 +237,7 @@ def build(
 
 
 async def _refused_by_falcon(req: Request, resp: Response, error: falcon.HTTPError, params: object) -> None:
-    """Falcon's own refusals (no such route, wrong method, bad header) in the one form."""
+    """Give Falcon's own refusals (unknown route, wrong method, bad header) the form of all errors."""
     status = error.status_code
     message = {
         404: "There is no such route.",
@@ -248,7 +248,7 @@ async def _refused_by_falcon(req: Request, resp: Response, error: falcon.HTTPErr
 
 
 async def _failed(req: Request, resp: Response, error: Exception, params: object) -> None:
-    """Anything unforeseen: a trace for the log, nothing of it for the caller."""
+    """Handle an unforeseen error: the traceback goes to the log, nothing of it to the caller."""
     logging.getLogger("rollbook").error(
         "unforeseen error", exc_info=error, extra={"request_id": req.context.request_id}
     )

@@ -1,4 +1,4 @@
-"""Tokens on the wire: `/api/auth/login`, `/api/auth/refresh`."""
+"""Tokens over HTTP: `/api/auth/login`, `/api/auth/refresh`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a JSON body so that every bad field is named, not only the first."""
+"""Reads a JSON body so that an error names every bad field, not only the first."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Body:
     """How the body of a route is read.
 
     Args:
-        kind: the Struct it becomes; members that it does not have, or that are said twice, are refused where
-            it forbids unknown ones; else unknown ones are ignored, and the last of several holds.
-        rules: the core's rules for single fields, so that a value that breaks one is named beside
-            a value of the wrong type.
-        called: what messages call it.
+        kind: the Struct that it becomes. Where that forbids unknown members, unknown and repeated ones are
+            refused; otherwise unknown ones are ignored, and the last of several counts.
+        rules: the core's rules for single fields, so that a value that breaks one is named together with a
+            value of the wrong type.
+        called: the name of the body in messages.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Body:
         self._quoted = [f'"{field.encode_name}"'.encode() for field in self._fields]
 
     def read(self, data: bytes) -> msgspec.Struct:
-        """Read a body; an empty one is an empty object, where members that are unknown are ignored.
+        """Read a body. An empty one counts as an empty object, where unknown members are ignored.
 
         Raises:
-            ApiError: 400, it is not JSON; the message says where.
-            Invalid: naming every field that is missing or of the wrong type or breaks a rule.
+            ApiError: 400, the body is not JSON; the message says where.
+            Invalid: naming every field that is missing, has the wrong type or breaks a rule.
         """
         if not data and self._strict and self._fields:
             raise Invalid([Problem(self._called, f"The {self._called} is empty: send a JSON object.")])
@@ -70,15 +70,16 @@ class Body:
         return value
 
     def _may_repeat(self, data: bytes) -> bool:
-        """Whether a member may be said twice: quick, and never wrongly no. An ASCII name can be spelt with
-        escapes, too."""
+        """Whether a member is possibly repeated: a quick test that never misses a repetition. (A name in ASCII
+        can be spelled with escapes too.)"""
         for quoted in self._quoted:
             if data.count(quoted) > 1:
                 return True
         return b"\\u00" in data
 
     def _repeated(self, data: bytes) -> list[Problem]:
-        """The last of several would hold, so that a second `reachable` takes back what the first one asks."""
+        """The members that are repeated. The last of several would count, so a second `reachable` would
+        cancel the first."""
         names = _member_names(data)
         return [
             Problem(name, f"The {name} is said more than once in the {self._called}.")
@@ -101,7 +102,7 @@ class Body:
             try:
                 msgspec.json.decode(
                     msgspec.json.encode(value), type=field.type
-                )  # not convert: it takes no Raw
+                )  # not convert: it does not accept Raw
             except msgspec.ValidationError:
                 problems.append(_misfit(name, value, field.type, self._expected[name]))
                 continue
@@ -122,15 +123,15 @@ class Body:
 
 
 def _member_names(data: bytes) -> Sequence[str]:
-    """The names of the members of a JSON object that was decoded already, as often as they are there."""
+    """The names of the members of a JSON object that was decoded before, each as often as it occurs."""
     names: list[str] = []
 
     def seen(pairs: list[tuple[str, Any]]) -> None:
-        """Of inner objects first, so that the outermost one has the last word."""
+        """Called for inner objects first, so that the outermost one is the last."""
         names[:] = [name for name, _ in pairs]
 
     try:
-        # Numbers as their lengths: Python bounds the digits of those that it reads.
+        # Numbers become their lengths, since Python limits the digits of numbers that it reads.
         json.loads(data, object_pairs_hook=seen, parse_int=len, parse_float=len)
     except RecursionError as error:
         raise _malformed(error, data) from None
@@ -138,7 +139,7 @@ def _member_names(data: bytes) -> Sequence[str]:
 
 
 def _misfit(name: str, value: Any, kind: Any, expected: str) -> Problem:
-    """What is wrong with a value that does not fit its field: of a list, the first item that is wrong."""
+    """The fault in a value that does not fit its field: in a list, of the first wrong item."""
     schema = msgspec.json.schema(kind)
     if isinstance(value, list) and "a list" in expected:
         for number, item in enumerate(value):
@@ -175,7 +176,7 @@ def _expected(kind: Any) -> str:
 
 
 def _words(schema: Mapping[str, Any]) -> str:
-    """Words for a JSON schema; "" for what only a reference describes."""
+    """Words for a JSON schema; "" for one that only refers to another."""
     kinds = [schema.get("type"), *(option.get("type") for option in schema.get("anyOf", ()))]
     if "boolean" in kinds:
         return EXPECTED["boolean"]

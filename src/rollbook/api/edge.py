@@ -1,4 +1,4 @@
-"""The path of every request: who asks, what they send, one call of the core, the answer."""
+"""The path of every request: authentication, reading the body, one call of the core, the answer."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from rollbook.db import Database, Snapshot
 from rollbook.errors import Busy, Problem, RollbookError
 
 KEYLESS_BODY_BYTES_MAX = 16 * 1024
-"""Of the body of a call that takes no key, which anybody can make."""
+"""The largest body of a call without a token, which anyone can make."""
 
 COMPUTATIONS_MAX = 8
-"""Waiting and under way. The longest takes a second and a half."""
+"""Computations that run or wait at once. The longest takes a second and a half."""
 
 _PHP = re.compile(r"OpenAPI-Generator/[^/]{0,64}/PHP")
 _KEY = re.compile(rf"[!-~]{{1,{idempotency.KEY_LENGTH_MAX}}}")
@@ -50,21 +50,22 @@ class Route:
     Args:
         handler: `handler(call)` or, with a body, `handler(call, body)`; returns a `Read`, `Compute` or
             `Write`.
-        right: what the caller's key must hold; `None` for a call without a token, "" for any token.
-        body: of the request.
-        answer: the Struct of a successful answer; `None` for no body.
-        status: of a successful answer.
-        guarded: the duplicate guard watches it.
-        query: what its query takes. With a `StrictQuery` it is a route of rollbook's own: anything else is
-            refused, in the query and in the body; else one of the vendor's.
-        shows_fields: contacts go out, with their fields in the form that suits the caller.
-        bulk: the body may have `bulk_body_bytes_max`.
-        uploads: the body is a file; the handler gets an `Upload`.
-        media: of an answer that is not JSON.
-        conflicts: it is refused (409) for what is in another state.
-        empty_for_php: the vendor's PHP client fails on 204 here, and gets 200 with an empty object.
-        alias: another path of a route that the OpenAPI document has already.
-        refusals: texts of the 422 answers that the vendor's clients know.
+        right: the right that the caller's key needs; `None` for a call without a token, "" for any token.
+        body: how the body of the request is read.
+        answer: the Struct of a successful answer; `None` for one without a body.
+        status: the status of a successful answer.
+        guarded: whether the duplicate guard watches it.
+        query: its query. With a `StrictQuery` it is a route of rollbook's own, which refuses anything unknown
+            in the query and in the body; otherwise it is one of the vendor's.
+        shows_fields: whether the answer has contacts, whose fields are in the form that suits the caller.
+        bulk: whether the body may have up to `bulk_body_bytes_max`.
+        uploads: whether the body is a file; the handler gets an `Upload`.
+        media: what the answer is, where it is not JSON.
+        conflicts: whether it is refused (409) where the state does not allow it.
+        empty_for_php: whether the vendor's PHP client, which fails on 204 here, gets 200 with an empty
+            object.
+        alias: whether the OpenAPI document already has this route under another path.
+        refusals: the texts of 422 answers that the vendor's clients know.
     """
 
     method: str
@@ -87,7 +88,7 @@ class Route:
 
     @property
     def shows_dates(self) -> bool:
-        """Whether dates go out, so that `Prefer: dates=rfc3339` matters."""
+        """Whether the answer has dates, so that `Prefer: dates=rfc3339` matters."""
         return self.answer is not None and _has_dates(self.answer)
 
 
@@ -99,8 +100,8 @@ def _has_dates(answer: type[msgspec.Struct]) -> bool:
 class Bridge:
     """Runs the core's synchronous functions for an event loop.
 
-    Writes go to the engine's lane and come back one loop wake-up for each batch; point reads run at
-    once where the engine is embedded; other reads go to a thread.
+    Writes go to the engine's lane; each batch of them wakes the event loop once. Point reads run at once
+    where the engine is embedded; other reads go to a thread.
     """
 
     def __init__(self, database: Database, seconds: float) -> None:
@@ -118,10 +119,10 @@ class Bridge:
         self._computing = 0
 
     def write(self, fn: Callable[..., Any], *args: Any) -> Awaitable[Any]:
-        """Run `fn` in a write transaction; done when it is on disk.
+        """Run `fn` in a write transaction. The result comes when it is on disk.
 
         Raises:
-            Unavailable: when awaited: it took too long, and may or may not be stored.
+            Unavailable: when awaited: it took too long; the change may or may not be stored.
         """
         return self._writes.run(fn, args)
 
@@ -134,18 +135,18 @@ class Bridge:
         return self._reads.run(fn, args)
 
     def check_writes(self) -> None:
-        """Nothing, while changes are answered.
+        """Check that the database still answers changes.
 
         Raises:
-            Unavailable: none is.
+            Unavailable: it answers none.
         """
         self._writes.check()
 
     async def read_quickly(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Run a point read: at once on an embedded engine, else in a thread.
 
-        The reads of one turn of the event loop share a snapshot, from the second one on: taking its
-        locks costs more than a third of a read. All of their requests had arrived before the turn began,
+        The reads in one turn of the event loop share a snapshot, from the second one on: taking the locks of
+        a snapshot costs more than a third of a read. All of their requests had arrived before the turn began,
         so none of them can miss a change that its sender knows of (docs/decisions/0010).
         """
         if not self._database.reads_inline:
@@ -159,8 +160,8 @@ class Bridge:
         return self._snapshot.read(fn, *args)
 
     async def compute(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """Run `fn`, which needs no database, in a thread: one after another, so that the event loop has to
-        share the interpreter with at most one.
+        """Run `fn`, which needs no database, in a thread. Computations run one after another, so that the
+        event loop shares the interpreter with one at most.
 
         Raises:
             Busy: `COMPUTATIONS_MAX` are waiting already.
@@ -181,7 +182,7 @@ class Bridge:
 
 
 class Edge:
-    """What the responders of all routes share."""
+    """The state that the responders of all routes share."""
 
     def __init__(
         self,
@@ -258,7 +259,7 @@ class Edge:
             if req.params:
                 where = f"{route.method} {route.path}"
                 self._slips.note(route.query.unknown(req.params), key_id=call.key_id, route=where)
-        elif not route.uploads:  # options of a file may be in a form, too: its handler looks at both
+        elif not route.uploads:  # options may be in the form, too: the handler reads both
             call.query = route.query.read(req.params)
         key = None
         if route.method != "GET" and principal:
@@ -410,7 +411,7 @@ class Edge:
             resp.data = answer.body.encode()
         if answer.replayed:
             resp.set_header("Idempotent-Replayed", "true")
-            resp.delete_header("Preference-Applied")  # it looks as the first caller preferred
+            resp.delete_header("Preference-Applied")  # the form is the one that the first caller preferred
 
 
 def preferences(prefer: str) -> Mapping[str, str]:
@@ -423,7 +424,7 @@ def preferences(prefer: str) -> Mapping[str, str]:
 
 
 def _applied(route: Route, wanted: Mapping[str, str]) -> str:
-    """The preferences that an answer of `route` follows, as Preference-Applied has them."""
+    """The preferences that an answer of `route` follows, as a Preference-Applied header."""
     applied = []
     if route.shows_dates and wanted.get("dates") == "rfc3339":
         applied.append("dates=rfc3339")
@@ -433,6 +434,6 @@ def _applied(route: Route, wanted: Mapping[str, str]) -> str:
 
 
 def _bearer_header(req: Request) -> str | None:
-    """`Bearer: <token>`, as the vendor's prose has it."""
+    """The token in the header `Bearer: <token>`, a form that the vendor's documentation shows."""
     bearer = req.get_header("Bearer")
     return f"Bearer {bearer}" if bearer else None

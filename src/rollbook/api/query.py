@@ -1,5 +1,5 @@
-"""The queries of requests: every parameter's name, meaning, schema and reader, once. What routes take, the
-OpenAPI document and the check of unknown parameters are made of it."""
+"""The queries of requests: the name, meaning, schema and reader of every parameter, in one place. The routes,
+the OpenAPI document and the check for unknown parameters are made from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ PAGE_LIMIT_MIN = 15
 PAGE_LIMIT_MAX = 500
 
 CRITERIA_MAX = 30
-"""Of one search. PostgreSQL plans 30 of contact fields in 60 ms, 100 in 2 s; SQLite takes less than 1,000."""
+"""The criteria of one search. PostgreSQL plans 30 on contact fields in 60 ms, 100 in 2 s; SQLite allows fewer
+than 1,000."""
 
 _PLACE_OR_NONE = re.compile(r"(\[\d*\])?")
 _ARRAY = re.compile(r"\[\d*\]$")
@@ -37,25 +38,25 @@ _WHOLE = re.compile(r"[+-]?\d{1,30}", re.ASCII)
 
 
 def parameter(place: str, name: str, about: str, **schema: Any) -> dict[str, Any]:
-    """A parameter as OpenAPI writes it; `schema` is the schema of its value."""
+    """A parameter in the form of OpenAPI; `schema` is the schema of its value."""
     return {"name": name, "in": place, "description": as_parameters(about), "schema": schema}
 
 
 class Query(ABC):
-    """What a route takes in its query."""
+    """The query of a route."""
 
     columns: Mapping[str, Column] = MappingProxyType({})
-    """What a search may name."""
+    """The columns that a search may name."""
     refused: Params = MappingProxyType({})
-    """A query that it refuses, for an example of an error."""
+    """A query that it refuses, as an example of an error."""
 
     @abstractmethod
     def parameters(self) -> Iterator[dict[str, Any]]:
-        """Its parameters as OpenAPI writes them."""
+        """Its parameters in the form of OpenAPI."""
 
     @abstractmethod
     def read(self, params: Params) -> Any:
-        """What a query asks for.
+        """The values of a query.
 
         Raises:
             Invalid: naming everything that is wrong.
@@ -63,7 +64,7 @@ class Query(ABC):
 
 
 class StrictQuery(Query):
-    """The query of a route of rollbook's own: what is not one of its options is refused."""
+    """The query of a route of rollbook's own: unknown options are refused."""
 
     refused = MappingProxyType({"lists": "1"})
 
@@ -76,11 +77,11 @@ class StrictQuery(Query):
             yield parameter("query", option.name, option.about, **option.schema)
 
     def read(self, params: Params) -> Mapping[str, Any]:
-        """For every option its value.
+        """The value of every option.
 
         Raises:
-            Invalid: naming every option that there is not, that is empty, that is given more than once where
-                it may not be, or whose value cannot be.
+            Invalid: naming every option that is unknown, is empty, is repeated where only one is allowed, or
+                has a value that is not valid.
         """
         given: dict[str, list[str]] = {}
         for key, value in params.items():
@@ -93,7 +94,7 @@ class StrictQuery(Query):
 
 
 class LenientQuery(Query):
-    """The query of a route of the vendor's, which ignores by contract what it does not know."""
+    """The query of a route of the vendor's, which by contract ignores unknown parameters."""
 
     def __init__(self, *parts: Part) -> None:
         self._parts = parts
@@ -107,7 +108,7 @@ class LenientQuery(Query):
             yield from part.parameters()
 
     def read(self, params: Params) -> tuple[Any, ...]:
-        """What each of its parts asks for."""
+        """The value of each of its parts."""
         problems: list[Problem] = []
         found = tuple(part.read(params, problems) for part in self._parts)
         if problems:
@@ -129,7 +130,7 @@ class Part(ABC):
     """A part of a lenient query.
 
     Args:
-        names: of its parameters, without the brackets of arrays and criteria.
+        names: the names of its parameters, without the brackets of arrays and criteria.
     """
 
     names: tuple[str, ...]
@@ -142,14 +143,14 @@ class Part(ABC):
 
     @abstractmethod
     def read(self, params: Params, problems: list[Problem]) -> Any:
-        """What it asks for; what is wrong goes to `problems`."""
+        """Its value; faults are added to `problems`."""
 
 
 class Paging(Part):
     """`page[offset]`, `page[limit]` and `page[after]`: a `PageRequest`.
 
     Args:
-        limit: when the caller names none.
+        limit: the default of `page[limit]`.
     """
 
     names = ("page[offset]", "page[limit]", "page[after]")
@@ -177,12 +178,13 @@ class Paging(Part):
 
 
 class Searching(Part):
-    """A page, its order, and the criteria that all must hold: a `Search`.
+    """A page, its order, and the criteria, all of which must hold: a `Search`.
 
     Args:
-        columns: what is searched and sorted by.
-        limit: of a page when the caller names none.
-        takes_fields: ids of the account's fields are searched by too; the core knows those.
+        columns: the columns that can be searched and sorted by.
+        limit: the default of `page[limit]`.
+        takes_fields: whether the ids of the account's fields can be searched by too; only the core knows
+            those.
     """
 
     names = (*Paging.names, "sort", "way", "search", "search_fields")
@@ -223,7 +225,7 @@ class Searching(Part):
         what = (
             f"How it compares, also as `{name}[operation]`; `like` finds part of a text in any case. {known}."
         )
-        # No schema default: a page to try the API would send it, and an operator without a field is 422.
+        # No schema default: a page for trying the API would send it, and an operator without a field is 422.
         what += " Without it `=`."
         yield parameter("query", f"{name}[operator]", what, type="string", enum=operators)
         what = "The value to compare with; `%` and `_` have no special meaning."
@@ -267,7 +269,8 @@ class Searching(Part):
         return criteria
 
     def _read(self, criterion: Criterion, problems: list[Problem]) -> Criterion:
-        """A criterion, read unless the core has to: it knows the account's fields."""
+        """A criterion, with its value read unless only the core can do that, which knows the account's
+        fields."""
         known = search.canonical(self.columns, criterion.field)
         if self._takes_fields and known is None and wire.id_in_path(criterion.field):
             return criterion
@@ -283,7 +286,7 @@ class Ids(Part):
     """A list of ids: `name[]=1&name[]=2`, `name[0]=1&name[1]=2`, or `name=1`.
 
     Args:
-        most: how many there may be.
+        most: the largest number of ids.
     """
 
     def __init__(self, name: str, about: str, most: int) -> None:
@@ -310,7 +313,7 @@ class Ids(Part):
         """The ids, each once.
 
         Args:
-            besides: that the body names.
+            besides: ids from the body.
         """
         texts = [*self.given(params), *(besides or ())]
         return wire.ids_of(texts, self._name, 0, self._most, problems)
@@ -393,9 +396,9 @@ _EXPORT_OF_CONTACTS = (
 _IMPORT_LIMIT = 25
 
 NOTHING = StrictQuery()
-"""Of a route of rollbook's own that has no options."""
+"""The query of a route of rollbook's own without options."""
 IGNORED = LenientQuery()
-"""Of a route of the vendor's that has no parameters."""
+"""The query of a route of the vendor's without parameters."""
 AUDIENCE = StrictQuery(*_EXPORT_OF_CONTACTS)
 CONTACTS = StrictQuery(
     *_EXPORT_OF_CONTACTS,
@@ -403,10 +406,10 @@ CONTACTS = StrictQuery(
     _channels("stopped", "Only contacts that are stopped on any of these channels, comma-separated."),
 )
 STOPS = StrictQuery(*_EXPORT, _channels("type", "Only rows of any of these channels, comma-separated."))
-"""Of exports."""
+"""The options of exports."""
 
 FILE = StrictQuery(*(option for option in OPTIONS_OF_IMPORTS if "http" in option.edges))
-"""Of a file that comes in; a form may have the same as parts."""
+"""The options of a file in a request; a form may have the same options as parts."""
 FORM_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "description": "The file, and whatever the query could say of it.",
@@ -416,7 +419,7 @@ FORM_SCHEMA: Mapping[str, Any] = {
     },
     "required": ["file"],
 }
-"""Of a form with a file."""
+"""The schema of a form with a file."""
 IMPORTS = StrictQuery(
     Option(
         "page[limit]",

@@ -1,4 +1,4 @@
-"""What all calls of the wire share: the types of values, the call itself, and what a handler returns."""
+"""What all calls of the API share: the types of values, the call itself, and the results of handlers."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from rollbook.exports import Export
 from rollbook.imports.spool import Spool
 
 SHOWN_AS = "x-shown-as"
-"""In the schema of a type that takes more than one kind of value: what the OpenAPI document has in its place.
-Generators of clients drop, or cannot send, what may be a number or a text."""
+"""In the schema of a type that accepts more than one kind of value: the schema that the OpenAPI document
+shows instead. Generators of clients drop, or cannot send, a value that may be a number or a text."""
 
 
 def shown_as(**schema: Any) -> dict[str, Any]:
-    """For `extra_json_schema`: what the OpenAPI document has in place of a type."""
+    """For `extra_json_schema`: the schema that the OpenAPI document shows instead of the type's own."""
     return {SHOWN_AS: schema}
 
 
 def or_null(**schema: Any) -> dict[str, Any]:
-    """As `shown_as`, or null."""
+    """As `shown_as`, with null as another value."""
     return shown_as(anyOf=[schema, {"type": "null"}])
 
 
@@ -110,15 +110,15 @@ class Nothing(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What an answer that is not JSON is sent with, for one request.
+    """What sends an answer that is not JSON, for one request.
 
     Args:
         read: runs a function of the core on a snapshot.
-        export: makes a file of an export the answer: `export(req, resp, export, name)`.
-        admitted: raises `ApiError` once its caller is no longer let in.
-        place: for as long as it goes on; entering raises `Busy` where there is none.
-        check: raises `Busy` where there is no place.
-        ending: whether the service is about to end, so that the answer must too.
+        export: sends an export as the answer: `export(req, resp, export, name)`.
+        admitted: raises `ApiError` once the caller's access was taken away.
+        place: a place for as long as the answer lasts; entering raises `Busy` where all are taken.
+        check: raises `Busy` where all places are taken.
+        ending: whether the service is about to end, so that the answer must end too.
     """
 
     read: Callable[..., Awaitable[Any]]
@@ -130,11 +130,11 @@ class Delivery:
 
 
 class NotJson(ABC):
-    """What a handler shows in place of a Struct where the answer is not JSON."""
+    """What a handler returns in place of a Struct where the answer is not JSON."""
 
     @abstractmethod
     async def send(self, req: Request, resp: Response, delivery: Delivery) -> None:
-        """Make it the answer."""
+        """Send it as the answer."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,11 @@ class Media:
     """An answer that is not JSON, as the OpenAPI document shows it.
 
     Args:
-        types: media types that it may have.
-        example: of its body.
-        schema: of its body.
-        about: what it is.
-        headers: that it has besides.
+        types: its possible media types.
+        example: an example of its body.
+        schema: the schema of its body.
+        about: a description.
+        headers: its further headers.
     """
 
     types: tuple[str, ...]
@@ -157,12 +157,13 @@ class Media:
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the service was told about the wire.
+    """The settings of the service that concern the API.
 
     Args:
-        contact_fields: the form of a contact's fields, `object`, `list`, or `auto` by the caller.
-        phone_check: which phones are taken: `possible` or only `valid` ones.
-        spool: where files of imports are.
+        contact_fields: the form of a contact's fields: `object`, `list`, or `auto`, which depends on the
+            caller.
+        phone_check: which phones are accepted: `possible` ones, or only `valid` ones.
+        spool: where the files of imports are.
     """
 
     contact_fields: str = "auto"
@@ -171,18 +172,18 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """A request as a handler sees it: who asks, for what, and how the answer is to look.
+    """A request as a handler sees it: the caller, its parameters, and the form of the answer.
 
     Args:
         gate: makes tokens.
-        options: of the service.
-        account_id: whose data it is about; 0 before login.
-        key_id: the key that the caller came with; 0 before login.
-        id: the id in the path; 0 (which nothing has) when the path names none or no number.
+        options: the settings of the service.
+        account_id: the account of the caller; 0 before login.
+        key_id: the key of the caller; 0 before login.
+        id: the id in the path; 0 (which nothing has) when the path has no id, or one that is not a number.
         params: the query, percent-decoded; a repeated name has a list.
-        query: on a route of rollbook's own for every option its value.
-        rfc3339: dates go out as RFC 3339.
-        fields_as_list: a contact's fields go out as a list of one-entry maps.
+        query: on a route of rollbook's own, the value of every option.
+        rfc3339: whether dates in the answer are RFC 3339.
+        fields_as_list: whether a contact's fields are a list of one-entry maps.
     """
 
     __slots__ = (
@@ -219,10 +220,10 @@ class Call:
         self.fields_as_list = fields_as_list
 
     def phone(self, value: int | str) -> int:
-        """A phone that came in, as E.164 digits.
+        """A phone from a request, as E.164 digits.
 
         Raises:
-            BadPhone: it is none, or none that this service takes.
+            BadPhone: it is not a phone, or not one that this service accepts.
         """
         phone = phones.parse(value)
         if self.options.phone_check == "valid" and not phones.is_valid(phone):
@@ -230,28 +231,28 @@ class Call:
         return phone
 
     def phone_of_item(self, value: Any) -> int:
-        """As `phone`, of an item of a batch that may be anything.
+        """As `phone`, for an item of a batch, which may be anything.
 
         Raises:
-            BadPhone: also for what is neither a whole number nor a text.
+            BadPhone: also for what is neither an integer nor a text.
         """
         if isinstance(value, bool) or not isinstance(value, (int, str)):
             raise phones.BadPhone("must be a whole number or a text")
         return self.phone(value)
 
     def date(self, moment: datetime) -> str:
-        """A moment (UTC, whole seconds) as this caller wants it: `2022-04-28 14:21:16`, or RFC 3339."""
+        """A moment (UTC, whole seconds) in the form for this caller: `2022-04-28 14:21:16`, or RFC 3339."""
         text = _date(moment)
         return f"{text[:10]}T{text[11:]}Z" if self.rfc3339 else text
 
 
 class Read:
-    """A handler's answer: what to read and how to show it.
+    """The result of a handler: what to read, and how to show it.
 
     Args:
-        fn: called with a transaction, the caller's account id (but for a login) and `args`.
-        show: turns what `fn` returned into the body.
-        quick: a point read, which an embedded database answers at once.
+        fn: called with a transaction, the account id of the caller (except for a login) and `args`.
+        show: makes the body from the result of `fn`.
+        quick: whether it is a point read, which an embedded database answers at once.
     """
 
     __slots__ = ("args", "fn", "quick", "show")
@@ -267,11 +268,11 @@ class Read:
 
 
 class Compute:
-    """A handler's answer: what to work out without the database, and how to show it.
+    """The result of a handler: what to compute without the database, and how to show it.
 
     Args:
         fn: called with `args` alone, in a thread.
-        show: turns what `fn` returned into the body.
+        show: makes the body from the result of `fn`.
     """
 
     __slots__ = ("args", "fn", "show")
@@ -284,7 +285,7 @@ class Compute:
 
 
 class Write:
-    """A handler's answer: what to change and how to show the outcome; see `Read`."""
+    """The result of a handler: what to change, and how to show the outcome; see `Read`."""
 
     __slots__ = ("args", "fn", "show")
     writes = True
@@ -301,24 +302,24 @@ def _date(moment: datetime) -> str:
 
 
 def flag(value: bool | int | str | None) -> bool:
-    """The boolean that a `Flag` means."""
+    """The boolean value of a `Flag`."""
     return value in (True, 1, "1", "true")
 
 
 def id_in_path(text: str) -> int:
-    """An id in a path; 0, which nothing has, when it is no id at all."""
+    """An id in a path; 0, which nothing has, when it is not an id."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 17 else 0
 
 
 def id_of(value: int | str) -> int | None:
-    """The id that an `Id` means; `None` when it is none at all."""
+    """The integer value of an `Id`; `None` when it is not an id."""
     if isinstance(value, str):
         value = id_in_path(value.strip())
     return value if 0 < value <= search.ID_MAX else None
 
 
 def ids_of(values: Sequence[int | str], name: str, low: int, high: int, problems: list[Problem]) -> list[int]:
-    """The ids in a list of a body or a query, without repetitions; what is wrong goes to `problems`.
+    """The ids in a list of a body or a query, without repetitions; faults are added to `problems`.
 
     Args:
         low, high: how many there may be.
@@ -344,12 +345,12 @@ def meta_of(wanted: search.Search, total: int, next_id: int | None) -> Meta:
 
 
 def too_many(values: Sequence[Any], name: str, low: int, high: int, what: str = "items") -> Problem | None:
-    """What is wrong with how many values a list has; `None` when nothing is."""
+    """The fault in the number of values of a list; `None` when there is none."""
     if low <= len(values) <= high:
         return None
     return Problem(name, f"The {name} must have {low} to {high} {what}, not {len(values)}.")
 
 
 def plain(value: str | int | float) -> str:
-    """A value that came as text or as a JSON number, as text without an exponent."""
+    """A value from a text or a JSON number, as text without an exponent."""
     return format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)

@@ -1,5 +1,5 @@
-"""Exports: an audience, the whole book or the stop list as a file, in constant memory, from one state of the
-database (docs/decisions/0022). One person's data is in `exports.person`."""
+"""Exports: an audience, the whole book or the stop list as a file, in constant memory, from one snapshot of
+the database (docs/decisions/0022). The data of one person is in `exports.person`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MEDIA = {
 FORMATS = tuple(MEDIA)
 
 COMPRESSIONS = {"gzip": (".gz", "application/gzip"), "zstd": (".zst", "application/zstd")}
-"""How a file of lines can be compressed: what its name then ends in, and its media type."""
+"""How a file of lines can be compressed: the suffix of its name, and its media type."""
 
 SPREADSHEETS = ("csv", "xlsx")
 """Formats that people open in a spreadsheet."""
@@ -41,18 +41,18 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Args:
         what: contacts, or rows of the stop list.
-        audience: which contacts; without any list the whole book.
-        channels: of the stop list, only rows of any of these.
+        audience: which contacts; without a list, the whole book.
+        channels: only rows of the stop list of any of these channels.
         format: one of `FORMATS`.
         compress: one of `COMPRESSIONS`; XLSX and Parquet are compressed already.
-        columns: their names, in this order; none for the usual ones, see `columns`.
-        with_lists: the names of each contact's lists go along.
-        safe_for_spreadsheets: a text that a spreadsheet would take for a formula begins with an apostrophe;
-            `None`: in the formats that people open in one.
-        bom: a CSV begins with a byte order mark, by which Excel knows that it is UTF-8.
+        columns: their names, in this order; empty for the default ones, see `columns`.
+        with_lists: whether the names of each contact's lists are included.
+        safe_for_spreadsheets: whether a text that a spreadsheet would take for a formula gets an apostrophe
+            in front; `None`: in the formats that people open in a spreadsheet.
+        bom: whether a CSV begins with a byte order mark, by which Excel recognizes UTF-8.
 
     Raises:
-        Invalid: naming everything that does not go.
+        Invalid: naming everything that is not possible.
     """
 
     what: Literal["contacts", "stop list"] = "contacts"
@@ -98,23 +98,23 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def suffix(self) -> str:
-        """What the file's name ends in: `.csv.gz`."""
+        """The suffix of the name of the file: `.csv.gz`."""
         return f".{self.format}{COMPRESSIONS[self.compress][0] if self.compress else ''}"
 
     @property
     def media_type(self) -> str:
-        """What the file is, for HTTP."""
+        """The media type of the file."""
         return COMPRESSIONS[self.compress][1] if self.compress else MEDIA[self.format]
 
 
 def check(tx: Transaction, account_id: int, export: Export) -> int | None:
-    """See that there is everything that an export names.
+    """Check that everything that an export names exists.
 
     Returns:
-        How many rows it will have, where that is kept.
+        How many rows it will have, where that is known.
 
     Raises:
-        Invalid: naming every list, channel and column that there is not.
+        Invalid: naming every list, channel and column that does not exist.
     """
     problems: list[Problem] = []
     for look in (columns.chosen, _look_at_audience):
@@ -136,18 +136,18 @@ def write(
     out: BinaryIO,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write an export, all of it as it is at one moment.
+    """Write an export, all of it from one snapshot.
 
     Args:
-        out: takes the file from its beginning to its end; it need not be one that can seek.
+        out: receives the file from its beginning to its end; it need not be seekable.
         progress: called again and again with the number of rows so far.
 
     Returns:
-        How many rows there were.
+        How many rows were written.
 
     Raises:
-        Invalid: as `check`.
-        Unavailable: the database went away; what was written is no whole file.
+        Invalid: as in `check`.
+        Unavailable: the connection to the database was lost; the file is incomplete.
     """
     from rollbook.exports import writers
 

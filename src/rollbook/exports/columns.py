@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from rollbook.exports import Export
 
 Kind = Literal["integer", "moment", "text", "texts"]
-"""Of a column's values: whole numbers, ISO 8601 in UTC, texts, JSON arrays of texts."""
+"""The type of the values of a column: integers, ISO 8601 in UTC, texts, JSON arrays of texts."""
 
 CONTACT = ("phone", "id", "created_at", "stopped")
-"""What every contact has. `lists` is one more, for who asks for it."""
+"""The columns that every contact has. `lists` is another one, on request."""
 
 STOP = ("phone", "channels", "created_at")
-"""What every row of the stop list has. `id` is one more, for who asks for it."""
+"""The columns that every row of the stop list has. `id` is another one, on request."""
 
 KNOWN_MAX = 30
-"""Columns that a message names."""
+"""How many columns a message names at most."""
 
 
 class ExportColumn(NamedTuple):
     """A column of an export.
 
     Args:
-        name: as callers name it.
-        shown: as the file has it.
-        sql: of its values, from the columns of `source`.
-        params: of `sql`.
+        name: the name that callers use.
+        shown: the name in the file.
+        sql: the expression of its values, on the columns of `source`.
+        params: the parameters of `sql`.
     """
 
     name: str
@@ -47,10 +47,10 @@ class ExportColumn(NamedTuple):
 
 
 def named(texts: Iterable[str]) -> tuple[str, ...]:
-    """The names of columns in texts, with commas between them; one with a comma in quotation marks.
+    """The names of columns in comma-separated texts; a name with a comma is in quotation marks.
 
     Raises:
-        Invalid: a text is not that.
+        Invalid: a text is not of that form.
     """
     try:
         return tuple(name for text in texts for line in csv.reader([text], strict=True) for name in line)
@@ -63,7 +63,7 @@ def chosen(tx: Transaction, account_id: int, export: Export) -> list[ExportColum
     """The columns of an export, in their order.
 
     Raises:
-        Invalid: naming every column that there is not.
+        Invalid: naming every column that does not exist.
     """
     if export.what == "contacts":
         choices = _of_contacts(tx, account_id, export.is_safe)
@@ -86,7 +86,7 @@ def chosen(tx: Transaction, account_id: int, export: Export) -> list[ExportColum
 
 
 class _Choice(NamedTuple):
-    """A column that can be chosen; a usual one is there when nobody chooses."""
+    """A column that can be chosen; a usual one is included when the caller chooses none."""
 
     column: ExportColumn
     usual: bool = True
@@ -145,7 +145,7 @@ def _of_field(name: str, field: Field, safe: bool) -> ExportColumn:
 
 
 def _channels(mask: str) -> str:
-    """SQL: the names of the channels in a mask, with commas between them; NULL for none."""
+    """SQL: the comma-separated names of the channels in a mask; NULL for none."""
     names = [_named(number) for number in range(1 << len(CHANNELS))]
     cases = " ".join(f"WHEN {number} THEN '{','.join(on)}'" for number, on in enumerate(names) if on)
     return f"CASE {mask} WHEN 0 THEN NULL {cases} END"

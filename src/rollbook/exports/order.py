@@ -1,4 +1,4 @@
-"""What a service tells the process that writes an export."""
+"""What a service sends to the process that writes an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One person's data: everything that is kept under a phone, for a request of access (GDPR, article 15)."""
+"""The data of one person: everything stored under a phone, for a request of access (GDPR, article 15)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StopOfPerson(msgspec.Struct, frozen=True):
 
 
 class PersonData(msgspec.Struct, frozen=True):
-    """Everything that is kept under a phone. Moments are UTC; fields that are not shown are here too."""
+    """Everything stored under a phone. Moments are UTC; hidden fields are included."""
 
     phone: int
     exported_at: datetime
@@ -52,13 +52,13 @@ class _Stop(msgspec.Struct, frozen=True):
 
 
 def of_phone(tx: Transaction, account_id: int, phone: int) -> PersonData:
-    """The data of who has a phone, contact or not.
+    """The data of the person with a phone, a contact or not.
 
     Args:
         phone: E.164 digits.
 
     Raises:
-        NotFound: neither the book nor the stop list has it.
+        NotFound: neither the book nor the stop list has that phone.
     """
     contact_id = tx.one(
         int,

@@ -1,8 +1,7 @@
-"""Imports: ask for one (`begin`), look at them (`get`, `recent`), end one (`cancel`), take it back
-(`request_undo`).
+"""Imports: create (`begin`), look up (`get`, `recent`), cancel (`cancel`) and undo (`request_undo`) them.
 
-The row of an import says what was asked for and how far it is. This module is light and does no work on it:
-`worker` does, step by step, in a process of its own.
+The row of an import holds its options and its progress. This module is light and does none of the work:
+`worker` does it, step by step, in a process of its own.
 """
 
 from __future__ import annotations
@@ -35,50 +34,51 @@ ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "undone")
 
 SOURCE_LENGTH_MAX = 255
 SHOWN_MAX = 501
-"""Imports that one call lists: a page of 500, and whether there are more."""
+"""Imports that one call returns at most: a page of 500, and one more to see whether there is another page."""
 
 
 class Report(msgspec.Struct):
-    """What became of the rows of a file. Every row of it is counted in exactly one of `rejected`,
-    `duplicates`, `created`, `updated`, `unchanged`, `not_in_book` and `only_stopped`; where all phones of a
-    row count, each phone of it is, and `further_phones` says how many more than rows these are.
+    """What became of the rows of a file. Every row is counted in exactly one of `rejected`, `duplicates`,
+    `created`, `updated`, `unchanged`, `not_in_book` and `only_stopped`. Where all phones of a row count, each
+    of its phones is counted instead, and `further_phones` says how many more phones than rows there are.
 
     Args:
         rejected: rows left out, by reason.
-        duplicates: rows whose phone a later row has, too: the last one counts.
+        duplicates: rows whose phone occurs again in a later row: the last one counts.
         created: phones that became contacts.
         updated: contacts that joined the list or got another value.
-        unchanged: contacts for whom nothing was to do.
-        not_in_book: phones left out because only contacts were to be updated.
+        unchanged: contacts that needed no change.
+        not_in_book: phones left out because the import only updates existing contacts.
         only_stopped: phones of an import that only feeds the stop list.
         joined: contacts that joined the list.
         removed: contacts that `replace` took out of the list.
-        leaving: how many of the list's members `replace` takes out of it, where that has to be confirmed.
-        members: how many the list had then.
-        stopped: phones that were on the stop list, of any channel, before; they stay there.
-        stopped_on: of these, how many on each channel.
-        stops_added: phones that this import stopped on a channel more.
-        stops_in_file: phones that the file itself says are stopped: it is an export of rollbook.
-        further_phones: that rows have besides one each.
-        stop_column: the column that says so; "" for none.
-        only_stops: the file is an export of the stop list, and its phones do not become contacts.
-        list_created: the list was made for this import.
-        blank: rows of the file with nothing in them, which are no rows.
-        hidden_rows: rows of a workbook that are hidden; whether they were imported says the spec.
-        left_out: numbers of vCards that are no phones, by what they are for: fax, pager.
+        leaving: how many members `replace` takes out of the list, where that needs a confirmation.
+        members: how many members the list had at that time.
+        stopped: phones that were on the stop list before the import, on any channel; they stay there.
+        stopped_on: the same, counted for each channel.
+        stops_added: phones that this import stopped on at least one more channel.
+        stops_in_file: phones that the file itself marks as stopped, because it is an export of rollbook.
+        further_phones: phones of rows beyond the first of each row.
+        stop_column: the column that marks them; "" for none.
+        only_stops: whether the file is an export of the stop list, so that its phones do not become contacts.
+        list_created: whether the list was created for this import.
+        blank: empty rows of the file, which do not count as rows.
+        hidden_rows: hidden rows of a workbook; the spec says whether they were imported.
+        left_out: numbers in vCards that are not phones, by their use: fax, pager.
         columns: what each column of the file was taken for: `phone`, `stop list`, `country code`, a field's
             name, or "".
-        other_phone_columns: that are full of phones too, and were left out.
-        warnings: sentences on what was left out and may matter. Options in them: `options.mention`.
-        field_ids: the fields that it fills, in the order of their columns; 0 for one that a dry run would
-            make.
-        fields_created: their names.
-        fields_wanted: names of those that the file fills, while the import waits to be confirmed: what is not
-            there of them is made then.
+        other_phone_columns: further columns full of phones, which were left out.
+        warnings: sentences about what was left out and may matter. They name options as `options.mention`
+            does.
+        field_ids: the fields that the import fills, in the order of their columns; 0 for one that a dry run
+            would create.
+        fields_created: the names of the fields that it created.
+        fields_wanted: the names of the fields that the file fills, while the import waits for a confirmation.
+            Those that do not exist are created after it.
         file: how the file was read: format, encoding, delimiter, compression, sheet.
-        header: of the file: `line 3`, or `none`; "" for formats that have none.
-        seconds: what each phase took.
-        undone: what undo took back and what it left.
+        header: where the header of the file is: `line 3`, or `none`; "" for formats without headers.
+        seconds: how long each phase took.
+        undone: what the undo took back, and what it left.
     """
 
     rejected: dict[str, int] = {}
@@ -121,7 +121,7 @@ class Report(msgspec.Struct):
 
 
 class _ImportColumns(msgspec.Struct, Generic[SpecT, ReportT], frozen=True):
-    """The columns of an import: spec and report are JSON in a row, and decoded in an `Import`."""
+    """The columns of an import: spec and report are JSON in the database, and decoded in an `Import`."""
 
     account_id: int
     id: int
@@ -147,25 +147,26 @@ class _ImportColumns(msgspec.Struct, Generic[SpecT, ReportT], frozen=True):
 
 
 class Import(_ImportColumns[ImportSpec, Report], frozen=True):
-    """An import.
+    """An import: its options, its state and its progress.
 
     Args:
-        source: the file's name, for people.
-        size_bytes, bytes_done: of the file, and how many of them were read.
-        rows_read: rows of the file so far.
-        rows_staged: good rows with different phones, once all were read.
-        reached: how many of those are in the book; while an undo is under way, units taken back.
+        source: the name of the file, as people see it.
+        size_bytes, bytes_done: the size of the file, and how much of it was read.
+        rows_read: rows read from the file so far.
+        rows_staged: accepted rows with different phones, once all rows were read.
+        reached: how many of those are in the book; while members are removed, the last one that was checked.
         error: why it failed.
-        phase_started_at: when it came into its state.
-        deaths: of workers over it, since its last step forward; those who were ended in order do not count.
-        folder: the name of its folder in the spool; no other import ever had it.
-        spool: which spool that is; `None` where that is not known.
-        died_where: the state and how far it was when the last one died.
+        phase_started_at: when its current phase began.
+        deaths: workers that died at work on it since its last progress; orderly shutdowns do not count.
+        folder: the name of its folder in the spool, never used by another import.
+        spool: the id of that spool; `None` where it is not known.
+        died_where: the state and the progress at which the last worker died.
     """
 
     @property
     def progress(self) -> tuple[int, int]:
-        """How much of its phase is done, of how much (0: not known): bytes of the file, then rows."""
+        """How much of the phase is done, and the total (0: not known): in bytes of the file, later in
+        rows."""
         if self.state == "reading":
             return self.bytes_done, self.size_bytes
         if self.state == "merging":
@@ -174,21 +175,21 @@ class Import(_ImportColumns[ImportSpec, Report], frozen=True):
 
     @property
     def rows_done(self) -> int:
-        """How many of the good rows are in the book."""
+        """How many of the accepted rows are in the book."""
         if self.state == "merging":
             return self.reached
         return self.rows_staged if self.state in ("done", "pruning") else 0
 
     @property
     def rate(self) -> float:
-        """Rows a second in the phase that is under way; 0 when there is nothing to tell yet."""
+        """Rows a second in the current phase; 0 while there is too little to measure."""
         seconds = (datetime.now(UTC) - self.phase_started_at).total_seconds()
         rows = {"reading": self.rows_read, "merging": self.reached}.get(self.state, 0)
         return rows / seconds if seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the phase that is under way, as far as it can be told."""
+        """Seconds that the current phase still takes; `None` where no estimate is possible."""
         done, total = self.progress
         seconds = (datetime.now(UTC) - self.phase_started_at).total_seconds()
         return seconds * (total - done) / done if done and total else None
@@ -200,7 +201,8 @@ class Import(_ImportColumns[ImportSpec, Report], frozen=True):
 
     @property
     def outcome(self) -> Outcome | None:
-        """How an import that is done went; `None` for one that is not, or was cancelled, failed or undone."""
+        """The result of an import that is done; `None` for one that is not, or was cancelled, failed or
+        undone."""
         if self.state != "done":
             return None
         if not self.report.rejected:
@@ -211,12 +213,13 @@ class Import(_ImportColumns[ImportSpec, Report], frozen=True):
 
     @property
     def stops_phones(self) -> bool:
-        """Whether it brings opt-outs in, so that a rejected row may be somebody who is not stopped."""
+        """Whether it imports opt-outs, so that a rejected row may be a person who stays reachable by
+        mistake."""
         return bool(self.spec.stop or self.report.only_stops or self.report.stop_column)
 
     @property
     def ended(self) -> bool:
-        """Nothing more will happen by itself."""
+        """Whether it has ended: nothing more happens to it without a new request."""
         return self.state in ENDED
 
 
@@ -228,15 +231,15 @@ _COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(_StoredImpor
 
 
 def create(tx: Transaction, account_id: int, *, spec: ImportSpec, source: str, size_bytes: int) -> Import:
-    """Ask for an import. Nobody works on it before its file is in the spool; see `begin`.
+    """Create an import. No worker starts on it before its file is in the spool; see `begin`.
 
     Args:
-        source: the file's name, for people.
-        size_bytes: of the file; 0 when it is not known yet.
+        source: the name of the file, as people see it.
+        size_bytes: the size of the file; 0 while it is not known.
 
     Raises:
-        Invalid: the spec cannot be.
-        NotFound: it names a list by an id that the account does not have.
+        Invalid: the spec is not valid.
+        NotFound: the spec names a list by an id that the account does not have.
     """
     checked(spec)
     row = tx.one(
@@ -273,12 +276,11 @@ def begin(
     size_bytes: int,
     put: Callable[[str], str],
 ) -> Import:
-    """Ask for an import and put its file into the spool: both, or neither.
+    """Create an import and put its file into the spool: both, or neither.
 
     Args:
-        put: puts the file into the folder of that name, and gives the spool's id; may be called again with
-        another
-            name.
+        put: puts the file into the folder of that name, and returns the id of the spool. It may be called
+            again with another name.
 
     Raises: see `create`.
     """
@@ -287,7 +289,7 @@ def begin(
 
 
 def _list_of(tx: Transaction, account_id: int, spec: ImportSpec) -> int | None:
-    """The id of the list that is meant; `None` when it still has to be made."""
+    """The id of the list of a spec; `None` when it does not exist yet."""
     if spec.list is None:
         return None
     if isinstance(spec.list, int):
@@ -302,11 +304,11 @@ def _list_of(tx: Transaction, account_id: int, spec: ImportSpec) -> int | None:
 
 
 def with_list(tx: Transaction, import_: Import) -> tuple[int | None, bool]:
-    """The list of an import whose file turned out to be good, made if it is not there (which a dry run does
-    not).
+    """The list of an import whose file was accepted. A list that does not exist is created, except in a dry
+    run.
 
     Returns:
-        Its id, and whether it is a new one.
+        Its id, and whether it was created.
     """
     found = import_.list_id if import_.list_id is not None else _list_of(tx, import_.account_id, import_.spec)
     if found is not None or import_.spec.list is None:
@@ -317,8 +319,8 @@ def with_list(tx: Transaction, import_: Import) -> tuple[int | None, bool]:
 
 
 def with_fields(tx: Transaction, import_: Import, names: list[str]) -> Report:
-    """The report of an import with the ids of the fields of those names, in their order. What is not there is
-    made, which a dry run does not."""
+    """The report of an import with the ids of the named fields, in their order. Fields that do not exist are
+    created, except in a dry run."""
     by_name = {field.name: field for field in fields.all(tx, import_.account_id)}
     report = msgspec.structs.replace(import_.report, field_ids=[], fields_created=[])
     for name in names:
@@ -371,7 +373,7 @@ def recent(tx: Transaction, account_id: int, *, before: int | None = None, limit
 
 
 class Named(msgspec.Struct, frozen=True):
-    """Which import, of any account."""
+    """The identity of an import of any account."""
 
     account_id: int
     id: int
@@ -379,12 +381,12 @@ class Named(msgspec.Struct, frozen=True):
 
 
 def name_of(import_: Import) -> Named:
-    """Which import it is."""
+    """The identity of an import."""
     return Named(import_.account_id, import_.id, import_.folder)
 
 
 def unfinished(tx: Transaction, account_id: int | None = None) -> list[Named]:
-    """Imports of an account, or of all, that wait for somebody to work on them: the oldest of each account,
+    """Imports of an account, or of all accounts, that wait for a worker: the oldest of each account first,
     then the next of each, and so on."""
     mine, named = ("account_id = :account_id AND", {"account_id": account_id}) if account_id else ("", {})
     states = ", ".join(f"'{state}'" for state in UNDERWAY)
@@ -407,7 +409,7 @@ def of_folder(tx: Transaction, folder: str) -> Import | None:
 
 
 def forget_chunks(tx: Transaction, account_id: int, import_id: int) -> None:
-    """Forget what an import did: it cannot be undone any more."""
+    """Delete the journal of an import. It cannot be undone afterwards."""
     tx.run(
         "DELETE FROM import_chunk WHERE account_id = :account_id AND import_id = :import_id",
         account_id=account_id,
@@ -416,7 +418,7 @@ def forget_chunks(tx: Transaction, account_id: int, import_id: int) -> None:
 
 
 def ended_before(tx: Transaction, moment: datetime) -> list[Named]:
-    """Imports of all accounts that ended before `moment` and still have something to undo."""
+    """Imports of all accounts that ended before `moment` and can still be undone."""
     return tx.all(
         Named,
         """
@@ -431,7 +433,7 @@ def ended_before(tx: Transaction, moment: datetime) -> list[Named]:
 
 
 def cancel(tx: Transaction, account_id: int, import_id: int) -> Import:
-    """Ask for the end of an import. What is in the book by then stays; see `request_undo`.
+    """Ask a worker to end an import. What is in the book by then stays; see `request_undo`.
 
     Raises:
         NotFound: the account has no import with that id.
@@ -447,12 +449,13 @@ def cancel(tx: Transaction, account_id: int, import_id: int) -> Import:
 
 
 def confirm(tx: Transaction, account_id: int, import_id: int) -> Import:
-    """Let an import go on that waits since it would take more than half of the members out of its list.
+    """Let an import continue that waits for a confirmation because it would take more than half of the
+    members out of its list.
 
     Raises:
         NotFound: the account has no import with that id.
-        NotNow: it does not wait for that.
-        LimitExceeded: it needs more fields than there may be.
+        NotNow: it does not wait for a confirmation.
+        LimitExceeded: it needs more fields than an account may have.
     """
     accounts.lock(tx, account_id)
     import_ = get(tx, account_id, import_id)
@@ -476,7 +479,7 @@ def waiting_for_confirmation(tx: Transaction, before: datetime) -> list[Named]:
 
 
 def request_undo(tx: Transaction, account_id: int, import_id: int) -> Import:
-    """Ask that what an import created is taken back.
+    """Ask a worker to undo an import.
 
     Raises:
         NotFound: the account has no import with that id.
@@ -504,11 +507,11 @@ def request_undo(tx: Transaction, account_id: int, import_id: int) -> Import:
 
 
 def change(tx: Transaction, import_: Import, **values: Any) -> Import:
-    """Change an import, if nobody has changed how far it is since `import_` was read. The caller holds the
-    account where it changes anything that is counted.
+    """Change an import, unless its progress was changed by another process since `import_` was read. Where
+    this changes anything that is counted, the caller holds the lock of the account.
 
     Raises:
-        NotNow: somebody else worked on it.
+        NotNow: another process worked on it.
     """
     if "state" in values and values["state"] != import_.state:
         values.setdefault("phase_started_at", tx.now)
@@ -537,7 +540,7 @@ def change(tx: Transaction, import_: Import, **values: Any) -> Import:
 
 
 def added(report: Report, counted: Report) -> Report:
-    """A report with the numbers of another one, of a part of the rows, added to it."""
+    """A report with the numbers of another one added, which covers part of the rows."""
     values = {}
     for name in _NUMBERS:
         values[name] = getattr(report, name) + getattr(counted, name)

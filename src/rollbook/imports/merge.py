@@ -1,8 +1,7 @@
-"""A chunk of staged phones into the book: first what would happen, then the same done in one exact
-transaction.
+"""A chunk of staged phones into the book: planned first, then applied in one transaction.
 
-A dry run only plans; a real run plans and applies inside one transaction, under the account's lock. So both
-count the same, and lists' counts are true after each chunk.
+A dry run only plans. A real import plans and applies inside one transaction, under the lock of the account.
+So both count the same, and the counts of lists are correct after each chunk.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _NONE: Ids = np.zeros(0, np.int64)
 
 
 class Used(NamedTuple):
-    """A field that a column of values fills; without id one that a dry run would create."""
+    """A field that a column of values fills; without an id where a dry run would create it."""
 
     id: int | None
     type: Type
@@ -44,11 +43,11 @@ class Goal(NamedTuple):
     """What an import does with every phone.
 
     Args:
-        list_id: that they join; `None` for none, or for one that a dry run would create.
+        list_id: the list that they join; `None` for none, or for one that a dry run would create.
         joins: whether they join a list at all.
         creates: whether phones that are not in the book become contacts.
-        into_book: false when they only feed the stop list.
-        stop: channels to stop all of them on.
+        into_book: false when they only go to the stop list.
+        stop: the channels on which all of them are stopped.
         fields: the field of each column of values.
     """
 
@@ -61,10 +60,10 @@ class Goal(NamedTuple):
 
 
 def goal(spec: ImportSpec, list_id: int | None, used: Sequence[Used], *, only_stops: bool = False) -> Goal:
-    """What a spec comes to, once the list and the fields are known.
+    """The goal of a spec, once the list and the fields are known.
 
     Args:
-        only_stops: the file turned out to be one of the stop list.
+        only_stops: whether the file turned out to be an export of the stop list.
     """
     return Goal(
         list_id=list_id,
@@ -77,7 +76,7 @@ def goal(spec: ImportSpec, list_id: int | None, used: Sequence[Used], *, only_st
 
 
 def goal_of(tx: Transaction, account_id: int, import_: Import) -> Goal:
-    """What an import does with each phone. A field that was deleted meanwhile is filled no more."""
+    """What an import does with each phone. A field that was deleted meanwhile is not filled any more."""
     existing = {field.id: field for field in fields.all(tx, account_id)}
     used: list[Used] = []
     for field_id in import_.report.field_ids:
@@ -93,10 +92,11 @@ class Staged(NamedTuple):
     """A piece of the stage.
 
     Args:
-        place: of its first row.
-        phones: E.164 digits, ascending, no two alike, at least one.
-        values: for each column that fills a field, the rows' values in canonical form; `None` leaves what is.
-        masks: of channels that the file says each is stopped on; `None` when it does not say.
+        place: the place of its first row.
+        phones: E.164 digits, ascending, each once, at least one.
+        values: for each column that fills a field, the values of the rows in stored form; `None` keeps the
+            old value.
+        masks: the channels on which the file stops each phone; `None` when the file does not say.
     """
 
     place: int
@@ -109,14 +109,14 @@ class MergePlan(NamedTuple):
     """What happens to a piece of the stage.
 
     Args:
-        masks: what each phone of the piece is stopped on already.
-        stops: what each of them is to be stopped on; `None` for nothing.
-        refused: places of contacts that are in as many lists as one can be.
-        new: places of phones that become contacts.
-        joining: ids of contacts that are there and join the list.
-        joining_masks: of these, as they will be.
-        changed: ids of contacts that are there, with field and value that differ from what they have.
-        counted: for the report.
+        masks: the channels on which each phone of the piece is stopped already.
+        stops: the channels on which each phone of the piece is stopped; `None` for nothing.
+        refused: the places of contacts that are already in as many lists as allowed.
+        new: the places of phones that become contacts.
+        joining: the ids of existing contacts that join the list.
+        joining_masks: the channels on which these are stopped after the merge.
+        changed: existing contacts with new values: id, field and value.
+        counted: the numbers for the report.
     """
 
     masks: Ids
@@ -136,7 +136,7 @@ class _Contact(msgspec.Struct, frozen=True):
 
 
 def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> MergePlan:
-    """What would happen now to a piece of the stage. Changes nothing."""
+    """What would happen to a piece of the stage now. Changes nothing."""
     masks = stops.masks(tx, account_id, staged.phones)
     counted = Report(stopped=int(np.count_nonzero(masks)))
     for channel, bit in CHANNELS.items():
@@ -194,10 +194,10 @@ def plan(tx: Transaction, account_id: int, goal: Goal, staged: Staged) -> MergeP
 
 
 def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: MergePlan) -> Chunk:
-    """Do what was planned in the same transaction. The caller holds the account.
+    """Do what was planned in the same transaction. The caller holds the lock of the account.
 
     Returns:
-        What undo has to know.
+        What an undo needs to know.
     """
     masks = planned.masks
     if planned.stops is not None:
@@ -227,10 +227,10 @@ def apply(tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned:
 
 
 def step(tx: Transaction, account_id: int, import_: Import, goal: Goal, piece: Staged) -> Import:
-    """Bring a piece of the stage into the book.
+    """Merge a piece of the stage into the book.
 
     Returns:
-        The import as it is then.
+        The import after it.
 
     Raises:
         NotFound: its list was deleted.
@@ -253,7 +253,7 @@ def step(tx: Transaction, account_id: int, import_: Import, goal: Goal, piece: S
 
 
 def _contacts(tx: Transaction, account_id: int, phones: Ids) -> list[_Contact]:
-    """Those phones that are contacts, by place, which counts from 0."""
+    """The contacts with the given phones, by place, counted from 0."""
     anyone = tx.one(
         int,
         """
@@ -301,7 +301,7 @@ def _full(tx: Transaction, account_id: int, ids: Ids) -> list[int]:
 def _changed(
     tx: Transaction, account_id: int, goal: Goal, staged: Staged, places: Ids, ids: Ids
 ) -> list[tuple[int, int, str]]:
-    """Values that contacts which are there do not have already: contact, column and value."""
+    """Values that existing contacts do not have yet: contact, column and value."""
     if not len(ids) or not any(any(column) for column in staged.values):
         return []
     now = {
@@ -318,7 +318,7 @@ def _changed(
 
 
 def _stops(goal: Goal, staged: Staged) -> Ids | None:
-    """What each phone of the piece is to be stopped on; `None` when that is nothing for all."""
+    """The channels on which each phone of the piece is stopped; `None` when no phone is."""
     if not goal.stop and (staged.masks is None or not staged.masks.any()):
         return None
     of_all = np.full(len(staged.phones), mask_of(goal.stop), np.int64)
@@ -328,7 +328,7 @@ def _stops(goal: Goal, staged: Staged) -> Ids | None:
 def _store(
     tx: Transaction, account_id: int, goal: Goal, staged: Staged, planned: MergePlan, first_id: int
 ) -> None:
-    """Store the values of contacts that were created and those that changed of others."""
+    """Store the values of new contacts, and the changed values of existing ones."""
     kept = [number for number, field in enumerate(goal.fields) if field is not GONE]
     order = sorted(kept, key=lambda number: goal.fields[number].id or 0)
     contact_ids: list[int] = []

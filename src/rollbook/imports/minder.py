@@ -1,7 +1,7 @@
 """Looks after the processes that work on imports: starts them, gives them imports, and ends those that hang.
 
-A file can make its reader die, hang, or eat all memory. None of that may end in work that is begun again for
-ever, or in one account's imports keeping those of others waiting. Light: the service and the commands have
+A file can make its reader crash, hang, or take all memory. Such an import must not be retried for ever, and
+must not keep the imports of other accounts waiting. This module is light: the service and the commands import
 it.
 """
 
@@ -30,45 +30,45 @@ from rollbook.imports.spool import Spool
 from rollbook.rounds import Rounds
 
 WATCH_SECONDS = 0.2
-"""How often who waits for one import is told how far it is."""
+"""How often the progress of an import is reported to a caller that waits for it."""
 
 CANCEL_SECONDS = 5.0
-"""How long a worker may take to see that its import is cancelled, before it is ended."""
+"""How long a worker may take to notice that its import is cancelled, before it is killed."""
 
 IDLE_SECONDS = 5.0
-"""How long a worker is kept that has nothing to do."""
+"""How long an idle worker is kept."""
 
 START_SECONDS = 60.0
-"""How long a worker may take to begin."""
+"""How long a worker may take to start."""
 
 AWAY_SECONDS, AWAY_EMBEDDED_SECONDS = 3600.0, 60.0
-"""How long an import without a step forward waits for whoever has its files: another machine, or where the
-database is embedded, a command with a spool of its own."""
+"""How long an import without progress waits for the process that has its files: on another machine or, where
+the database is embedded, a command with a spool of its own."""
 
 UNFINISHED_SECONDS = 3.0
 """How often it asks which imports there are, where accounts are on several machines."""
 
 NODE_AWAY_SECONDS = 10.0
-"""How long a worker waits for the machine that its import's account is on, before it works on another one."""
+"""How long a worker waits for the machine of its import's account, before it works on another import."""
 
 MOURN_SECONDS = 1.0
-"""How long after a worker died the next one is started."""
+"""How long after the death of a worker the next one is started."""
 
 END_SECONDS = 10.0
-"""How long a worker may take to end after the chunk that is under way."""
+"""How long a worker may take to end after its current chunk."""
 
 _log = logging.getLogger("rollbook")
 
 
 class _Worker:
-    """A process that works on imports.
+    """A worker: a process that works on imports.
 
     Attributes:
-        named: the import that it has; `None` for none.
-        account_id: of the last one that it had.
-        heard_at: when it last told that it goes on.
-        is_ready: it has begun, so that its death has to do with its import.
-        why: the reason for which it was ended, for people; "" when it was not.
+        named: its current import; `None` for none.
+        account_id: the account of its last import.
+        heard_at: when it last reported that it is alive.
+        is_ready: whether it has started, so that its death is caused by its import.
+        why: why it was killed, for people; "" when it was not.
     """
 
     def __init__(self, order: ImportOrder) -> None:
@@ -76,7 +76,7 @@ class _Worker:
             [sys.executable, "-m", "rollbook.imports"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            process_group=0,  # a Ctrl-C on a terminal is for the parent
+            process_group=0,  # a Ctrl-C on a terminal is handled by the parent
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -91,18 +91,18 @@ class _Worker:
         self._say(order)
 
     def fileno(self) -> int:
-        """Of what it tells."""
+        """The descriptor of the pipe on which it reports."""
         return self._stdout
 
     def give(self, named: Named) -> None:
-        """Let it work on an import."""
+        """Give it an import to work on."""
         self.named = named
         self.heard_at = time.monotonic()
         self.cancel_since = self.away_since = None
         self._say(named)
 
     def hear(self) -> None:
-        """Take in what it told."""
+        """Read its reports."""
         with contextlib.suppress(BlockingIOError):
             while answers := os.read(self._stdout, 4096):
                 self.heard_at = time.monotonic()
@@ -111,7 +111,7 @@ class _Worker:
                     self.named, self.idle_since = None, time.monotonic()
 
     def leave(self) -> None:
-        """Let it end after the chunk that is under way."""
+        """Ask it to end after its current chunk."""
         if not self.is_leaving:
             self.is_leaving = True
             self.heard_at = time.monotonic()
@@ -120,12 +120,12 @@ class _Worker:
             self.process.terminate()
 
     def kill(self, why: str) -> None:
-        """End it at once."""
+        """Kill it at once."""
         self.why = why
         self.process.kill()
 
     def forget(self) -> None:
-        """Close what led to it, once it ended."""
+        """Close its pipes after it ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
@@ -139,13 +139,12 @@ class _Worker:
 class Minder:
     """Keeps as many workers as there are imports to work on.
 
-    A worker that died, or was ended since it hung, is followed by another one; after
-    `losses.DEATHS_MAX` deaths without a step forward its import has failed. While others wait, an account has
-    one worker.
+    A worker that died, or was killed because it hung, is replaced by another one. After `losses.DEATHS_MAX`
+    deaths without progress its import fails. While other accounts wait, an account has one worker.
 
     Args:
-        spool: the imports whose files are in it are worked on.
-        workers_max: at once.
+        spool: the spool whose imports are worked on.
+        workers_max: the largest number of workers at once.
     """
 
     def __init__(
@@ -170,10 +169,10 @@ class Minder:
         self._unfinished = Rounds(database, imports.unfinished, every_seconds=UNFINISHED_SECONDS)
 
     def look(self) -> bool:
-        """Do what is to be done now; to be called again and again.
+        """Do everything that is due now. To be called again and again.
 
         Returns:
-            Whether something is under way or waits.
+            Whether an import is under way or waits.
         """
         self._reap()
         for worker in self._workers:
@@ -187,14 +186,15 @@ class Minder:
     def run(
         self, import_: Import, stopping: threading.Event, watch: Callable[[Import], None]
     ) -> Import | None:
-        """Work on one import until it ends or waits for a confirmation, or watch whoever does.
+        """Work on one import until it ends or waits for a confirmation. Where another process has it, watch
+        that.
 
         Args:
-            stopping: set when the work is to stop.
-            watch: told of the import, again and again.
+            stopping: set when the work must stop.
+            watch: called again and again with the import.
 
         Returns:
-            The import; `None` when the work was to stop.
+            The import; `None` when the work had to stop.
         """
         named = imports.name_of(import_)
         while True:
@@ -204,13 +204,13 @@ class Minder:
                 if self._stepped(named, import_):
                     return import_
             except Unavailable:
-                pass  # the worker waits for the database, too, and says so
+                pass  # the worker waits for the database, too, and reports it
             if stopping.is_set():
                 return None
             self.pause(WATCH_SECONDS, stopping)
 
     def _stepped(self, named: Named, import_: Import) -> bool:
-        """Look after the work on one import; whether it is over."""
+        """Do what is due for one import, and return whether it is over."""
         self._reap()
         busy = [worker for worker in self._workers if worker.named is not None]
         if not busy and import_.state not in imports.UNDERWAY:
@@ -222,7 +222,7 @@ class Minder:
         return False
 
     def pause(self, seconds: float, stopping: threading.Event) -> None:
-        """Wait so long at most, or until a worker tells something."""
+        """Wait until a worker reports something, but not longer than that."""
         busy = [worker for worker in self._workers if worker.named is not None]
         if busy:
             select.select(busy, [], [], seconds)
@@ -230,7 +230,7 @@ class Minder:
             stopping.wait(seconds)
 
     def working(self) -> dict[Named, int]:
-        """The imports that are worked on, with the process of each."""
+        """The current imports, with the id of the process that works on each."""
         return {
             worker.named: worker.process.pid
             for worker in self._workers
@@ -238,7 +238,7 @@ class Minder:
         }
 
     def close(self) -> None:
-        """Let the workers end after the chunk that is under way, and wait for them."""
+        """Ask the workers to end after their current chunks, and wait for them."""
         for worker in self._workers:
             worker.leave()
         for worker in self._workers:
@@ -251,7 +251,7 @@ class Minder:
         self._workers.clear()
 
     def _reap(self) -> None:
-        """See who died, and tell the database; if that is away, tell it another time."""
+        """Record the deaths of workers in the database; if it is unreachable, record them later."""
         for worker in list(self._workers):
             with contextlib.suppress(OSError):
                 worker.hear()
@@ -275,7 +275,7 @@ class Minder:
             except (NotFound, NotNow):
                 pass
             except NodeAway:
-                continue  # the deaths of other accounts can be told
+                continue  # the deaths of other accounts can be recorded
             self._deaths.remove(death)
 
     def _said(self, status: int) -> str:
@@ -288,7 +288,7 @@ class Minder:
         return f"it ended with status {status}"
 
     def _watch(self, worker: _Worker, named: Named) -> None:
-        """End a worker that hangs, or does not see that its import is cancelled."""
+        """Kill a worker that hangs, or does not notice that its import is cancelled."""
         now = time.monotonic()
         if worker.is_leaving:
             if now - worker.heard_at > END_SECONDS:
@@ -301,7 +301,7 @@ class Minder:
         except NodeAway:
             worker.away_since = worker.away_since or now
             if now - worker.away_since > NODE_AWAY_SECONDS:
-                worker.leave()  # its import goes on when the node is back, and others need the worker
+                worker.leave()  # its import continues when the node is back; others need the worker
             return
         worker.away_since = None
         patience = self._limits.stall_seconds
@@ -315,7 +315,7 @@ class Minder:
             worker.kill(f"it reported no progress for {patience:g} s (--import-stall-seconds)")
 
     def _waiting(self) -> list[Named]:
-        """Imports that nobody works on, in the order in which their turn comes."""
+        """Imports that no worker has, in the order in which they are started."""
         mine = {worker.named for worker in self._workers}
         waiting, busy = [], Counter(named.account_id for named in mine if named is not None)
         for named in self._unfinished.ask():
@@ -336,8 +336,8 @@ class Minder:
         return sorted(waiting, key=lambda named: (*turns[named.account_id], named.id))
 
     def _look_for_files(self, named: Named) -> None:
-        """The files of an import are not here. They may be with somebody else, who works on it; where they
-        can be nowhere, as after a restore, it has failed."""
+        """Handle an import whose files are not in this spool. Another process may have them and work on it.
+        Where that is impossible, as after a restore, the import fails."""
         import_, now = self._database.read(imports.get, named.account_id, named.id), time.monotonic()
         how_far = (import_.state, import_.bytes_done, import_.rows_read, import_.reached)
         if named not in self._missing or self._missing[named][0] != how_far:
@@ -358,11 +358,11 @@ class Minder:
             return free
 
     def _handed_out(self, waiting: list[Named]) -> bool:
-        """Give the first import to a worker that has none. If there is no such worker, an account that has
-        several has to leave one to an account that has none.
+        """Give the first import to an idle worker. If there is none, an account with several workers has to
+        give one up for an account that has none.
 
         Returns:
-            Whether it was given to one.
+            Whether the import was given to a worker.
         """
         if not waiting or time.monotonic() < self._not_before:
             return False
@@ -380,7 +380,7 @@ class Minder:
             return False
         for worker in reversed(mine):
             if worker.named is not None and held[worker.named.account_id] > 1:
-                worker.leave()  # its import goes on when nobody else waits
+                worker.leave()  # its import continues when no other account waits
                 break
         return False
 
@@ -396,7 +396,7 @@ class Minder:
         return worker.named is None and not worker.is_leaving
 
     def _retire(self) -> None:
-        """Let those end that have had nothing to do for a while."""
+        """End workers that have been idle for a while."""
         for worker in self._workers:
             if self._is_idle(worker) and time.monotonic() - worker.idle_since > IDLE_SECONDS:
                 worker.leave()

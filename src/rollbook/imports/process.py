@@ -1,4 +1,4 @@
-"""What goes on as long as there may be imports: work on them, and throw away what is too old."""
+"""The loop behind imports: it works on them, and deletes what is too old."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rollbook.imports.minder import IDLE_SECONDS, Minder
 from rollbook.imports.spool import Spool
 
 LOOK_SECONDS = 0.5
-"""How often it looks for work, and at the workers."""
+"""How often it looks for imports, and at its workers."""
 
 CLEAN_SECONDS = 3600.0
-"""How often it throws away what is too old."""
+"""How often it deletes what is too old."""
 
 INCOMING_SECONDS_MAX = 86_400.0
 """How long a file may take to arrive."""
 
 ORPHAN_SECONDS = 86_400.0
-"""How long files are kept that belong to no import, as of one that a restored database does not know."""
+"""How long files without an import are kept, as those of an import that a restored database does not have."""
 
 _log = logging.getLogger("rollbook")
 
@@ -38,10 +38,10 @@ def run(
     keep_days: float,
     until_idle: bool = False,
 ) -> None:
-    """Work on imports until told to stop.
+    """Work on imports until asked to stop.
 
     Args:
-        stopping: set when it is to end; what is under way goes on another time.
+        stopping: set when it must end; current imports can be continued later.
         keep_days: how long ended imports can be undone.
         until_idle: end as well when there is nothing to do.
     """
@@ -71,8 +71,8 @@ def run(
 
 
 def forget_old(database: Database, spool: Spool, *, keep_days: float) -> None:
-    """Throw away what ended imports left for an undo, once they are older than that; and files of imports
-    that are not there. Those that have waited for a confirmation as long are cancelled."""
+    """Delete what ended imports kept for an undo, once it is older than `keep_days`, and files without an
+    import. Imports that have waited for a confirmation as long are cancelled."""
     before = datetime.now(UTC) - timedelta(days=keep_days)
     for found in database.read(imports.ended_before, before):
         database.write(imports.forget_chunks, found.account_id, found.id)

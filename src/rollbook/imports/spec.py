@@ -1,4 +1,4 @@
-"""What can be said of an import: the options, each once, and the spec that they make."""
+"""The options of an import: each defined once, and the spec that they make."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PhoneCheck = Literal["valid", "possible"]
 
 
 class ImportSpec(FileOptions, frozen=True, kw_only=True, omit_defaults=True):
-    """What to do with a file. Each attribute is an option of `OPTIONS` with the same name, which says what it
-    means and checks it; but for these.
+    """What to do with a file. Each attribute is the option of `OPTIONS` with the same name, which explains
+    and checks it. The exceptions are:
 
     Args:
-        list: the list that its contacts join, by name or (a number) by id; a name that is not there yet is
+        list: the list that the contacts join, by name or (a number) by id. A name that does not exist yet is
             created. `None`: they only go into the book.
-        columns: what columns of the file mean, of the option `map`: for a header `phone`, the name of a
-            field, or "" for nothing. What is not named is guessed.
+        columns: what columns of the file hold, as in the option `map`: for a header, `phone`, the name of a
+            field, or "" for nothing. Other columns are guessed.
         all_phones: `None`: true where phones are stopped.
     """
 
@@ -51,15 +51,15 @@ class ImportSpec(FileOptions, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def into_book(self) -> bool:
-        """Whether it makes contacts, and does not only stop phones."""
+        """Whether it creates contacts, and does not only stop phones."""
         return self.list is not None or not self.stop
 
 
 def checked(spec: ImportSpec) -> ImportSpec:
-    """The same spec.
+    """The same spec, checked.
 
     Raises:
-        Invalid: naming everything in it that cannot be, or does not go together.
+        Invalid: naming everything in it that is not valid, and options that exclude each other.
     """
     problems = []
     for option in OPTIONS:
@@ -83,14 +83,14 @@ def checked(spec: ImportSpec) -> ImportSpec:
 
 
 def spec_of(values: Mapping[str, Any], *, list: str | int | None) -> ImportSpec:
-    """What is to be done with a file.
+    """The spec of an import.
 
     Args:
-        values: of `OPTIONS`; those that are no part of a spec are left out.
-        list: the list that is meant.
+        values: the values of `OPTIONS`; those that are not part of a spec are ignored.
+        list: the list that the contacts join; see `ImportSpec`.
 
     Raises:
-        Invalid: they do not go together.
+        Invalid: options exclude each other.
     """
     names = {field.name for field in msgspec.structs.fields(ImportSpec)} - {"list", "columns"}
     chosen = {name: value for name, value in values.items() if name in names}
@@ -222,4 +222,4 @@ OPTIONS = (
     *READING,
     Option("filename", "Name of the file, for display.", takes="a name", read=str, edges=("http",)),
 )
-"""What can be said of an import. Those that are a part of the spec are called as its attributes."""
+"""The options of an import. Those that are part of the spec have the names of its attributes."""

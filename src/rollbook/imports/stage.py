@@ -1,8 +1,9 @@
-"""The stage: the good rows of a file, checked, without duplicates, sorted by phone, in files of their own.
+"""The stage: the accepted rows of a file, checked, without duplicates, sorted by phone, in files of their
+own.
 
-Sorted whole numbers are what makes a merge quick: it walks through every index from one end to the other. The
-stage of ten million phones takes 240 MB of disk (docs/decisions/0019); with it a merge goes on after a crash
-without the file.
+The sorted integers make a merge quick: it walks through every index from one end to the other. The stage of
+ten million phones takes 240 MB of disk (docs/decisions/0019). With it, a merge continues after a crash
+without reading the file again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from rollbook.phones import calling_codes, column
 NO_LIMITS = ImportLimits()
 
 CLASSIFIERS = 2
-"""Threads that look at phones: more than that wait for the reader of the file."""
+"""Threads that classify phones. More of them would only wait for the reader of the file."""
 
 _PHONES, _ROWS, _LINES, _VALUES = "phones.int64", "rows.int64", "lines.int64", "values.arrow"
 _MASKS = "masks.int64"
@@ -43,9 +44,9 @@ class Filled(NamedTuple):
     """A column of the file that fills a field.
 
     Args:
-        column: of the file.
-        field: its name.
-        type: of the field.
+        column: the column of the file.
+        field: the name of the field.
+        type: the type of the field.
     """
 
     column: str
@@ -54,20 +55,21 @@ class Filled(NamedTuple):
 
 
 VALUE_LEFT_OUT = "value left out"
-"""No reason to reject a row: one that stops its phone goes in without a value that its field cannot have."""
+"""Does not reject the row: one that stops its phone is imported without a value that its field cannot
+store."""
 
 
 class Totals(NamedTuple):
-    """What a file held.
+    """The totals of a file.
 
     Args:
-        rows: all of them, but for blank ones.
-        further: phones that rows have besides one each; these count as rows below.
-        blank: rows with nothing in them.
+        rows: all rows except blank ones.
+        further: phones of rows beyond the first of each row; they count as rows below.
+        blank: empty rows.
         rejected: rows left out, by reason.
-        duplicates: rows whose phone a later row has.
-        staged: rows that are left.
-        values_left_out: values that their fields cannot have, of rows that stop their phone.
+        duplicates: rows whose phone occurs again in a later row.
+        staged: rows in the stage.
+        values_left_out: values that their fields cannot store, in rows that stop their phone.
     """
 
     rows: int
@@ -83,16 +85,17 @@ class PhoneReading(NamedTuple):
     """Where the phones of a file are, and how they are read.
 
     Args:
-        columns: with phones, at least one; the first phone that is good counts.
-        region: of national numbers.
-        only_valid: take no phones that are merely possible.
-        every: all good phones of a row count.
-        split: so do all numbers of a cell that holds several.
-        in_book: tells which of some phones are contacts: those are good whatever the plan says.
-        stops: a column that names the channels which the row's phones are stopped on.
-        all_stop: every phone is put on the stop list.
+        columns: the columns with phones, at least one; the first valid phone of a row counts.
+        region: the region of national numbers.
+        only_valid: whether phones that are merely possible are rejected.
+        every: whether all valid phones of a row count.
+        split: whether all numbers of a cell with several count.
+        in_book: returns which of the given phones are contacts; those are accepted whatever the numbering
+            plan says.
+        stops: a column that names the channels on which the phones of the row are stopped.
+        all_stop: whether every phone is put on the stop list.
         codes: a column with the country codes of the phones.
-        repaired: what the file has of rejects that are read again.
+        repaired: what a file of rejected rows holds when it is read again.
     """
 
     columns: Sequence[str]
@@ -116,19 +119,19 @@ def build(
     progress: Callable[[int, int], None],
     limits: ImportLimits = NO_LIMITS,
 ) -> Totals:
-    """Read a file and stage its good rows; what was staged before is thrown away.
+    """Read a file and stage its accepted rows. An earlier stage in the folder is deleted.
 
     Args:
-        filled: columns whose values are kept.
-        folder: of the stage; it exists.
-        limits: of the text in all cells, and of the file of rejects.
-        progress: told of the bytes and rows done, now and then; what it raises ends the reading.
+        filled: the columns whose values are kept.
+        folder: the folder of the stage; it exists.
+        limits: the limits on the text in all cells, and on the file of rejected rows.
+        progress: called now and then with the bytes and rows done; an exception from it ends the reading.
 
     Raises:
         BadFile: the file cannot be read to its end.
-        OSError: the disk does not take the stage.
+        OSError: the disk cannot store the stage.
     """
-    pa.enable_signal_handlers(False)  # a signal ends the work between two batches, not in the midst of one
+    pa.enable_signal_handlers(False)  # a signal ends the work between two batches, not within one
     clear(folder)
     staged = _Staged([], [], [])
     rejected: Counter[str] = Counter()
@@ -161,7 +164,7 @@ def build(
 
 
 class _Staged(NamedTuple):
-    """What is staged of the batches so far."""
+    """The rows staged from the batches so far."""
 
     phones: list[NDArray[np.int64]]
     lines: list[NDArray[np.int64]]
@@ -169,7 +172,7 @@ class _Staged(NamedTuple):
 
 
 class _Good(NamedTuple):
-    """The phones of a batch that go in, and the places of their rows."""
+    """The accepted phones of a batch, and the places of their rows."""
 
     phones: NDArray[np.int64]
     places: NDArray[np.int64]
@@ -177,8 +180,8 @@ class _Good(NamedTuple):
 
 
 def _classified(batches: Iterator[RowBatch], phones: PhoneReading) -> Iterator[tuple[RowBatch, FoundPhones]]:
-    """Batches with what their phones are, in order. Other threads look at the phones of some batches while
-    this one reads the next: they work on arrays, without holding the interpreter."""
+    """Batches with their phones classified, in order. Other threads classify some batches while this one
+    reads the next: they work on arrays, without holding the interpreter."""
 
     def whole(batch: RowBatch) -> RowBatch:
         if phones.codes is None:
@@ -230,7 +233,7 @@ def _checked(
         left_out.add(batch.lines, cells, found.rows[bad_phones], words, sentences)
 
     def leave_out(why_not: Mapping[int, str], word: str) -> None:
-        """Rows whose phones are good, but something else is not."""
+        """Reject rows whose phones are good, for another reason."""
         if not why_not:
             return
         bad = ok & np.isin(found.rows, list(why_not))
@@ -249,7 +252,7 @@ def _checked(
     for column_name, field, type_ in filled:
         values, why_not = canonical(type_, cells.column(column_name))
         if phones.all_stop or stops is not None:
-            # An opt-out counts whatever else stands in its row: only the value is left out.
+            # An opt-out counts whatever else its row holds: only the value is left out.
             stopping = {row for row in why_not if phones.all_stop or (stops is not None and stops[row])}
             rejected[VALUE_LEFT_OUT] += len(stopping & set(found.rows[ok].tolist()))
             why_not = {row: why for row, why in why_not.items() if row not in stopping}
@@ -271,15 +274,15 @@ def valid(texts: Sequence[str], region: str | None) -> list[bool]:
 
 
 def canonical(type_: Type, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-    """Values of a field in the form in which they are kept.
+    """Values of a field in their stored form.
 
     Args:
-        type_: of the field.
-        cells: texts; white space around them is dropped, and what is empty then is none. So is the mark that
-            exports put before what looks like a formula.
+        type_: the type of the field.
+        cells: texts. White space around them is dropped, and a cell that is then empty has no value. The mark
+            that exports put before a text that looks like a formula is dropped too.
 
     Returns:
-        The values, and for each place that has no value of that type, why.
+        The values, and the reason for each place that does not have a valid value.
     """
     encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(cells))
     if (texts := formulas.unmarked_column(encoded.dictionary)) is not encoded.dictionary:
@@ -310,8 +313,8 @@ def canonical(type_: Type, cells: pa.Array) -> tuple[pa.Array, dict[int, str]]:
 
 
 def _sort(staged: _Staged, folder: Path, *, keep_rows: bool, keep_masks: bool) -> tuple[int, int]:
-    """Write the phones in order, each once: the last row with it counts, but it is stopped on the channels of
-    all. How many there are of how many."""
+    """Write the phones in order, each once. The last row of a phone counts, but the phone is stopped on the
+    channels of all its rows. Returns the number of phones written, and of rows."""
     everything = _joined(staged.phones)
     order = np.argsort(everything, kind="stable")
     ordered = everything[order]
@@ -334,14 +337,14 @@ def _sort(staged: _Staged, folder: Path, *, keep_rows: bool, keep_masks: bool) -
 
 
 def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """The parts as one; they are let go of."""
+    """The parts as one array. Their memory is released."""
     everything = np.concatenate(parts) if parts else np.zeros(0, np.int64)
     parts.clear()
     return everything
 
 
 def _write(path: Path, numbers: NDArray[np.int64]) -> None:
-    with path.open("wb") as file:  # not by numpy, which does not tell a full disk from other errors
+    with path.open("wb") as file:  # not by numpy, which does not distinguish a full disk from other errors
         file.write(np.ascontiguousarray(numbers, "<i8").data)
 
 
@@ -352,7 +355,7 @@ def _mapped(path: Path) -> NDArray[np.int64]:
 
 
 class _Values:
-    """The values of good rows, in the order of the file."""
+    """The values of accepted rows, in the order of the file."""
 
     def __init__(self, folder: Path, filled: Sequence[Filled]) -> None:
         self._schema = pa.schema([(str(number), pa.string()) for number in range(len(filled))])
@@ -374,10 +377,10 @@ class _Values:
 
 
 class Stage:
-    """A stage that is complete.
+    """A complete stage.
 
     Attributes:
-        phones: E.164 digits, ascending, no two alike.
+        phones: E.164 digits, ascending, each once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -397,18 +400,18 @@ class Stage:
 
     @property
     def lines(self) -> NDArray[np.int64]:
-        """The line of the file that each phone is from."""
+        """The line of the file from which each phone comes."""
         return _mapped(self._folder / _LINES)
 
     def masks(self, place: int, rows: int) -> NDArray[np.int64] | None:
-        """The channels that the phones from `place` on are stopped on by the file itself; `None` when it has
-        no column of them."""
+        """The channels on which the file itself stops the phones from `place` on; `None` when it has no such
+        column."""
         if not (self._folder / _MASKS).exists():
             return None
         return np.array(_mapped(self._folder / _MASKS)[place : place + rows])
 
     def values(self, place: int, rows: int) -> list[list[str | None]]:
-        """What the rows from `place` on have in each of the columns that were kept."""
+        """The values of the rows from `place` on in each of the columns that were kept."""
         if self._rows is None:
             return []
         wanted = self._rows[place : place + rows]
@@ -426,13 +429,13 @@ class Stage:
 
 
 def clear(folder: Path) -> None:
-    """Throw away what is staged."""
+    """Delete the stage in a folder."""
     for name in _STAGED:
         (folder / name).unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:
-    """Bring the stage to the disk, before the database says that it is there."""
+    """Write the stage to the disk, before the database records that it exists."""
     for path in _files(folder):
         paths.store_path(path)
 

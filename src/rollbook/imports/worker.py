@@ -1,8 +1,8 @@
-"""The work on an import, step by step: after a crash, the next worker continues where the last one was.
+"""The work on an import, step by step. After a crash, the next worker continues where the last one stopped.
 
-An import's files lie in a folder of the spool. The process that works on it holds a lock on that folder,
-which the system drops when the process ends, however it ends. What was done is in the database in the
-transaction that did it.
+The files of an import are in a folder of the spool. The process that works on it holds a lock on that folder,
+which the system releases when the process ends, in whatever way. Each step is recorded in the same
+transaction that does it.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ CHUNK_ROWS_FIRST = 5_000
 CHUNK_ROWS_MAX = 50_000
 CHUNK_ROWS_MIN = 500
 CHUNK_SECONDS = 0.1
-"""How long a chunk may hold the account, about: calls of the API wait so long at most, and a little."""
+"""About how long a chunk may hold the lock of the account: a call of the API waits little longer."""
 
 PAUSE_SECONDS = 0.003
-"""Between chunks, for who waits: a waiting writer looks each millisecond whether it can go on."""
+"""The pause between chunks, for other writers: they look every millisecond whether the lock is free."""
 
 PROGRESS_SECONDS = 0.5
-"""How often the database is told how far the reading of a file is."""
+"""How often the progress of the reading of a file is stored in the database."""
 
 AWAY_SECONDS = 1.0
-"""How long to wait for a database that is away."""
+"""How long to wait before the next attempt while the database is unreachable."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says when a file cannot grow. Arrow passes it on as text."""
+"""The error codes of the system when a file cannot grow. Arrow reports them as text."""
 
 _log = logging.getLogger("rollbook")
 
@@ -66,7 +66,7 @@ Watch = Callable[[Import], None]
 
 
 class Stopped(Exception):
-    """Whoever runs the work wants it to stop; it goes on another time."""
+    """The work was asked to stop; it can be continued later."""
 
 
 class Worker:
@@ -74,10 +74,10 @@ class Worker:
 
     Args:
         spool: where their files are.
-        stopping: set when the work is to stop soon; it goes on another time.
-        watch: told of an import whenever it is a step further.
-        alive: told now and then that the work goes on.
-        limits: of what it takes.
+        stopping: set when the work must stop soon; it can be continued later.
+        watch: called with the import after each step.
+        alive: called now and then while the work continues.
+        limits: the limits on what it accepts.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class Worker:
         self._chunk_rows = CHUNK_ROWS_FIRST
 
     def take(self, found: imports.Named) -> None:
-        """Work on an import to its end, unless somebody else does or it is not under way.
+        """Work on an import to its end, unless another process does so or there is nothing to do.
 
         Raises:
-            Stopped: before the end.
+            Stopped: it was asked to stop before the end.
         """
         with self._spool.held(found.folder) as held:
             if held and self._under_way(found):
@@ -112,10 +112,11 @@ class Worker:
         return self._database.read(imports.get, found.account_id, found.id).state in imports.UNDERWAY
 
     def run(self, account_id: int, import_id: int) -> Import:
-        """Work on one import to its end or until it waits for a confirmation, or watch whoever does.
+        """Work on an import until it ends or waits for a confirmation. Where another process has it, watch
+        that.
 
         Raises:
-            Stopped: before the end.
+            Stopped: it was asked to stop before the end.
             NotFound: there is no such import.
         """
         folder = self._database.read(imports.get, account_id, import_id).folder
@@ -147,14 +148,14 @@ class Worker:
                 return import_
             except (Unavailable, NotNow) as error:
                 self._alive()
-                if str(error) != logged:  # a person may be waiting, and can do something about it
+                if str(error) != logged:  # a person may be waiting, and can fix it
                     logged = str(error)
                     _log.warning("import %d waits and tries again: %s", import_id, logged)
                 if self._stopping.wait(AWAY_SECONDS):
                     raise Stopped from error
 
     def _step(self, import_: Import) -> Import:
-        """One phase of the work; the import as it is then."""
+        """Do one phase of the work, and return the import after it."""
         if self._stopping.is_set():
             raise Stopped
         step = {
@@ -201,7 +202,7 @@ class Worker:
     def _fail(self, import_: Import, why: str) -> Import:
         if import_.state in ("waiting", "reading"):
             stage.clear(self._spool.folder(import_.folder))
-        kept = why.encode(errors="backslashreplace").decode().replace("\0", "\\0")  # as every engine can keep
+        kept = why.encode(errors="backslashreplace").decode().replace("\0", "\\0")  # storable everywhere
         return self._change(import_, state="failed", error=kept)
 
     def _change(self, import_: Import, **values: Any) -> Import:
@@ -282,7 +283,7 @@ class Worker:
         )
 
     def _goes_on(self) -> None:
-        """Tell so; unless it is to stop."""
+        """Report that the work continues; raise `Stopped` if it has to stop."""
         self._alive()
         if self._stopping.is_set():
             raise Stopped
@@ -314,7 +315,8 @@ class Worker:
     # Merging
 
     def _more_leave(self, import_: Import, staged: Stage) -> Import | None:
-        """The import waiting once more, if the list has grown and more leave than were confirmed."""
+        """The import in its waiting state, if the list has grown and more members would leave than were
+        confirmed."""
         asked = prune.leaving(self._database, import_, staged.phones)
         if asked is None or asked[0] <= import_.report.leaving:
             return None
@@ -377,7 +379,7 @@ class Worker:
             )
 
     def _resize(self, seconds: float) -> None:
-        """Take more rows at a time, or fewer, towards `CHUNK_SECONDS` for each chunk."""
+        """Adapt the number of rows of a chunk so that each takes about `CHUNK_SECONDS`."""
         factor = min(1.5, max(0.3, CHUNK_SECONDS / max(seconds, 0.001)))
         self._chunk_rows = min(CHUNK_ROWS_MAX, max(CHUNK_ROWS_MIN, int(self._chunk_rows * factor)))
 
@@ -426,7 +428,7 @@ class Worker:
 
 
 class _Took:
-    """How long a transaction's work takes, without the waiting before it."""
+    """Measures how long the work of a transaction takes, without the wait before it."""
 
     seconds = 0.0
 
