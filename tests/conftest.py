@@ -206,7 +206,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     if isinstance(val, bytes):
         text = "".join(chr(byte) if 32 < byte < 127 else "." for byte in val)
     elif isinstance(val, str) and len(val) > ID_CHARACTERS_MAX:
-        text = val.encode("ascii", "replace").decode()
+        text = "".join(c if " " <= c <= "~" else "?" for c in val)
     else:
         return None
     named = text[: ID_CHARACTERS_MAX // 2] or "empty"
