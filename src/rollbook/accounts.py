@@ -1,4 +1,4 @@
-"""Accounts, their sandboxes, and the API keys that open them."""
+"""Accounts, their sandboxes, and the API keys that give access to them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rollbook.db import Transaction
 from rollbook.errors import AlreadyExists, Invalid, NotFound, Problem
 
 RIGHTS = ("read", "write", "admin")
-"""`read` looks, `write` changes, `admin` does both and what concerns the account itself."""
+"""`read` may look, `write` may change data, `admin` may do both and manage the account itself."""
 
 KEY_CHARACTERS = string.ascii_letters + string.digits
 KEY_LENGTH = 20
-"""Characters behind the prefix: 62 ** 20 keys, 119 bits, so a plain hash of one cannot be reversed."""
+"""Characters after the prefix: 62 ** 20 keys, 119 bits, so the plain hash of a key cannot be reversed."""
 
 NAME_LENGTH_MAX = 100
 LABEL_LENGTH_MAX = 100
@@ -43,9 +43,9 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """An API key as it can be shown: all but the key itself, of which only a hash is kept.
+    """An API key in the form that can be shown: without the key itself, of which only a hash is stored.
 
-    `account_id` is the sandbox's for a test key. `hint` is its first characters.
+    `account_id` is the sandbox's for a test key. `hint` holds the first characters of the key.
     """
 
     id: int
@@ -60,14 +60,14 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class NewKey(msgspec.Struct, frozen=True):
-    """A key at the only moment when it can be read."""
+    """A new key. This is the only time that the key itself can be read."""
 
     key: str
     shown: Key
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What a key opens: the account and the rights in it."""
+    """The access that a key gives: an account, and the rights in it."""
 
     account_id: int
     key_id: int
@@ -124,10 +124,10 @@ def all(tx: Transaction) -> list[Account]:
 
 
 def named(tx: Transaction, name: str) -> Account:
-    """The account of that name.
+    """The account with that name.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no account with that name.
     """
     found = tx.one(
         Account,
@@ -140,8 +140,8 @@ def named(tx: Transaction, name: str) -> Account:
 
 
 def lock(tx: Transaction, account_id: int) -> None:
-    """Hold the account until this transaction ends: whoever changes what is counted, or which list is the
-    default one, waits here for the others of the same account."""
+    """Hold the account until this transaction ends. Transactions that change counted rows or the default list
+    of the same account wait here for each other."""
     tx.hold("SELECT account_id FROM account WHERE account_id = :account_id", account_id=account_id)
 
 
@@ -157,13 +157,13 @@ def create_key(
 
     Args:
         account: the account's name.
-        rights: some of `RIGHTS`.
+        rights: one or more of `RIGHTS`.
         test: make a `test_` key, which sees only the sandbox.
-        label: what the key is for, in the owner's words.
+        label: the purpose of the key, in the owner's words.
 
     Raises:
-        NotFound: there is no such account.
-        Invalid: an unknown right, none at all, or a label that is too long.
+        NotFound: there is no account with that name.
+        Invalid: a right is unknown, there is no right, or the label is too long.
     """
     chosen = [right for right in RIGHTS if right in set(rights)]
     problems = []
@@ -207,10 +207,10 @@ def create_key(
 
 
 def keys(tx: Transaction, *, account: str | None = None) -> list[Key]:
-    """The keys of one account and its sandbox, or of all accounts, oldest first; revoked ones too.
+    """The keys of one account and its sandbox, or of all accounts, oldest first, including revoked ones.
 
     Raises:
-        NotFound: there is no account of that name.
+        NotFound: there is no account with that name.
     """
     if account is not None:
         named(tx, account)
@@ -229,10 +229,10 @@ def keys(tx: Transaction, *, account: str | None = None) -> list[Key]:
 
 
 def revoke_key(tx: Transaction, *, key_id: int) -> Key:
-    """Refuse a key, and every token made from it, from now on. Revoking again is fine.
+    """Refuse a key, and every token made from it, from now on. Revoking a key again changes nothing.
 
     Raises:
-        NotFound: there is no such key.
+        NotFound: there is no key with that id.
     """
     found = next((key for key in keys(tx) if key.id == key_id), None)
     if found is None:
@@ -250,15 +250,15 @@ def revoke_key(tx: Transaction, *, key_id: int) -> Key:
 
 
 def with_keys(tx: Transaction) -> list[int]:
-    """The ids of all accounts and sandboxes that have or had a key, ascending. On Citus every node can say
-    it."""
+    """The ids of all accounts and sandboxes that have or had a key, in ascending order. On Citus every node
+    can answer this."""
     return tx.all(int, "SELECT DISTINCT account_id FROM api_key ORDER BY account_id")
 
 
 def grant_of_key(tx: Transaction, key: str) -> Grant | None:
-    """What an API key opens; `None` when it is unknown or revoked.
+    """The access that an API key gives; `None` when the key is unknown or revoked.
 
-    The one query without an account: it is what finds the account.
+    This is the only query without an account, since it finds the account.
     """
     return tx.one(
         Grant,
@@ -271,7 +271,7 @@ def grant_of_key(tx: Transaction, key: str) -> Grant | None:
 
 
 def grant_of_key_id(tx: Transaction, account_id: int, key_id: int) -> Grant | None:
-    """What the key with that id still opens; `None` when it was revoked."""
+    """The access that the key with that id gives now; `None` when it was revoked."""
     return tx.one(
         Grant,
         """
@@ -284,9 +284,9 @@ def grant_of_key_id(tx: Transaction, account_id: int, key_id: int) -> Grant | No
 
 
 def signing_secret(tx: Transaction) -> str:
-    """The secret that signs tokens, made on first use and kept in the database.
+    """The secret that signs tokens. It is made on first use and stored in the database.
 
-    It looks first: a service that starts then needs no node that writes.
+    It is read first and written only if missing, so that a service can start without a node that writes.
     """
     select = "SELECT value FROM service_secret WHERE name = 'token'"
     if (secret := tx.one(str, select)) is not None:
@@ -304,7 +304,7 @@ def signing_secret(tx: Transaction) -> str:
 
 
 def create_first(tx: Transaction) -> NewKey | None:
-    """On a database without any account, create `default` with a live key of every right.
+    """In a database without accounts, create the account `default` with a live key that has every right.
 
     Returns:
         The key, or `None` when there are accounts already.
@@ -317,5 +317,5 @@ def create_first(tx: Transaction) -> NewKey | None:
 
 
 def key_hash(key: str) -> str:
-    """What is stored of a key: SHA-256, in hexadecimal."""
+    """The hash of a key that is stored: SHA-256, in hexadecimal."""
     return hashlib.sha256(key.encode()).hexdigest()

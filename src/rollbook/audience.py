@@ -1,7 +1,7 @@
-"""Whom a message would go to: lists put together, taken from each other, and the stop list taken from them.
+"""Audiences: the contacts of combined lists, without other lists, and by their stops; counted or selected.
 
-Counting is exact. What the kept counts answer is not counted again; the rest is brought into the form that
-reads least (docs/decisions/0022).
+Counting is exact. If stored counts give the answer, nothing is counted again; otherwise the form of the query
+that reads least is used (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from rollbook.db import Transaction
 from rollbook.errors import Invalid, Problem, listed
 
 LISTS_MAX = 100
-"""Lists that an audience names, at most."""
+"""An audience names at most this many lists."""
 
 LOOKUP_COST = 8
-"""What looking for one id in a set costs, in ids read from the first to the last: 0.45 us against 0.06 us on
-SQLite, 0.8 us against 0.1 us on PostgreSQL."""
+"""The cost of looking up one id in a set, in units of reading the next id of a sequential scan: 0.45 us
+against 0.06 us on SQLite, 0.8 us against 0.1 us on PostgreSQL."""
 
 
 class Audience(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Contacts: those of any of `lists` (of the whole book when it and `all_of` are empty) that are in all of
-    `all_of` too, and in none of `minus`.
+    """The contacts that are in at least one of `lists`, in all of `all_of`, and in none of `minus`. If
+    `lists` and `all_of` are empty, it begins with the whole book.
 
     Args:
         lists, all_of, minus: ids of lists.
-        reachable: only who is stopped on none of these channels.
-        stopped: only who is stopped on any of these channels.
+        reachable: only contacts that are not stopped on any of these channels.
+        stopped: only contacts that are stopped on at least one of these channels.
     """
 
     lists: tuple[int, ...] = ()
@@ -44,7 +44,7 @@ class Audience(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def list_ids(self) -> set[int]:
-        """Every list that it names."""
+        """The ids of all lists that the audience names."""
         return {*self.lists, *self.all_of, *self.minus}
 
 
@@ -53,7 +53,7 @@ class Selection(NamedTuple):
 
     Args:
         rows: a SELECT of `id`, `phone`, `stop_mask` and `created_at`.
-        where: what leaves out some of them.
+        where: an SQL condition on these rows.
     """
 
     rows: str
@@ -66,8 +66,8 @@ class _Set(NamedTuple):
 
     Args:
         sql: a SELECT of their `id`s that are above `:after`.
-        size: how many there are, or more.
-        exact: it is just so many.
+        size: the number of contacts, or an upper bound of it.
+        exact: whether `size` is the number itself.
     """
 
     sql: str
@@ -83,7 +83,8 @@ _EVERYONE = (
 
 @dataclass(frozen=True)
 class _Formula:
-    """Who is in any of some sets (when there are any), in all of others, in none of others."""
+    """The contacts that are in one of the sets of `any_of` (if it has any), in all sets of `all_of`, and in
+    no set of `none_of`."""
 
     any_of: tuple[_Set, ...] = ()
     all_of: tuple[_Set, ...] = ()
@@ -95,20 +96,20 @@ class _Formula:
 
     @property
     def of_everyone(self) -> bool:
-        """It begins with the whole book."""
+        """Whether the formula begins with the whole book."""
         return any(each.sql == _EVERYONE for each in self.all_of)
 
     @property
     def most(self) -> int:
-        """No more can meet it."""
+        """An upper bound of the number of contacts that meet the formula."""
         sizes = [each.size for each in self.all_of]
         return min([*sizes, _total(self.any_of)] if self.any_of else sizes)
 
     @property
     def few(self) -> bool:
-        """Looking its candidates up one by one costs less than reading all of its sets."""
+        """Whether looking up its candidates one by one costs less than reading all of its sets."""
         if not all(each.exact for each in self.sets):
-            return True  # a part of the stop list has no index in the order of the contacts
+            return True  # no index has the stopped contacts in the order of their ids
         return self.most * LOOKUP_COST * max(len(self.sets) - 1, 1) < _total(self.sets)
 
 
@@ -123,7 +124,7 @@ class _AccountCounts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Sources:
-    """What an audience is made of: its lists and the account, with their counts, and the sets of contacts."""
+    """The sources of an audience: its lists and the account, with their counts, and the sets of contacts."""
 
     lists: Mapping[int, lists.Stats]
     account: _AccountCounts
@@ -145,7 +146,7 @@ class _Sources:
         return tuple(sorted(sets, key=lambda each: each.size))
 
     def stopped(self, channels: Sequence[str]) -> _Set:
-        """The contacts that are stopped on any of some channels."""
+        """The contacts that are stopped on at least one of the channels."""
         on_any = " OR ".join(stopped(channel, "stop_list.mask") for channel in channels)
         sql = f"""
             SELECT contact.id AS id FROM stop_list CROSS JOIN contact
@@ -158,10 +159,10 @@ class _Sources:
 
 
 def count(tx: Transaction, account_id: int, audience: Audience) -> int:
-    """How many contacts an audience has, exactly.
+    """The exact number of contacts in an audience.
 
     Raises:
-        Invalid: naming every list that the account does not have, and every channel that there is not.
+        Invalid: naming every list that the account does not have, and every channel that does not exist.
     """
     sources = _sources(tx, account_id, audience)
     if (ready := _kept(sources, audience)) is not None:
@@ -181,7 +182,7 @@ def count(tx: Transaction, account_id: int, audience: Audience) -> int:
 
 
 def kept(tx: Transaction, account_id: int, audience: Audience) -> int | None:
-    """The count of an audience where it is kept, else `None`.
+    """The number of contacts in an audience if stored counts give it, else `None`.
 
     Raises:
         Invalid: as `count`.
@@ -190,7 +191,7 @@ def kept(tx: Transaction, account_id: int, audience: Audience) -> int | None:
 
 
 def check(tx: Transaction, account_id: int, audience: Audience) -> None:
-    """See that there is everything that an audience names.
+    """Check that all lists and channels of an audience exist.
 
     Raises:
         Invalid: as `count`.
@@ -199,7 +200,8 @@ def check(tx: Transaction, account_id: int, audience: Audience) -> None:
 
 
 def select(tx: Transaction, account_id: int, audience: Audience) -> Selection:
-    """The contacts of an audience, in the order of their ids. It prepares the transaction for reading them.
+    """Select the contacts of an audience in the order of their ids, and prepare the transaction for reading
+    them.
 
     Raises:
         Invalid: as `count`.
@@ -230,25 +232,25 @@ class _Counting:
         self._params = {**sources.params, "after": 0, "most": -1}
 
     def of(self, formula: _Formula) -> int:
-        """How many meet a formula."""
+        """The number of contacts that meet a formula."""
         if len(formula.sets) == 1 and formula.sets[0].exact:
             return formula.sets[0].size
         if formula.none_of and not formula.any_of:
-            # All less those who are in any of the others.
+            # The whole book minus the contacts in any of the other sets.
             rest = _Formula(any_of=formula.none_of, all_of=formula.all_of)
             if formula.of_everyone:
                 return formula.most - self.of(_Formula(any_of=formula.none_of))
             if _total(formula.none_of) * LOOKUP_COST < formula.most:
                 return self.of(_Formula(all_of=formula.all_of)) - self.of(rest)
         if len(formula.any_of) > 1 and len(formula.sets) == len(formula.any_of):
-            # All of the largest, and those of the others who are not in it.
+            # All of the largest set, plus the contacts of the others that are not in it.
             *others, largest = formula.any_of
             if largest.exact and _total(others) * LOOKUP_COST < largest.size:
                 return largest.size + self.of(_Formula(any_of=tuple(others), none_of=(largest,)))
         return self._one(formula, f"SELECT count(*) FROM ({_ids(self._tx, formula)}) AS chosen")
 
     def one_by_one(self, formula: _Formula, where: str) -> int:
-        """How many meet a formula and a condition on the contact itself."""
+        """The number of contacts that meet a formula and a condition on the contact itself."""
         if formula.of_everyone and not formula.none_of:
             sql = f"SELECT count(*) FROM contact WHERE contact.account_id = :account_id AND {where}"
             return self._one(formula, sql)
@@ -271,7 +273,7 @@ class _Counting:
 
 
 def _sources(tx: Transaction, account_id: int, audience: Audience) -> _Sources:
-    """What is kept of all that an audience names; see `count` for errors."""
+    """The stored counts of everything that an audience names; see `count` for errors."""
     problems = []
     for name in ("reachable", "stopped"):
         try:
@@ -309,7 +311,7 @@ def _sources(tx: Transaction, account_id: int, audience: Audience) -> _Sources:
 
 
 def _kept(sources: _Sources, audience: Audience) -> int | None:
-    """The count of an audience that is kept, or a difference of two; `None` for any other."""
+    """The number of contacts, if it is a stored count or the difference of two, else `None`."""
     if audience.minus or len(audience.list_ids) > 1 or (audience.reachable and audience.stopped):
         return None
     [one] = sources.lists.values() or [None]
@@ -334,14 +336,14 @@ def _formula(sources: _Sources, audience: Audience) -> _Formula:
 
 
 def _with(formula: _Formula, more: _Set) -> _Formula:
-    """Who is in `more` besides."""
+    """The formula with the further condition that contacts are in `more`."""
     within = [] if formula.of_everyone else formula.all_of
     all_of = sorted([*within, more], key=lambda each: each.size)
     return _Formula(formula.any_of, tuple(all_of), formula.none_of)
 
 
 def _where(audience: Audience, table: str) -> str:
-    """SQL: the stop mask of a row fits."""
+    """SQL: the stop mask of a row fits `reachable` and `stopped` of the audience."""
     mask = f"{table}.stop_mask"
     conditions = []
     if audience.reachable:
@@ -352,14 +354,14 @@ def _where(audience: Audience, table: str) -> str:
 
 
 def _ids(tx: Transaction, formula: _Formula) -> str:
-    """SQL: a SELECT of the ids of who meets a formula, in pieces."""
+    """SQL: a SELECT of the ids of the contacts that meet a formula, in pieces."""
     if not formula.few:
         return tx.merged(
             any_of=[each.sql for each in formula.any_of],
             all_of=[each.sql for each in formula.all_of],
             none_of=[each.sql for each in formula.none_of],
         )
-    # From the smallest set, each looked up in all others.
+    # Read the smallest set, and look up each of its ids in all others.
     all_of, any_of = list(formula.all_of), list(formula.any_of)
     if all_of and not (any_of and _total(any_of) < all_of[0].size):
         base = all_of.pop(0).sql

@@ -1,35 +1,36 @@
-"""The channels that a phone can be stopped on, and the masks in which several of them are kept."""
+"""Channels: the ones on which a phone can be stopped, and the masks that store several of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 CHANNELS = {"sms": 1, "viber": 2, "rcs": 4, "whatsapp": 8}
-"""Every channel and its bit. Bits are stored: never give one a new meaning."""
+"""Every channel and its bit. Bits are stored in databases: never give a bit a new meaning."""
 
 MASK_BITS = len(CHANNELS)
 """How many bits a mask has."""
 
 COUNTED = ("sms", "viber")
-"""A member of a list whose phone is stopped on any of these counts, once, in its `stop_list_count`."""
+"""A member whose phone is stopped on one of these channels, or more, counts once in a list's
+`stop_list_count`."""
 
 QUOTED_CHARACTERS_MAX = 40
-"""Of a text that is not a channel, in a message."""
+"""A message quotes at most this many characters of a text that is not a channel."""
 
 
 def parse(names: str | Iterable[str], called: str = "") -> tuple[str, ...]:
     """Read the names of channels, in any case and with white space around them.
 
     Args:
-        names: each by itself, or one text in which they are comma-separated.
-        called: what the message calls the input that they came in, such as `reachable`.
+        names: separate names, or one comma-separated text.
+        called: the name of the input for the message, such as `reachable`.
 
     Returns:
-        The channels as `CHANNELS` has them, each once, in their order.
+        Keys of `CHANNELS`, each once, in the order of `CHANNELS`.
 
     Raises:
-        ValueError: there is none, or one is not a channel. Without `called` the message is to be put behind
-            the name of the input.
+        ValueError: there is no name, or a name is not a channel. Without `called` the caller puts the name of
+            the input before the message.
     """
     if isinstance(names, str):
         names = [name for name in names.split(",") if name.strip()]
@@ -42,7 +43,7 @@ def parse(names: str | Iterable[str], called: str = "") -> tuple[str, ...]:
 
 
 def mask_of(names: Iterable[str]) -> int:
-    """The mask of some channels.
+    """The mask of channels.
 
     Raises:
         KeyError: one of `names` is not a key of `CHANNELS`; see `parse`.
@@ -59,7 +60,8 @@ def names_of(mask: int) -> list[str]:
 
 
 def stopped(channel: str, column: str) -> str:
-    """SQL: the mask in `column` has the channel. As the partial indexes of `stop_list` have it."""
+    """SQL: the mask in `column` has the channel. The partial indexes of `stop_list` have the same
+    condition."""
     return f"{column} & {CHANNELS[channel]} <> 0"
 
 

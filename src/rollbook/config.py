@@ -1,5 +1,8 @@
-"""Every setting of the service: one declaration is its flag, its environment variable and its
-documentation. A flag wins over the variable, the variable over the default."""
+"""Settings of the service: one declaration gives each its flag, its environment variable and its
+documentation.
+
+A flag overrides the variable, the variable overrides the default.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "phone_check": ("possible", "valid"),
     "log_level": ("debug", "info", "warning", "error"),
 }
-"""Settings that are one of a few words."""
+"""Settings with a fixed set of values."""
 
 
 def _setting(default: Any, help: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -31,7 +34,7 @@ def _setting(default: Any, help: str, *, low: float | None = None, high: float |
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a service can be told. Durations carry their unit in the name."""
+    """The settings of a service. The names of durations end with the unit."""
 
     database_url: str = _setting(
         DEFAULT_DATABASE_URL,
@@ -226,17 +229,17 @@ class Settings:
 
 
 def spool_of(settings: Settings) -> Path:
-    """The folder for files of imports."""
+    """The folder for the files of imports."""
     if settings.spool_dir:
         return Path(settings.spool_dir)
     if settings.database_url.startswith("sqlite:///"):
-        # Of the file itself: by whatever link a command comes to it, it finds the service's spool.
+        # The path without links: a command that opens the database through a link finds the service's spool.
         return Path(os.path.realpath(settings.database_url.removeprefix("sqlite:///")) + ".spool")
     return Path("rollbook-spool")
 
 
 def flag(name: str) -> str:
-    """How a command spells a setting or an option: `--token-days` for `token_days`."""
+    """The flag of a setting or an option: `--token-days` for `token_days`."""
     return "--" + name.replace("_", "-")
 
 
@@ -255,8 +258,8 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """Settings from flags (`None` where a flag was not given) and environment variables.
 
     Raises:
-        Invalid: a value that cannot be read or is out of range, or a `ROLLBOOK_*` variable that is
-            no setting (a misspelt one must not be silently ignored).
+        Invalid: a value cannot be read or is out of range, or a `ROLLBOOK_*` variable is not a setting (a
+            misspelt one must not be silently ignored).
     """
     values: dict[str, Any] = {}
     variables = {variable(setting) for setting, _ in all_settings()}
@@ -269,7 +272,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
         if flags.get(setting.name) is not None:
             values[setting.name] = flags[setting.name]
         elif setting.name == "database_url" and not environment.get(variable(setting), "-").strip():
-            problems.append(  # meant to name one: the default's empty book must not take its place
+            problems.append(  # someone wanted to name a database: never use the default instead
                 Problem(variable(setting), f"{variable(setting)} is empty: name a database, or unset it.")
             )
         elif text := environment.get(variable(setting), "").strip():

@@ -1,4 +1,4 @@
-"""Finding contacts: by criteria, by list, page by page."""
+"""Searches for contacts: by criteria and by list, page by page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rollbook.db import Transaction
 from rollbook.search import COMPARISONS, Column, Condition, Criterion, Page, PageRequest, Search
 
 LISTS_MAX = 100
-"""Lists whose contacts one call shows."""
+"""One call shows the contacts of at most this many lists."""
 
 COLUMNS: Mapping[str, Column] = {
     "id": Column("integer", "contact.id", COMPARISONS),
@@ -33,11 +33,12 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "created_at": Column("moment", "contact.created_at", COMPARISONS, sortable=False, aliases=("date",)),
 }
-"""What contacts can be searched and sorted by, besides the account's fields; see `fields.columns`."""
+"""The columns by which contacts can be searched and sorted, besides the account's fields
+(`fields.columns`)."""
 
 
 class _ListAndBook(msgspec.Struct, frozen=True):
-    """A list's items beside the contacts of its account."""
+    """The number of a list's contacts, and of all contacts of its account."""
 
     items: int
     contacts: int
@@ -65,13 +66,13 @@ def find(tx: Transaction, account_id: int, wanted: Search) -> Page[Contact]:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the contacts of a search are read.
+    """The rows from which the contacts of a search are read.
 
     Args:
-        sql: what stands behind FROM, with its WHERE.
-        conditions: those that it does not see to by itself.
-        columns: which it has elsewhere than `COLUMNS`.
-        total: how many rows there are, where that is known.
+        sql: the SQL after FROM, including its WHERE.
+        conditions: the conditions that `sql` does not cover.
+        columns: columns that replace those of `COLUMNS`.
+        total: the number of rows, where it is known.
     """
 
     sql: str
@@ -91,7 +92,7 @@ def _source(
     wanted: Search,
     conditions: Sequence[Condition],
 ) -> _Source:
-    """Where there is least to read."""
+    """The source with the fewest rows to read."""
     if not conditions:
         sql = "SELECT contacts FROM account WHERE account_id = :account_id"
         return _Source(_BOOK, conditions, total=tx.one(int, sql, account_id=account_id))
@@ -100,8 +101,8 @@ def _source(
         return _in_list(tx, account_id, in_list, wanted, conditions)
     named = {condition.field for condition in conditions}
     if wanted.sort == "id" and len(named) == 1 and (name := named.pop()) in of_fields:
-        # Values go with their contact, so they say all that is needed (docs/decisions/0013). `+` keeps the
-        # engines from walking through all values in the order of the ids.
+        # A value is deleted with its contact, so the table of values is enough (docs/decisions/0013). `+`
+        # keeps the engines from walking through all values in the order of the ids.
         sql = "field_value WHERE field_value.account_id = :account_id AND field_value.field_id = :field_id"
         columns = {
             "id": replace(COLUMNS["id"], sql="+field_value.contact_id"),
@@ -114,8 +115,8 @@ def _source(
 def _in_list(
     tx: Transaction, account_id: int, in_list: Condition, wanted: Search, conditions: Sequence[Condition]
 ) -> _Source:
-    """Where the contacts of a list are read: in the list, or, by phone, on the way through a book of which
-    the list holds so much that its contacts are met soon enough."""
+    """The source for the contacts of a list: the list itself, or the book in the order of phones, when the
+    list holds so much of the book that its contacts are found soon enough."""
     list_id = in_list.operand
     counted = tx.one(
         _ListAndBook,
@@ -128,7 +129,7 @@ def _in_list(
         list_id=list_id,
     )
     rest = tuple(condition for condition in conditions if condition is not in_list)
-    if counted is None:  # what a deleted list left does not show
+    if counted is None:  # the leftovers of a deleted list are not shown
         return _Source(f"{_BOOK} AND FALSE", rest, total=0)
     total = counted.items if not rest else None
     if wanted.sort != "id" and counted.items**2 >= wanted.page.limit * counted.contacts:
@@ -138,16 +139,16 @@ def _in_list(
         WHERE membership.account_id = :account_id AND membership.list_id = :in_list
           AND contact.account_id = :account_id AND contact.id = membership.contact_id
     """
-    # By id: in the order in which the list is stored.
+    # Sorted by id, rows are read in the order in which the list is stored.
     by_id = {"id": replace(COLUMNS["id"], sql="membership.contact_id")} if wanted.sort == "id" else {}
     return _Source(sql, rest, by_id, {"in_list": list_id}, total)
 
 
 def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: PageRequest) -> Page[Contact]:
-    """One page of the contacts that are in any of some lists, newest first.
+    """One page of the contacts that are in at least one of the lists, newest first.
 
     Args:
-        list_ids: `LISTS_MAX` at most; unknown ones have no contacts.
+        list_ids: `LISTS_MAX` at most; unknown lists have no contacts.
     """
     existing = sorted(lists.existing(tx, account_id, list_ids))
     if not existing:
@@ -156,7 +157,7 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
         return find(tx, account_id, Search((Criterion("group_id", "=", str(existing[0])),), page=page))
     parameters = {f"list_{number}": list_id for number, list_id in enumerate(existing)}
     of_list = "SELECT contact_id FROM membership WHERE account_id = :account_id AND list_id = :{}"
-    # The newest of each list, then of all: no more is read of any list than a page may need of it.
+    # First the newest of each list, then the newest of these: each list is read only as far as a page needs.
     behind = "AND contact_id < :after" if page.after is not None else ""
     newest = " UNION ".join(
         f"""
@@ -177,7 +178,7 @@ def of_lists(tx: Transaction, account_id: int, list_ids: Sequence[int], page: Pa
         **parameters,
         **place,
     )
-    # One look at each list; `list_id IN (...)` makes SQLite read every membership of the account.
+    # One look-up for each list: with `list_id IN (...)` SQLite would read every membership of the account.
     everyone = " UNION ".join(of_list.format(name) for name in parameters)
     sql = f"SELECT count(*) FROM ({everyone}) AS everyone"
     total = tx.one(int, sql, account_id=account_id, **parameters)
@@ -193,11 +194,11 @@ def _page(
     params: Mapping[str, object],
     kept: int | None,
 ) -> Page[Contact]:
-    """A page of what `source` gives.
+    """One page of the rows of `source`.
 
     Args:
-        source: what stands behind FROM, with its WHERE.
-        kept: how many rows there are, where that is known.
+        source: the SQL after FROM, including its WHERE.
+        kept: the number of rows, where it is known.
     """
     ordered = search.order(columns, wanted)
     behind, place = search.after("contact", columns, wanted)
@@ -224,5 +225,5 @@ def _page(
 
 
 def _with_contacts(tx: Transaction, account_id: int, page: Page[int]) -> Page[Contact]:
-    """A page of ids as one of contacts."""
+    """Turn a page of ids into a page of contacts."""
     return Page(contacts.get_many(tx, account_id, page.rows), page.total, page.next)

@@ -1,8 +1,8 @@
-"""Contacts: a phone, unique in its account, with the lists it is in and values in the account's fields.
+"""Contacts: each has a phone that is unique in its account, its lists, and values in the account's fields.
 
-`insert` and `insert_all` insert contacts, `change_phones` gives them others, `remove` deletes them. No other
-module does (a test says so), but for `sandbox`, which empties the table. `contact.stop_mask` is a copy of
-what the stop list says; `stop_list.copy_masks` keeps it up to date.
+`insert` and `insert_all` insert contacts, `change_phones` changes their phones, `remove` deletes them. No
+other module changes the table (a test checks it), except `sandbox`, which empties it. `contact.stop_mask` is
+a copy of the mask in the stop list; `stop_list.copy_masks` keeps it up to date.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from rollbook.lists import ContactList
 from rollbook.members import Membership
 
 DELETED_AT_ONCE_MAX = 5_000
-"""Contacts that one call deletes, at most."""
+"""At most this many contacts are deleted by one call."""
 
 Values = Mapping[int, str | None]
-"""What a caller sets: for each field its value as text; `None` and an empty text clear it."""
+"""Values that a caller sets: for each field id the value as text; `None` and an empty text clear it."""
 
 
 class Contact(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class NewContact(msgspec.Struct, frozen=True):
 
 
 class ContactChange(msgspec.Struct, frozen=True):
-    """A change to a contact: another phone, more lists, other values. Nothing is removed but values."""
+    """A change to a contact: another phone, more lists, other values. Only values can be removed."""
 
     phone: int | msgspec.UnsetType = msgspec.UNSET
     list_ids: tuple[int, ...] = ()
@@ -68,7 +68,7 @@ class ContactChange(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A contact without what hangs on it."""
+    """A contact without its lists and values."""
 
     id: int
     phone: int
@@ -80,9 +80,9 @@ class PhoneChange(NamedTuple):
     """A contact that gets another phone.
 
     Args:
-        contact_id: of the contact.
-        stop_mask: what it is stopped on before.
-        phone: the new one, E.164 digits.
+        contact_id: its id.
+        stop_mask: the channels on which the old phone is stopped.
+        phone: the new phone, E.164 digits.
     """
 
     contact_id: int
@@ -91,7 +91,7 @@ class PhoneChange(NamedTuple):
 
 
 class References:
-    """The lists and fields of an account, as far as some contacts name them."""
+    """The lists and fields of an account that the given contacts name."""
 
     def __init__(
         self, tx: Transaction, account_id: int, wanted: Iterable[NewContact | ContactChange]
@@ -103,12 +103,15 @@ class References:
             self.fields = {field.id: field for field in fields.all(tx, account_id)}
 
     def checked(self, wanted: NewContact | ContactChange) -> dict[int, Canonical | None]:
-        """The values of a contact as they are kept, once all that it names was found to be right.
+        """Check the lists, fields and values of a contact.
+
+        Returns:
+            Its values by field id, in the form that is stored.
 
         Raises:
             LimitExceeded: too many lists.
-            UnknownIds: of lists or fields; it tells of bad values too.
-            Invalid: naming each value that its field's type does not have.
+            UnknownIds: lists or fields do not exist; the error names bad values too.
+            Invalid: naming each value that does not fit the type of its field.
         """
         members.check_lists(wanted.list_ids)
         unknown = UnknownIds.among(list=(wanted.list_ids, self.lists), field=(wanted.values, self.fields))
@@ -135,8 +138,9 @@ def create_many(
     """Create contacts with a fixed number of statements.
 
     Returns:
-        For each of `news` the contact, or why it was not created: `AlreadyExists` when its phone is in the
-        book, also by an earlier one; `UnknownIds` for lists or fields; `Invalid` for values.
+        For each of `news` the contact, or the reason why it was not created: `AlreadyExists` when its phone
+        is in the book or belongs to an earlier one of `news`; `UnknownIds` for lists or fields; `Invalid` for
+        values.
     """
     accounts.lock(tx, account_id)
     references = References(tx, account_id, news)
@@ -177,8 +181,8 @@ def _create(tx: Transaction, account_id: int, new: NewContact) -> Contact:
 
     Raises:
         AlreadyExists: the phone is in the book.
-        UnknownIds: of lists or fields.
-        Invalid: a value that its field's type does not have.
+        UnknownIds: lists or fields do not exist.
+        Invalid: a value does not fit the type of its field.
         LimitExceeded: too many lists.
     """
     [outcome] = create_many(tx, account_id, [new])
@@ -191,14 +195,14 @@ create = SetBased(_create, create_many)
 
 
 def update(tx: Transaction, account_id: int, contact_id: int, change: ContactChange) -> Contact:
-    """Change a contact. A changed phone takes the lists along, and every count follows.
+    """Change a contact. With a new phone it stays in its lists, and every count is adjusted.
 
     Raises:
         NotFound: the account has no contact with that id.
         AlreadyExists: another contact has that phone.
-        UnknownIds: of lists or fields.
-        Invalid: a value that its field's type does not have.
-        LimitExceeded: it would be in too many lists.
+        UnknownIds: lists or fields do not exist.
+        Invalid: a value does not fit the type of its field.
+        LimitExceeded: the contact would be in too many lists.
     """
     accounts.lock(tx, account_id)
     rows = rows_of(tx, account_id, [contact_id])
@@ -237,13 +241,13 @@ def delete(tx: Transaction, account_id: int, contact_id: int) -> None:
 def delete_many(
     tx: Transaction, account_id: int, *, contact_ids: Sequence[int] = (), list_ids: Sequence[int] = ()
 ) -> int:
-    """Delete contacts, and the contacts of lists (not the lists). Unknown ids are ignored.
+    """Delete contacts by id, and all contacts of lists (not the lists). Unknown ids are ignored.
 
     Returns:
-        How many were deleted.
+        The number of contacts that were deleted.
 
     Raises:
-        LimitExceeded: they are more than `DELETED_AT_ONCE_MAX`; nothing was deleted.
+        LimitExceeded: there are more than `DELETED_AT_ONCE_MAX` of them; nothing was deleted.
     """
     accounts.lock(tx, account_id)
     wanted = set(contact_ids)
@@ -269,7 +273,7 @@ def delete_many(
 def get_many(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> list[Contact]:
     """Contacts with their lists and values, in the order of `contact_ids`; unknown ids are left out.
 
-    Four statements, however many there are.
+    It takes four statements for any number of contacts.
     """
     rows = {row.id: row for row in rows_of(tx, account_id, contact_ids)}
     if not rows:
@@ -312,7 +316,7 @@ def get(tx: Transaction, account_id: int, contact_id: int) -> Contact:
 
 
 def rows_of(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> list[Row]:
-    """Look contacts up, in no particular order; unknown ids are left out."""
+    """Look up contacts. The rows come in no particular order; unknown ids are left out."""
     return tx.all(
         Row,
         f"""
@@ -326,13 +330,13 @@ def rows_of(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> lis
 
 
 def insert(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[int | None]:
-    """Insert contacts; each takes its mask from the stop list. The caller holds the account.
+    """Insert contacts; each gets its mask from the stop list. The caller holds the account.
 
     Args:
-        phones: no two alike.
+        phones: E.164 digits, without duplicates.
 
     Returns:
-        For each phone the id of the new contact, or `None` when it is in the book.
+        For each phone the id of the new contact, or `None` when the phone is in the book already.
     """
     if not phones:
         return []
@@ -362,10 +366,10 @@ def insert_all(tx: Transaction, account_id: int, phones: Integers, *, stopped: b
 
     Args:
         phones: ascending, none of them in the book.
-        stopped: some of them may be on the stop list, and take their masks from it.
+        stopped: some of them may be on the stop list, and get their masks from it.
 
     Returns:
-        The id of the first; the others follow it.
+        The id of the first contact; the ids of the others follow it without gaps.
     """
     count = len(phones.values)
     first_id = tx.new_ids("contact", count)[0]
@@ -397,8 +401,8 @@ def extend(
     """Put contacts into lists and set their values. The caller holds the account.
 
     Args:
-        pairs: of contacts and lists that exist, none of them there already.
-        values: by contact and field.
+        pairs: existing contacts and lists; none of these contacts is in its list yet.
+        values: by contact id and field id.
     """
     if pairs:
         contact_ids = sorted({pair.contact_id for pair in pairs})
@@ -409,10 +413,10 @@ def extend(
 
 
 def remove(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> int:
-    """Remove contacts with all that hangs on them. The caller holds the account.
+    """Remove contacts with their memberships and values. The caller holds the account.
 
     Returns:
-        How many there were.
+        The number of contacts that were removed.
     """
     ids = [row.id for row in rows_of(tx, account_id, contact_ids)]
     if ids:
@@ -432,7 +436,7 @@ def remove(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> int:
 
 
 def change_phones(tx: Transaction, account_id: int, changes: Sequence[PhoneChange]) -> None:
-    """Give contacts other phones, and with them what these are stopped on; every count follows. The caller
+    """Give contacts other phones, and the stop masks of these phones. Every count is adjusted. The caller
     holds the account.
 
     Raises:

@@ -1,10 +1,10 @@
 """The counts of lists and accounts: every statement that changes one is here (a test looks for others).
 
-Of a list: `items` = members; `stop_list_count` = members whose phone is stopped on any of `channels.COUNTED`;
-`<channel>_stopped` = members stopped on that channel. Of an account: `contacts`; `stops` = rows of the stop
+A list has `items` = members; `stop_list_count` = members whose phone is stopped on any of `channels.COUNTED`;
+`<channel>_stopped` = members stopped on that channel. An account has `contacts`; `stops` = rows of the stop
 list; `<channel>_stops` = rows that stop on that channel.
 
-A change of members or stops is counted in its own transaction, while that holds the account
+A change of members or stops is counted in its own transaction, which holds the account
 (`accounts.lock`): docs/decisions/0015.
 """
 
@@ -37,25 +37,25 @@ FACTS_OF_LISTS = f"""
     WHERE membership.account_id = :account_id
     GROUP BY membership.list_id
 """
-"""SQL: what `LIST_COUNTS` of each list with members must be. It reads every member of the account."""
+"""SQL: the correct `LIST_COUNTS` of each list that has members. It reads every member of the account."""
 
 FACTS_OF_ACCOUNT = f"""
     SELECT (SELECT count(*) FROM contact WHERE account_id = :account_id) AS contacts, count(*) AS stops,
            {", ".join(f"coalesce(sum({bit(channel, 'mask')}), 0) AS {channel}_stops" for channel in CHANNELS)}
     FROM stop_list WHERE account_id = :account_id
 """
-"""SQL: what `ACCOUNT_COUNTS` must be. It reads every contact and every stop of the account."""
+"""SQL: the correct `ACCOUNT_COUNTS`. It reads every contact and every stop of the account."""
 
 
 class ListMask(NamedTuple):
-    """A list and a stop mask: those members of the list whose contacts have that mask."""
+    """A list and a stop mask: the members of the list whose contacts have that mask."""
 
     list_id: int
     mask: int
 
 
 class MaskChange(NamedTuple):
-    """The mask of a row of the stop list before and after a change; 0 is no row."""
+    """The mask of a row of the stop list before and after a change; 0 means that there is no row."""
 
     before: int
     after: int
@@ -65,8 +65,8 @@ def joining(mask: str, *, contacts: str = "1") -> str:
     """SQL: the columns of a source of `change` for contacts that join a list.
 
     Args:
-        mask: SQL of their stop mask.
-        contacts: SQL of how many they are.
+        mask: their stop mask, as SQL.
+        contacts: their number, as SQL.
     """
     return f"{contacts} AS contacts, 1 AS joined, 0 AS before, {mask} AS after"
 
@@ -80,17 +80,17 @@ def staying(before: str, after: str) -> str:
     """SQL: the columns of a source of `change` for a contact that stays in a list and gets another stop mask.
 
     Args:
-        before, after: SQL of its stop mask.
+        before, after: its stop mask before and after the change, as SQL.
     """
     return f"1 AS contacts, 0 AS joined, {before} AS before, {after} AS after"
 
 
 def change(tx: Transaction, account_id: int, source: str, /, **params: Any) -> None:
-    """Change the counts of lists by what `source` says.
+    """Add the differences that `source` selects to the counts of lists.
 
     Args:
-        source: a SELECT of `list_id` and of the columns that `joining`, `leaving` or `staying` name.
-        params: of `source`.
+        source: a SELECT of `list_id` and of the columns that `joining`, `leaving` or `staying` returns.
+        params: the parameters of `source`.
     """
     deltas = {
         "items": "joined",
@@ -115,7 +115,7 @@ def joined(tx: Transaction, account_id: int, members: Mapping[ListMask, int]) ->
     """Count contacts that joined lists.
 
     Args:
-        members: how many of each list and mask.
+        members: for each list and mask the number of contacts.
     """
     _change_members(tx, account_id, members, joining("mask", contacts="contacts"))
 
@@ -160,7 +160,7 @@ def change_stops(tx: Transaction, account_id: int, rows: Mapping[MaskChange, int
     """Count a change of the stop list.
 
     Args:
-        rows: how many rows of the stop list changed in each way.
+        rows: for each change of a mask the number of rows.
     """
     deltas: Counter[str] = Counter()
     for (before, after), count in rows.items():
@@ -171,7 +171,7 @@ def change_stops(tx: Transaction, account_id: int, rows: Mapping[MaskChange, int
 
 
 def clear(tx: Transaction, account_id: int) -> None:
-    """Set the counts of an account to 0: everything in it was deleted, its lists too."""
+    """Set the counts of an account to 0, after everything in it was deleted, including its lists."""
     tx.run(
         f"UPDATE account SET {_zero(ACCOUNT_COUNTS)} WHERE account_id = :account_id",
         account_id=account_id,
@@ -179,8 +179,8 @@ def clear(tx: Transaction, account_id: int) -> None:
 
 
 def restore(tx: Transaction, account_id: int) -> None:
-    """Set all counts of an account and its lists to what the facts say, whatever they are now. The caller
-    holds the account; all of it is read."""
+    """Recount an account and its lists, and store the result, whatever the counts are now. The caller holds
+    the account. The whole account is read."""
     tx.run(
         f"UPDATE contact_list SET {_zero(LIST_COUNTS)} WHERE account_id = :account_id",
         account_id=account_id,

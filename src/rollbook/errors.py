@@ -1,7 +1,7 @@
-"""Every error that a caller of rollbook may see.
+"""Errors: every error that a caller of rollbook may see.
 
-Raised where they are known, translated once: `api/app.py` turns them into status and wire text,
-`cli` prints their message as a sentence.
+They are raised where the problem is found and translated once: `api/app.py` turns them into status and wire
+text, `cli` prints their message as a sentence.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 NAMED_AT_MOST = 20
-"""Ids that an error message names; of more it gives the number."""
+"""An error message names at most this many ids, and gives the number of the others."""
 
 
 def listed(ids: Sequence[int]) -> str:
-    """Some ids as a message has them: `1, 2, 3 and 40 more`."""
+    """Ids as a message lists them: `1, 2, 3 and 40 more`."""
     named = ", ".join(map(str, ids[:NAMED_AT_MOST]))
     return named if len(ids) <= NAMED_AT_MOST else f"{named} and {len(ids) - NAMED_AT_MOST} more"
 
 
 class RollbookError(Exception):
-    """Base of every error a caller may see; `str(error)` is a sentence for a person."""
+    """The base of every error that a caller may see; `str(error)` is a sentence for people."""
 
 
 class Problem(NamedTuple):
-    """One thing wrong with the input: which field, and what about it."""
+    """One problem with the input: the field, and what is wrong with it."""
 
     field: str
     message: str
@@ -55,11 +55,11 @@ class AlreadyExists(RollbookError):
 
 
 class UnknownIds(RollbookError):
-    """A call names things that the account does not have. Nothing was changed.
+    """A call names ids that the account does not have. Nothing was changed.
 
     Args:
-        ids: by noun, those that are unknown; in ascending order.
-        problems: what else is wrong with the call.
+        ids: the unknown ids by noun, in ascending order.
+        problems: other problems with the call.
     """
 
     def __init__(self, ids: Mapping[str, Sequence[int]], problems: Sequence[Problem] = ()) -> None:
@@ -73,7 +73,7 @@ class UnknownIds(RollbookError):
         """The error for the ids that do not exist; `None` when all do.
 
         Args:
-            nouns: for each noun the ids that were named, and those that exist.
+            nouns: for each noun the ids that the call names, and the ids that exist.
         """
         unknown = {
             noun: missing
@@ -84,22 +84,22 @@ class UnknownIds(RollbookError):
 
 
 class LimitExceeded(RollbookError):
-    """What was asked for goes beyond a limit. Nothing was changed."""
+    """A request exceeds a limit. Nothing was changed."""
 
 
 class IdempotencyMismatch(RollbookError):
-    """An Idempotency-Key came again with a different request."""
+    """An Idempotency-Key was used again with a different request."""
 
     def __init__(self) -> None:
         super().__init__("This Idempotency-Key was already used with a different request.")
 
 
 class Unavailable(RollbookError):
-    """The service cannot do it now and did not do it; the same request may work later.
+    """The service cannot process the request now and did not; the same request may succeed later.
 
     Args:
-        message: what is in the way.
-        retry_after_seconds: when to try again.
+        message: the cause, as a sentence.
+        retry_after_seconds: the time to wait before trying again.
     """
 
     def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
@@ -112,14 +112,14 @@ class Busy(Unavailable):
 
 
 class NodeAway(Unavailable):
-    """A machine of a distributed database is away; the accounts of the others are served."""
+    """A machine of a distributed database does not answer; accounts on the others are served."""
 
     def __init__(self) -> None:
         super().__init__("A node of the database is away; try again.", retry_after_seconds=2)
 
 
 class DatabaseDamaged(Unavailable):
-    """Parts of the database cannot be read. It does not pass by itself."""
+    """Parts of the database cannot be read. Waiting does not help."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -130,13 +130,13 @@ class DatabaseDamaged(Unavailable):
 
 
 class NoDatabase(Unavailable):
-    """There is no database where one is named. Nothing was made.
+    """There is no database at the given path. Nothing was created.
 
     Args:
-        path: as it was given.
-        empty: there is a file, with nothing in it.
-        folder: that is not there, either.
-        left: files of a database that lie there without it.
+        path: the path as it was given.
+        empty: whether there is an empty file at that path.
+        folder: the folder of the path, if it does not exist either; else "".
+        left: files at that place that belong to a missing database.
     """
 
     def __init__(self, path: str, *, empty: bool = False, folder: str = "", left: Sequence[str] = ()) -> None:
@@ -161,7 +161,7 @@ class NoDatabase(Unavailable):
 
 
 class NotSetUp(RollbookError):
-    """The database is there, and has nothing in it yet. Nothing was made."""
+    """The database exists but has no tables yet. Nothing was created."""
 
     def __init__(self, database: str) -> None:
         super().__init__(
@@ -171,11 +171,11 @@ class NotSetUp(RollbookError):
 
 
 class ClusterNotReady(RollbookError):
-    """The database is one of Citus, and its tables cannot be set up from here, or not yet."""
+    """The database uses Citus, and its tables cannot be set up from this node, or not yet."""
 
 
 class StrangeDatabase(RollbookError):
-    """The database is another program's. Nothing in it was changed."""
+    """The database belongs to another program. Nothing in it was changed."""
 
     def __init__(self, database: str) -> None:
         super().__init__(
@@ -195,11 +195,11 @@ class DatabaseTooNew(RollbookError):
 
 
 class BadDatabaseUrl(RollbookError):
-    """The database URL names no engine that rollbook has, or says more than the engine takes.
+    """The database URL names an unknown engine, or has parts that the engine does not accept.
 
     Args:
-        url: it.
-        reason: what is wrong, where more is known than that it is none.
+        url: the URL.
+        reason: what is wrong, where more is known than that the URL is invalid.
     """
 
     def __init__(self, url: str, reason: str = "") -> None:
@@ -210,7 +210,7 @@ class BadDatabaseUrl(RollbookError):
 
 
 class CannotListen(RollbookError):
-    """The service cannot have the address that it was told to listen on."""
+    """The service cannot listen on the given address."""
 
     def __init__(self, host: str, port: int, reason: str) -> None:
         super().__init__(f"rollbook cannot listen on {host}:{port}: {reason.lower()}.")
@@ -224,11 +224,11 @@ class WorkerFailed(RollbookError):
 
 
 class DatabaseInUse(RollbookError):
-    """Another rollbook serves this embedded database already.
+    """Another rollbook process serves this embedded database already.
 
     Args:
-        path: of the database.
-        other_name: it does so under another name of the file, and only that one may be used meanwhile.
+        path: the path of the database.
+        other_name: whether it uses the file under another name, which is then the only one that may be used.
     """
 
     def __init__(self, path: str, *, other_name: bool = False) -> None:
@@ -242,15 +242,15 @@ class DatabaseInUse(RollbookError):
 
 
 class NotNow(RollbookError):
-    """It exists, but is in a state in which this cannot be done."""
+    """The object exists, but its present state does not allow this change."""
 
 
 class BadFile(RollbookError):
-    """A file cannot be read as a table; the sentence says what is wrong, where, and what to do."""
+    """A file cannot be read as a table; the message says what is wrong, where, and what to do."""
 
 
 class CannotWrite(RollbookError):
-    """A file cannot be written, or may not."""
+    """A file cannot be written, or must not be."""
 
     def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"{path} cannot be written: {reason}.")

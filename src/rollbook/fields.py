@@ -1,7 +1,7 @@
-"""Contact fields of a user's own: their definitions, and the values that contacts have in them.
+"""Custom contact fields: their definitions, and the values that contacts have in them.
 
-A value is kept as text in the one canonical form of its type, beside a key whose order as text is the order
-of the values, so that one index serves every type (docs/decisions/0013).
+A value is stored as text in the canonical form of its type, beside a key that sorts as text in the order of
+the values, so that one index serves every type (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ NAME_LENGTH_MAX = 30
 DESCRIPTION_LENGTH_MAX = 255
 VALUE_LENGTH_MAX = 255
 """Characters (code points) after normalization. A value's search key must fit into an index entry, which
-on PostgreSQL has less than 2,700 bytes."""
+is limited to about 2,700 bytes on PostgreSQL."""
 
 NUMBER_DIGITS_MAX = 30
-"""Of a number, before and behind the point together."""
+"""The digits of a number before and after the decimal point together."""
 
 DELETED_AT_ONCE_MAX = 30
-"""Fields that one call deletes."""
+"""One call deletes at most this many fields."""
 
 Type = Literal["text", "number", "date"]
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field that contacts of an account can have a value in."""
+    """A field in which contacts of an account can have a value."""
 
     id: int
     name: str
@@ -46,12 +46,12 @@ class Field(msgspec.Struct, frozen=True):
 
 
 def clean_name(name: str) -> str:
-    """A field's name as it is kept and compared; see `texts.name`."""
+    """The form of a field's name that is stored and compared; see `texts.name`."""
     return texts.name(name, low=1, high=NAME_LENGTH_MAX)
 
 
 def clean_description(description: str | None) -> str | None:
-    """A field's description as it is kept; see `texts.description`."""
+    """The form of a field's description that is stored; see `texts.description`."""
     return texts.description(description, high=DESCRIPTION_LENGTH_MAX)
 
 
@@ -75,7 +75,7 @@ class NewField(msgspec.Struct, frozen=True):
 
 
 class FieldChange(msgspec.Struct, frozen=True):
-    """A change to a field; what is absent stays as it is. The type never changes.
+    """A change to a field. Absent values stay as they are. The type never changes.
 
     Raises:
         Invalid: naming every value that breaks a rule.
@@ -90,14 +90,14 @@ class FieldChange(msgspec.Struct, frozen=True):
 
 
 class Canonical(NamedTuple):
-    """A value as it is kept, and the key that it is compared and searched by."""
+    """A value in its stored form, and the key by which it is compared and searched."""
 
     value: str
     key: str
 
 
 class Value(msgspec.Struct, frozen=True):
-    """What a contact has in a field."""
+    """The value of a contact in a field."""
 
     contact_id: int
     field_id: int
@@ -142,7 +142,7 @@ def all(tx: Transaction, account_id: int) -> list[Field]:
 
 
 def update(tx: Transaction, account_id: int, field_id: int, change: FieldChange) -> Field:
-    """Change what `change` names.
+    """Change the values that `change` names.
 
     Raises:
         NotFound: the account has no field with that id.
@@ -153,7 +153,7 @@ def update(tx: Transaction, account_id: int, field_id: int, change: FieldChange)
         for name in ("name", "description", "is_visible")
         if (value := getattr(change, name)) is not msgspec.UNSET
     }
-    # A change of nothing still says whether there is such a field.
+    # An empty change still shows whether the field exists.
     sets = ", ".join(f"{name} = :{name}" for name in values) or "id = id"
     try:
         changed = tx.one(
@@ -174,7 +174,7 @@ def update(tx: Transaction, account_id: int, field_id: int, change: FieldChange)
 
 
 def delete(tx: Transaction, account_id: int, field_ids: Sequence[int]) -> None:
-    """Delete fields and what contacts have in them. Unknown ids are ignored.
+    """Delete fields and their values. Unknown ids are ignored.
 
     The values are gone for every reader at once; their rows are removed in chunks afterwards.
     """
@@ -191,12 +191,12 @@ def delete(tx: Transaction, account_id: int, field_ids: Sequence[int]) -> None:
 def canonical(type: Type, text: str) -> Canonical:
     """The canonical form of a value.
 
-    - text: Unicode NFC, as it came.
-    - number: decimal digits without a superfluous zero or sign: `-12.5`, `0`.
+    - text: Unicode NFC, otherwise unchanged.
+    - number: decimal digits without superfluous zeros and signs: `-12.5`, `0`.
     - date: `2022-04-28`, or with a time other than midnight `2022-04-28 14:21:16`, UTC, in whole seconds.
 
     Raises:
-        ValueError: it is no value of that type.
+        ValueError: the text is not a value of that type.
     """
     if type == "number":
         return _number(text.strip())
@@ -208,12 +208,12 @@ def canonical(type: Type, text: str) -> Canonical:
 
 
 def _number(text: str) -> Canonical:
-    """A decimal number, and a key in whose order as text numbers stand in theirs, exactly.
+    """A decimal number, and a key that sorts as text exactly in the order of the numbers.
 
-    The key of a positive number is `2`, how many digits stand before the point (as three digits, so that
-    longer is larger; less than 500 for zeros behind the point), and the digits. For a negative number it
-    is `0` and the same with every digit taken from 9, and `~`, which is behind all digits: more digits are
-    then smaller. Zero is `1`.
+    The key of a positive number is `2`, the number of digits before the decimal point (as three digits, so
+    that a longer number is larger; below 500 for zeros after the point), and the digits. The key of a
+    negative number is `0`, the same with every digit subtracted from 9, and `~`, which sorts after all
+    digits, so that more digits make it smaller. The key of zero is `1`.
     """
     match = _DECIMAL.fullmatch(text)
     if match is None or not (match[2] or match[3]):
@@ -233,13 +233,13 @@ def _number(text: str) -> Canonical:
 
 
 _DECIMAL = re.compile(r"([+-]?)(\d{0,1000})(?:\.(\d{1,1000}))?", re.ASCII)
-"""Far more digits than a number may have: zeros in front and behind do not count."""
+"""Far more digits than a number may have, since leading and trailing zeros do not count."""
 
 _NINES = str.maketrans("0123456789", "9876543210")
 
 
 def columns(fields: Sequence[Field]) -> dict[str, Column]:
-    """What contacts can be searched by in their fields: each field under its id."""
+    """The columns by which contacts can be searched in their fields, by field id."""
     return {str(field.id): _column(field) for field in fields}
 
 
@@ -260,7 +260,7 @@ def _column(field: Field) -> Column:
 
 
 def alone(column: Column) -> Column:
-    """A column of `columns` for a statement that reads the values of that field and nothing else."""
+    """A column of `columns` for a statement that reads only the values of that field."""
     return replace(column, within=None)
 
 
@@ -269,7 +269,7 @@ def _key(type: Type, text: str) -> str:
 
 
 def values_of(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> list[Value]:
-    """What contacts have in their fields, in the order of the fields' ids."""
+    """The values of contacts in their fields, in the order of the fields' ids."""
     return tx.all(
         Value,
         f"""
@@ -288,7 +288,7 @@ def store(tx: Transaction, account_id: int, values: Mapping[tuple[int, int], Can
     """Set values, or clear them.
 
     Args:
-        values: by contact and field; `None` clears.
+        values: by contact id and field id; `None` clears a value.
     """
     kept = sorted((key, value) for key, value in values.items() if value is not None)
     if kept:
@@ -320,8 +320,8 @@ def store_rows(tx: Transaction, account_id: int, new: Rows) -> None:
     """Set values.
 
     Args:
-        new: rows of `contact_id`, `field_id`, and the `value` and `search_key` of a `Canonical`; best in the
-            order of contacts and fields.
+        new: rows of `contact_id`, `field_id`, and the `value` and `search_key` of a `Canonical`. Rows in the
+            order of contacts and fields are written fastest.
     """
     tx.run(
         f"""
@@ -338,7 +338,7 @@ def store_rows(tx: Transaction, account_id: int, new: Rows) -> None:
 
 
 def forget(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> None:
-    """Remove everything that contacts have in their fields."""
+    """Remove all values of contacts."""
     tx.run(
         f"""
         DELETE FROM field_value WHERE account_id = :account_id AND contact_id IN (

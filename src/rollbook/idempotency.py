@@ -1,7 +1,7 @@
-"""The first answer to a request, kept so that the same request again gets the same answer.
+"""Idempotency: stores the answer to a request, so that a repetition of the request gets the same answer.
 
-The rules are those of the IETF draft "The Idempotency-Key HTTP Header Field": the answer is stored in
-the transaction of the change itself, so that there is never one without the other.
+The rules are those of the IETF draft "The Idempotency-Key HTTP Header Field". The answer is stored in
+the transaction of the change itself, so that neither is ever stored without the other.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from rollbook.errors import IdempotencyMismatch
 
 KEY_LENGTH_MAX = 255
 PURGED_AT_ONCE_MAX = 100
-"""Expired answers that one request removes, at most: more than it adds, and never a long pause."""
+"""One request removes at most this many expired answers: more than it adds, without a long pause."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An answer as it went out: HTTP status and JSON text (empty for none)."""
+    """An answer as it was sent: the HTTP status and the JSON text ("" for no body)."""
 
     status: int
     body: str
@@ -43,13 +43,14 @@ def once(
     keep_for: timedelta,
     perform: Callable[[Transaction], Answer],
 ) -> Answer:
-    """Do `perform` unless this key did it before.
+    """Call `perform`, or return the stored answer if the key was used before.
 
     Args:
         key: the caller's Idempotency-Key.
-        fingerprint: of the request; the same key with another one is refused.
-        keep_for: how long an answer is replayed.
-        perform: makes the change and its answer, refusals included; it undoes what it refuses.
+        fingerprint: the fingerprint of the request; the same key with another fingerprint is refused.
+        keep_for: how long a stored answer is returned again.
+        perform: makes the change and returns the answer. If it refuses the change, it undoes it and returns
+            the refusal.
 
     Raises:
         IdempotencyMismatch: the key was used with a different request.

@@ -1,7 +1,7 @@
-"""What is gone from the API but still has rows: members of deleted lists, values of deleted fields.
+"""Leftovers: rows that deleted lists and fields left, which are hidden at once and removed in chunks.
 
-Deleting a list of ten million members at once would hold up every other change for minutes. So the list goes
-at once, its members become leftovers, and whoever serves removes those in chunks (docs/decisions/0014).
+Deleting a list of ten million members at once would hold up every other change for minutes. So the list is
+deleted at once, its members become leftovers, and a service removes them in chunks (docs/decisions/0014).
 Readers never see them: see `shown`.
 """
 
@@ -18,14 +18,15 @@ from rollbook.db import Rows, Transaction
 Kind = Literal["list", "field"]
 
 CHUNK_ROWS = 5_000
-"""Rows removed in one transaction, at most: some 10 to 100 ms."""
+"""At most this many rows are removed in one transaction, which takes 10 to 100 ms."""
 
 SOME_MAX = 100
-"""Leftovers that one look finds, at most."""
+"""One call of `some` returns at most this many leftovers."""
 
-# A chunk goes from behind the last row of the chunk before to its own last row. Not IN the chunk: without
-# statistics PostgreSQL takes a list to have one row and reads the chunk anew for each (5,000 rows then took a
-# minute). And not from the beginning: it would walk over all that was removed and not yet vacuumed.
+# A chunk begins after the last row of the chunk before and ends with its own last row. Its rows are not
+# deleted with IN: without statistics PostgreSQL assumes that a list has one row, and reads the chunk again
+# for each (5,000 rows then took a minute). Nor does a chunk begin with the first row: that would walk over
+# all rows that were removed but not vacuumed yet.
 _LAST = {
     "list": """
         SELECT '' AS key, contact_id AS id FROM (
@@ -57,7 +58,7 @@ _REMOVE = {
 
 
 class _RowKey(msgspec.Struct, frozen=True):
-    """A row of a list or field, by what its rows are ordered by."""
+    """The key of a row of a list or field, in the order in which its rows are removed."""
 
     key: str
     id: int
@@ -72,8 +73,8 @@ class Leftover(msgspec.Struct, frozen=True):
 
 
 def shown(kind: Kind, column: str) -> str:
-    """SQL: the list or field in `column` is not a deleted one. There are hardly ever any, which makes this
-    cheaper than a look at each list or field."""
+    """SQL: the list or field in `column` is not deleted. There are hardly ever any leftovers, so this costs
+    less than looking up each list or field."""
     return (
         f"{column} NOT IN (SELECT leftover.id FROM leftover "
         f"WHERE leftover.account_id = :account_id AND leftover.kind = '{kind}')"
@@ -81,7 +82,7 @@ def shown(kind: Kind, column: str) -> str:
 
 
 def leave(tx: Transaction, account_id: int, kind: Kind, ids: Sequence[int]) -> None:
-    """Note that the rows of some lists or fields are to be removed."""
+    """Record that the rows of lists or fields have to be removed."""
     if ids:
         tx.run(
             f"""
@@ -96,12 +97,12 @@ def leave(tx: Transaction, account_id: int, kind: Kind, ids: Sequence[int]) -> N
 
 
 def remove_all(tx: Transaction, account_id: int, kind: Kind, id: int) -> None:
-    """Remove what a list or field of `CHUNK_ROWS` at most has. The caller holds the account."""
+    """Remove all rows of a list or field that has at most `CHUNK_ROWS`. The caller holds the account."""
     _remove_chunk(tx, Leftover(account_id, kind, id), _RowKey("", 0))
 
 
 def some(tx: Transaction, account_id: int | None = None) -> list[Leftover]:
-    """What is to be removed of an account, or of any; `SOME_MAX` of it at most."""
+    """The leftovers of an account, or of all accounts; `SOME_MAX` at most."""
     where, named = ("WHERE account_id = :account_id", {"account_id": account_id}) if account_id else ("", {})
     return tx.all(
         Leftover,
@@ -113,10 +114,10 @@ def some(tx: Transaction, account_id: int | None = None) -> list[Leftover]:
 
 
 def remove_some(tx: Transaction, account_id: int, found: Leftover) -> bool:
-    """Remove one chunk of it.
+    """Remove one chunk of a leftover.
 
     Returns:
-        Whether there may be more of it.
+        Whether it may have more rows.
     """
     accounts.lock(tx, account_id)
     row = "account_id = :account_id AND kind = :kind AND id = :id"
@@ -124,7 +125,7 @@ def remove_some(tx: Transaction, account_id: int, found: Leftover) -> bool:
     reached = tx.one(
         _RowKey, f"SELECT reached_key AS key, reached_id AS id FROM leftover WHERE {row}", **named
     )  # fmt: skip
-    if reached is None:  # another service was here
+    if reached is None:  # another service removed it
         return False
     last = _remove_chunk(tx, found, reached)
     if last is None:
@@ -136,7 +137,7 @@ def remove_some(tx: Transaction, account_id: int, found: Leftover) -> bool:
 
 
 def _remove_chunk(tx: Transaction, found: Leftover, reached: _RowKey) -> _RowKey | None:
-    """Remove the chunk behind `reached`; its last row, or `None` when there was nothing."""
+    """Remove the chunk after `reached`. Returns its last row, or `None` when no row was left."""
     values: dict[str, object] = {"account_id": found.account_id, "id": found.id, "reached_id": reached.id}
     if found.kind == "field":
         values["reached_key"] = reached.key

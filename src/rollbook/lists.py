@@ -1,4 +1,4 @@
-"""Contact lists: named, counted, at most one of them the default."""
+"""Contact lists: each has a name and exact counts, and one list of an account may be the default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rollbook.search import COMPARISONS, TEXTUAL, Column, Page
 NAME_LENGTH_MIN = 3
 NAME_LENGTH_MAX = 50
 DESCRIPTION_LENGTH_MAX = 255
-"""Characters (code points) after normalization; strict clients refuse what is outside."""
+"""Characters (code points) after normalization; strict clients refuse a longer description."""
 
 COLUMNS: Mapping[str, Column] = {
     "id": Column("integer", "id", COMPARISONS),
@@ -38,12 +38,12 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "description": Column("text", "description", TEXTUAL),
 }
-"""What lists can be searched and sorted by."""
+"""The columns by which lists can be searched and sorted."""
 
 
 class ContactList(msgspec.Struct, frozen=True):
-    """A contact list. `items` counts its contacts, `stop_list_count` those of them whose phone is on
-    the SMS or the Viber stop list; both are kept exact by every writer."""
+    """A contact list. `items` counts its contacts, `stop_list_count` the contacts among them whose phone is
+    on the SMS or the Viber stop list. Every writer keeps both counts exact."""
 
     id: int
     name: str
@@ -55,7 +55,7 @@ class ContactList(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """The counts of a list: its contacts, and those of them that are stopped on each channel."""
+    """The counts of a list: all its contacts, and the contacts that are stopped on each channel."""
 
     id: int
     items: int
@@ -82,7 +82,7 @@ class NewList(msgspec.Struct, frozen=True):
 
 
 class ListChange(msgspec.Struct, frozen=True):
-    """A change to a list; what is absent stays as it is.
+    """A change to a list. Absent values stay as they are.
 
     Raises:
         Invalid: naming every value that breaks a rule.
@@ -107,12 +107,12 @@ class _Deleted(msgspec.Struct, frozen=True):
 
 
 def clean_name(name: str) -> str:
-    """A list's name as it is kept and compared; see `texts.name`."""
+    """The form of a list's name that is stored and compared; see `texts.name`."""
     return texts.name(name, low=NAME_LENGTH_MIN, high=NAME_LENGTH_MAX)
 
 
 def clean_description(description: str | None) -> str | None:
-    """A list's description as it is kept; see `texts.description`."""
+    """The form of a list's description that is stored; see `texts.description`."""
     return texts.description(description, high=DESCRIPTION_LENGTH_MAX)
 
 
@@ -137,14 +137,15 @@ def create_many(
     """Create lists with one statement.
 
     Returns:
-        For each of `news` the list, or `AlreadyExists` when its name is taken, also by an earlier one.
+        For each of `news` the list, or `AlreadyExists` when its name is taken by a stored list or by an
+        earlier one of `news`.
     """
     wants_default = any(new.is_default for new in news)
     if wants_default:
         accounts.lock(tx, account_id)
     ids = tx.new_ids("contact_list", len(news))
-    # Names in order, so that two transactions never wait for each other's names crosswise; an id with
-    # each, so that the statement's answer says who won.
+    # Names in order, so that two transactions never deadlock on each other's names; an id with each, so that
+    # the statement's answer says which rows went in.
     rows = sorted(zip(ids, news, strict=True), key=lambda row: row[1].name)
     created = tx.insert_new(
         "contact_list",
@@ -193,7 +194,7 @@ def _just_created(tx: Transaction, id: int, new: NewList) -> ContactList:
 
 
 def _create(tx: Transaction, account_id: int, new: NewList) -> ContactList:
-    """Create a list; a new default list takes that from the former one.
+    """Create a list. If it is the default, it replaces the former default list.
 
     Raises:
         AlreadyExists: the name is taken.
@@ -212,7 +213,7 @@ _GET = f"SELECT {_COLUMNS} FROM contact_list WHERE account_id = :account_id AND 
 
 
 def get_many(tx: Transaction, account_id: int, list_ids: Sequence[int]) -> list[ContactList | RollbookError]:
-    """Look up lists with one statement; for each id the list or `NotFound`."""
+    """Look up lists with one statement. Returns for each id the list, or `NotFound`."""
     rows = tx.all(
         ContactList,
         f"""
@@ -243,7 +244,7 @@ get = SetBased(_get, get_many, one_statement=lambda _: True)
 
 
 def existing(tx: Transaction, account_id: int, list_ids: Iterable[int]) -> set[int]:
-    """Those of `list_ids` that are lists of the account."""
+    """The ids among `list_ids` that belong to lists of the account."""
     return set(
         tx.all(
             int,
@@ -258,20 +259,20 @@ def existing(tx: Transaction, account_id: int, list_ids: Iterable[int]) -> set[i
 
 
 MEANING = "LIST is its name, or its id as #12; 12 alone is the id where no list has that name."
-"""How people name a list, wherever they do; see `resolve`."""
+"""How people name a list, in every command and parameter; see `resolve`."""
 
 ID = re.compile("#?([0-9]+)")
-"""What may be the id of a list."""
+"""Texts that may be the id of a list."""
 
 
 def resolve(tx: Transaction, account_id: int, words: Sequence[str]) -> list[int]:
-    """The ids of the lists that people mean.
+    """The ids of lists that are given by name or id.
 
     Args:
-        words: see `MEANING`.
+        words: a name or an id each; see `MEANING`.
 
     Raises:
-        Invalid: naming every word that means no list.
+        Invalid: naming every word that matches no list.
     """
     found = _ids_of(tx, account_id, words)
     if unknown := [word for word, id in found.items() if id is None]:
@@ -280,13 +281,13 @@ def resolve(tx: Transaction, account_id: int, words: Sequence[str]) -> list[int]
 
 
 def resolve_or_new(tx: Transaction, account_id: int, word: str) -> int | str:
-    """The id of the list that people mean, or the name of one that there is not yet.
+    """The id of a list that is given by name or id, or the name of a list that does not exist yet.
 
     Args:
-        word: see `MEANING`.
+        word: a name or an id; see `MEANING`.
 
     Raises:
-        Invalid: it is an id, `#12`, that no list has, or `12`, which cannot be a name.
+        Invalid: the word is an id, `#12`, that no list has, or `12`, which cannot be a name.
     """
     id = _ids_of(tx, account_id, [word])[word]
     if id is not None:
@@ -316,13 +317,13 @@ def _ids_of(tx: Transaction, account_id: int, words: Sequence[str]) -> dict[str,
 
 
 def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -> ContactList:
-    """Change what `change` names; a list made the default takes that from the former one.
+    """Change the values that `change` names. If the list becomes the default, it replaces the former one.
 
     Raises:
         NotFound: the account has no list with that id.
         AlreadyExists: another list has that name.
     """
-    accounts.lock(tx, account_id)  # it changes rows that hold counts: one order for all who do
+    accounts.lock(tx, account_id)  # this changes rows that hold counts: every writer locks in one order
     sets: list[str] = []
     values: dict[str, object] = {}
     if change.name is not msgspec.UNSET:
@@ -361,7 +362,8 @@ def update(tx: Transaction, account_id: int, list_id: int, change: ListChange) -
 
 
 def delete(tx: Transaction, account_id: int, list_id: int) -> None:
-    """Delete a list; its contacts stay in the book. It is gone at once; see `leftovers` for its members.
+    """Delete a list; its contacts stay in the book. The list is gone at once; `leftovers` removes its
+    members.
 
     Raises:
         NotFound: the account has no list with that id.
@@ -382,7 +384,7 @@ def delete(tx: Transaction, account_id: int, list_id: int) -> None:
 
 
 def stats(tx: Transaction, account_id: int, list_id: int) -> Stats:
-    """The exact counts of a list, which cost the same to read whatever its size.
+    """The exact counts of a list. Reading them costs the same for a list of any size.
 
     Raises:
         NotFound: the account has no list with that id.

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line, of requests and of everything else, to stderr."""
+"""The log: requests and all other events on stderr, one JSON object on each line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rollbook.texts import visible_json
 
 
 class LogLine(msgspec.Struct, omit_defaults=True):
-    """One line of the log. Never a token, a key or a phone."""
+    """One line of the log. It never contains a token, a key or a phone."""
 
     time: str
     level: str
@@ -47,7 +47,7 @@ class Log:
         self._lines.append(visible_json(self._encode(line)))
 
     def flush(self) -> None:
-        """Write what is kept."""
+        """Write the lines that were kept."""
         lines, self._lines = self._lines, []
         if lines:
             lines.append(b"")
@@ -55,7 +55,7 @@ class Log:
                 sys.stderr.buffer.write(b"\n".join(lines))
                 sys.stderr.buffer.flush()
             except (OSError, ValueError):
-                pass  # nobody reads the log; requests go on
+                pass  # the log has no reader any more; requests go on
 
     def now(self) -> str:
         """The time for a line: RFC 3339 with milliseconds."""
@@ -84,7 +84,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str) -> None:
-    """Send every library's log to stderr, one JSON object a line."""
+    """Send the logs of all libraries to stderr, one JSON object on each line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

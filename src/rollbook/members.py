@@ -1,4 +1,4 @@
-"""Which contacts are in which lists."""
+"""Members: which contacts are in which lists."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rollbook.db import Integers, Rows, Transaction
 from rollbook.errors import LimitExceeded, UnknownIds
 
 LISTS_MAX = 100
-"""Lists that a contact is in, at most: strict clients refuse a contact with more."""
+"""A contact is in at most this many lists: strict clients refuse a contact with more."""
 
 CONTACTS_AT_ONCE_MAX = 200
 LISTS_AT_ONCE_MAX = 100
-"""What one call of `attach` or `detach` takes."""
+"""The most contacts and lists that one call of `attach` or `detach` takes."""
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """A contact is in a list."""
+    """One contact in one list."""
 
     list_id: int
     contact_id: int
@@ -45,7 +45,7 @@ def attach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
         list_ids: `LISTS_AT_ONCE_MAX` at most.
 
     Raises:
-        UnknownIds: naming all that the account does not have; nothing was changed.
+        UnknownIds: naming every contact and list that the account does not have; nothing was changed.
         LimitExceeded: a contact would be in more than `LISTS_MAX` lists; nothing was changed.
     """
     accounts.lock(tx, account_id)
@@ -85,7 +85,7 @@ def detach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
         list_ids: `LISTS_AT_ONCE_MAX` at most.
 
     Raises:
-        UnknownIds: naming all that the account does not have; nothing was changed.
+        UnknownIds: naming every contact and list that the account does not have; nothing was changed.
     """
     accounts.lock(tx, account_id)
     masks = _masks_of(tx, account_id, contact_ids, list_ids)
@@ -107,10 +107,10 @@ def detach(tx: Transaction, account_id: int, *, contact_ids: Sequence[int], list
 
 
 def add(tx: Transaction, account_id: int, pairs: Iterable[Membership], masks: Mapping[int, int]) -> None:
-    """Put contacts into lists. The caller holds the account and knows that they exist.
+    """Put contacts into lists. The caller holds the account and knows that contacts and lists exist.
 
     Args:
-        pairs: none of which is there already.
+        pairs: contacts and lists; none of these contacts is in its list yet.
         masks: the stop mask of each contact.
     """
     ordered = sorted(set(pairs), key=lambda pair: (pair.list_id, pair.contact_id))
@@ -129,11 +129,11 @@ def add(tx: Transaction, account_id: int, pairs: Iterable[Membership], masks: Ma
 
 
 def add_many(tx: Transaction, account_id: int, list_id: int, contact_ids: Integers) -> None:
-    """Put contacts into a list. The caller holds the account, knows that they exist and are not in it, and
-    counts them (`counts.joined`).
+    """Put contacts into a list. The caller holds the account, knows that the contacts exist and are not in
+    the list yet, and counts them (`counts.joined`).
 
     Args:
-        contact_ids: ascending.
+        contact_ids: in ascending order.
     """
     tx.run(
         f"""
@@ -150,7 +150,7 @@ def remove_many(tx: Transaction, account_id: int, list_id: int, masks: Mapping[i
     """Take contacts out of a list. The caller holds the account.
 
     Args:
-        masks: the stop mask of each contact; all of them are in it.
+        masks: the stop mask of each contact; all of these contacts are in the list.
     """
     if not masks:
         return
@@ -209,7 +209,7 @@ def of_contacts(tx: Transaction, account_id: int, contact_ids: Sequence[int]) ->
 
 
 def existing(tx: Transaction, account_id: int, pairs: Sequence[Membership]) -> set[Membership]:
-    """Those of `pairs` where the contact is in the list already."""
+    """The pairs whose contact is in the list already."""
     return set(
         tx.all(
             Membership,
@@ -228,10 +228,10 @@ def existing(tx: Transaction, account_id: int, pairs: Sequence[Membership]) -> s
 
 
 def check_lists(list_ids: Iterable[int]) -> None:
-    """Refuse lists that one contact cannot be in together, whoever it is.
+    """Refuse more lists than any contact can be in.
 
     Raises:
-        LimitExceeded: they are more than `LISTS_MAX`.
+        LimitExceeded: there are more than `LISTS_MAX` of them.
     """
     if len(set(list_ids)) > LISTS_MAX:
         raise LimitExceeded(f"A contact may not be in more than {LISTS_MAX} lists.")
@@ -241,14 +241,14 @@ def too_many_lists(contact_id: int | None = None) -> LimitExceeded:
     """The error for a contact that would be in more lists than there is room for (`room_for`).
 
     Args:
-        contact_id: `None` where the message stands beside the contact.
+        contact_id: `None` where the message appears next to the contact.
     """
     contact = "The contact" if contact_id is None else f"Contact {contact_id}"
     return LimitExceeded(f"{contact} would be in more than {LISTS_MAX} lists.")
 
 
 def room_for(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> dict[int, int]:
-    """How many more lists each contact can join; in the order of `contact_ids`."""
+    """The number of lists that each contact can still join, in the order of `contact_ids`."""
     rows = tx.all(
         _ListCount,
         f"""
@@ -268,7 +268,7 @@ def room_for(tx: Transaction, account_id: int, contact_ids: Sequence[int]) -> di
 def _masks_of(
     tx: Transaction, account_id: int, contact_ids: Sequence[int], list_ids: Sequence[int]
 ) -> dict[int, int]:
-    """The stop mask of each contact, once contacts and lists were found."""
+    """The stop mask of each contact, after a check that all contacts and lists exist."""
     contacts = tx.all(
         _Masked,
         f"""

@@ -1,5 +1,7 @@
-"""The service's metrics. Counting is plain arithmetic, since every request does it; what Prometheus reads
-is made when it asks, of this worker and of those beside it."""
+"""Metrics of the service for Prometheus, from this worker and the others.
+
+Counting is plain arithmetic, since every request does it. The text for Prometheus is made when it asks.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +49,11 @@ METRICS = {
     "rollbook_verified_drift": "Counts that were wrong when `rollbook verify` last looked; must be 0.",
     "rollbook_verified_timestamp_seconds": "When that was, of all accounts the longest ago; 0 for never.",
 }
-"""Every metric and what it says."""
+"""Every metric and its description."""
 
 
 class Histogram(msgspec.Struct):
-    """How often a value fell into each bucket, the last one being beyond all bounds, and the sum."""
+    """The number of values in each bucket, the last of which is beyond all bounds, and their sum."""
 
     buckets: list[int]
     total: float = 0.0
@@ -62,13 +64,13 @@ class Histogram(msgspec.Struct):
         self.total += value
 
     def merge(self, other: Histogram) -> None:
-        """Count what another one counted too."""
+        """Add the counts of another histogram."""
         self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
         self.total += other.total
 
 
 class WorkerMetrics(msgspec.Struct):
-    """All that one worker counted. Keys are labels, joined by a space."""
+    """All counts of one worker. Keys are labels, joined by a space."""
 
     requests: dict[str, int]
     latency: dict[str, Histogram]
@@ -80,7 +82,7 @@ class WorkerMetrics(msgspec.Struct):
     accept_failures: int
 
     def merge(self, other: WorkerMetrics, *, alive: bool) -> None:
-        """Add another worker's totals; the queues of one that is gone are gone."""
+        """Add another worker's totals, without its queues if it has ended."""
         for labels, count in other.requests.items():
             self.requests[labels] = self.requests.get(labels, 0) + count
         for labels, counts in other.latency.items():
@@ -97,10 +99,11 @@ class WorkerMetrics(msgspec.Struct):
 
 
 class Metrics(Observer, Collector):
-    """Counts what this process does, and shows it together with what others wrote into `folder`.
+    """Counts the work of this process, and shows it together with the totals that other workers wrote to
+    `folder`.
 
     Args:
-        folder: shared by the workers of one service; `None` when there is only one.
+        folder: the folder that the workers of a service share; `None` when there is only one worker.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -116,12 +119,12 @@ class Metrics(Observer, Collector):
         self._ended: dict[str, int] = {}
         self._accept_failures = 0
         self.nodes: Mapping[str, bool] = {}
-        """Of a distributed database, as host:port, and whether each answered when last asked."""
+        """The nodes of a distributed database, as host:port, and whether each answered the last query."""
         self.connections = 0
-        """That are open now."""
+        """The number of connections that are open now."""
 
     def verified(self, found: Verified) -> None:
-        """Report what the last recounts found."""
+        """Report the result of the last recounts."""
         self._verified = found
 
     def watch(self, database: Database) -> None:
@@ -151,7 +154,7 @@ class Metrics(Observer, Collector):
         self._accept_failures += 1
 
     def share(self) -> None:
-        """Write this worker's totals where the other workers find them."""
+        """Write this worker's totals to the shared folder for the other workers."""
         if self._folder is not None:
             file = self._folder / f"{os.getpid()}.json"
             draft = file.with_suffix(".new")
@@ -244,7 +247,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _cumulative(counts: Histogram, bounds: Sequence[float]) -> list[tuple[str, float]]:
-    """As Prometheus has them: how many values were at most each bound."""
+    """Cumulative counts as in Prometheus: for each bound the number of values up to it."""
     below = 0
     found: list[tuple[str, float]] = []
     for bound, count in zip([*map(float, bounds), "+Inf"], counts.buckets, strict=True):

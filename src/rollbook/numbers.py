@@ -1,4 +1,4 @@
-"""Numbers without a book: what can be told about a phone number by itself."""
+"""Number checks: validity, region, type, carrier and time zones of phone numbers, without a database."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from rollbook import phones
 from rollbook.errors import Invalid, Problem
 
 CHECKED_AT_ONCE_MAX = 10_000
-"""Takes a second and a half."""
+"""One call takes at most this many texts, which take a second and a half."""
 
 _NO_TIME_ZONE = "Etc/Unknown"
 
 
 class Number(NamedTuple):
-    """About one text.
+    """The result for one text.
 
     Args:
-        text: as it came.
-        valid: it is in a range that the plan of its country assigns.
-        possible: its country code exists and has numbers of that length.
-        reason: why it is not valid, one of `phones.REASONS`; "" when it is.
-        sentence: the reason for people, to be put behind the number.
-        phone: digits of E.164; `None` when it is no possible number. The other members are empty then.
-        region: two letters (ISO 3166-1), or 001 for numbers of no country; "" when unknown.
-        type: `mobile`, `fixed_line`, ..., one of `phones.TYPES`; `unknown` when not valid.
-        e164, international, national: the number, written in these ways.
-        carrier: who was given the range, in English; numbers may have been ported since. "" when unknown.
-        time_zones: of where it is in use, such as Europe/Kyiv.
+        text: the text as it was given.
+        valid: whether the number is in a range that the plan of its country assigns.
+        possible: whether its country code exists and has numbers of that length.
+        reason: the reason why it is not valid, one of `phones.REASONS`; "" for a valid number.
+        sentence: the reason for people, as the end of a sentence that begins with the number.
+        phone: E.164 digits; `None` for an impossible number. The following members are empty then.
+        region: two letters (ISO 3166-1), or 001 for a number of no country; "" when unknown.
+        type: one of `phones.TYPES`, such as `mobile` or `fixed_line`; `unknown` for an invalid number.
+        e164, international, national: the number in these formats.
+        carrier: the carrier to which the range was assigned, in English; the number may have been ported
+            since. "" when unknown.
+        time_zones: the time zones in which the number is used, such as Europe/Kyiv.
     """
 
     text: str
@@ -50,12 +51,12 @@ class Number(NamedTuple):
 
 
 def check(texts: Sequence[str], region: str | None) -> list[Number]:
-    """Tell about some texts, in their order; 8,000 a second.
+    """Check phone numbers, about 8,000 in a second. The results come in the order of the texts.
 
     Args:
-        texts: at most `CHECKED_AT_ONCE_MAX`; how they are read, see `phones.column.classify`.
-        region: two letters of the country whose national format is meant where no country code stands; with
-            `None` the digits begin with a country code.
+        texts: `CHECKED_AT_ONCE_MAX` at most; they are read as in `phones.column.classify`.
+        region: two letters of the country whose national format applies to numbers without a country code.
+            With `None` the digits always begin with a country code.
 
     Raises:
         Invalid: there are too many texts, or the region is unknown.
@@ -98,7 +99,7 @@ def _checked(text: str, region: str | None) -> Number:
 
 
 def _whereabouts(number: PhoneNumber) -> tuple[str, tuple[str, ...]]:
-    # Not before somebody asks: the names and zones take 12 MB.
+    # Imported on first use: the names and zones take 12 MB.
     from phonenumbers import carrier, timezone
 
     zones = timezone.time_zones_for_number(number)

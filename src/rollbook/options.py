@@ -1,6 +1,7 @@
-"""What callers can say, each option in one place: the flags of commands, the parameters of HTTP, the OpenAPI
-document and the check are made of it. Errors name an option with `mention`; the edge that shows them
-spells it."""
+"""Options: each is declared once, and flags, HTTP parameters, the OpenAPI document and checks derive from it.
+
+Errors name an option with `mention`; the edge that shows an error spells it as a flag or as a parameter.
+"""
 
 from __future__ import annotations
 
@@ -16,31 +17,32 @@ from rollbook.errors import Invalid, Problem
 Kind = Literal["text", "choice", "switch", "either", "number"]
 
 NUMBER_MAX = 2**53 - 1
-"""What every program can hold exactly."""
+"""The largest whole number that every client can hold exactly."""
 
 _BEGIN, _END = "\ufdd0", "\ufdd1"
-"""Around an option in a text. These are no characters, and meant for such use inside of a program."""
+"""The marks around an option in a text: Unicode noncharacters, reserved for such use within a program."""
 _WHOLE = re.compile("[0-9]{1,16}")
 _MENTION = re.compile(f"{_BEGIN}([a-z_]+)(?:=([^{_BEGIN}{_END}]*))?{_END}")
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Something that callers can say.
+    """One option that callers can give.
 
     Args:
-        name: over HTTP; the flag is the same with dashes.
-        about: what it says, in a sentence for people. Other options in it: `mention`.
-        kind: a text; one of `choices`; a switch that is off; true, false or not said; a whole number.
-        takes: what its value is, where the kind does not say it: "the name of a sheet".
-        read: the value of a text that was sent.
-        many: it may be said more than once; `read` then gives a tuple, and these are put together.
-        choices: of a choice, or of the parts of a text.
-        default: what holds when it is not said.
-        low, high: the least number, and the greatest.
-        blank: white space is a value.
-        metavar: what stands for the value in the help of a command.
-        edges: who takes it.
+        name: the name over HTTP; the flag is the same with dashes.
+        about: its description, a sentence for people. It names other options with `mention`.
+        kind: a text; one of `choices`; a switch that is off by default; true, false or absent; a whole
+            number.
+        takes: a description of the value, where the kind is not enough: "the name of a sheet".
+        read: turns the text that was sent into the value.
+        many: whether it may be given more than once; `read` then returns tuples, which are concatenated.
+        choices: the allowed values, or the allowed parts of a text.
+        default: the value when it is not given.
+        low, high: the smallest and the largest number.
+        blank: whether white space is a valid value.
+        metavar: the placeholder for the value in the help of a command.
+        edges: the edges that accept it: commands, HTTP, or both.
     """
 
     name: str
@@ -64,7 +66,7 @@ class Option:
 
     @property
     def absent(self) -> Any:
-        """Its value where it is not given."""
+        """The value when the option is not given."""
         return () if self.many else False if self.kind == "switch" else self.default
 
     @property
@@ -82,10 +84,10 @@ class Option:
         return schema
 
     def value(self, text: str) -> Any:
-        """The value that one text says.
+        """Read the value from one text.
 
         Raises:
-            ValueError: it says none; the sentence tells what there is.
+            ValueError: the text is not a value; the message says which values are allowed.
         """
         if not (text if self.blank else text.strip()):
             raise ValueError(f"The {self.name} is empty: it takes {self._takes}.")
@@ -105,7 +107,7 @@ class Option:
         return self.read(text)
 
     def value_of(self, texts: Sequence[str]) -> Any:
-        """The value that all its texts say; see `value`."""
+        """Read the value from all texts that were given; see `value`."""
         if self.many:
             return tuple(part for text in texts for part in self.value(text))
         if len(texts) > 1:
@@ -129,14 +131,14 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 def values(
     options: Iterable[Option], given: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """What was said over HTTP.
+    """Read options that were given over HTTP.
 
     Args:
-        options: that there are.
-        given: for each name its texts.
+        options: all options that are allowed.
+        given: for each name the texts that were given.
 
     Returns:
-        For every option its value, the default where nothing was said; and everything that is wrong.
+        The value of every option, the default for those not given; and all problems.
     """
     by_name = {option.name: option for option in options if "http" in option.edges}
     found = {name: option.absent for name, option in by_name.items()}
@@ -156,21 +158,22 @@ def values(
 
 
 def there_are(names: Iterable[str]) -> str:
-    """What there is in place of what is not: `there are a, b`."""
+    """The part of a message that lists the existing names: `there are a, b`."""
     return f"there are {listing}" if (listing := ", ".join(names)) else "there are none here"
 
 
 def any_of(words: Sequence[str]) -> str:
-    """Some words as a sentence has them: `a, b or c`."""
+    """Words joined for a sentence: `a, b or c`."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def mention(name: str, value: str | None = None) -> str:
-    """An option in a text, spelled by the edge that shows it: `--sheet Berlin`, or `sheet=Berlin` over HTTP.
+    """Name an option in a text. The edge that shows it spells it: `--sheet Berlin`, or `sheet=Berlin` over
+    HTTP.
 
     Args:
-        name: of the option.
-        value: that it might have; `true` and `false` are those of a switch.
+        name: the option's name.
+        value: a value to show with it; `true` and `false` for a switch.
     """
     if value is None:
         return f"{_BEGIN}{name}{_END}"
@@ -178,12 +181,12 @@ def mention(name: str, value: str | None = None) -> str:
 
 
 def as_flags(text: str) -> str:
-    """A text with its options as a shell takes them."""
+    """Spell the options in a text as flags of a command."""
     return _MENTION.sub(lambda found: _flag(found[1], found[2]), text)
 
 
 def as_parameters(text: str) -> str:
-    """A text with its options as parameters of HTTP."""
+    """Spell the options in a text as HTTP parameters."""
     return _MENTION.sub(lambda found: found[1] if found[2] is None else f"{found[1]}={found[2]}", text)
 
 

@@ -1,7 +1,7 @@
-"""What a process hears from the one that started it: lines on standard input, until that ends.
+"""Child processes: read lines that the parent process sends to standard input, until it closes the pipe.
 
-The parent keeps its end of the pipe open as long as it wants the work done. The system closes it when the
-parent ends, however that ends, so that no process is left behind.
+The parent keeps its end of the pipe open as long as the work is wanted. The system closes it when the parent
+ends in any way, so that no process is left behind.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from queue import SimpleQueue
 
 
 def lines(at_end: Callable[[], None]) -> SimpleQueue[bytes | None]:
-    """Read standard input in a thread of its own.
+    """Read standard input in a separate thread.
 
     Args:
         at_end: called in that thread when standard input ends.
 
     Returns:
-        A queue of its lines, without their ends; then, once `at_end` has returned, `None`.
+        A queue with its lines, without line ends; after `at_end` has returned, `None`.
     """
     queue: SimpleQueue[bytes | None] = SimpleQueue()
 

@@ -1,6 +1,6 @@
-"""Files that processes share and that outlast a power cut: locks on them, and bringing them to the disk.
+"""Files on disk: locks between processes, and writing that survives a power cut.
 
-A lock is one of flock(2): the system drops it when the process ends, however it ends.
+Locks are those of flock(2): the system drops a lock when its process ends in any way.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ def try_lock(file: int | BinaryIO) -> bool:
     """Lock an open file for this process alone, until the file is closed.
 
     Args:
-        file: open for writing, as a file or as a descriptor.
+        file: a file or a descriptor that is open for writing.
 
     Returns:
-        Whether it is locked now; false while another process holds it.
+        Whether this process holds the lock now; false while another process holds it.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -28,13 +28,13 @@ def try_lock(file: int | BinaryIO) -> bool:
 
 
 def locked(path: str | Path) -> int | None:
-    """Open a file, made for its owner only where there is none, and lock it as `try_lock` does.
+    """Open a file and lock it as `try_lock` does. A missing file is created, readable for its owner only.
 
     Returns:
-        The descriptor, which the caller closes to let go of the lock; `None` while another process holds it.
+        The descriptor, which the caller closes to release the lock; `None` while another process holds it.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if try_lock(descriptor):
@@ -59,20 +59,20 @@ def is_locked(path: str | Path) -> bool:
 
 
 def store(file: BinaryIO) -> None:
-    """Bring what was written to an open file to the disk.
+    """Flush an open file to the disk.
 
     Raises:
-        OSError: the disk does not take it.
+        OSError: the disk refuses it.
     """
     file.flush()
     os.fsync(file.fileno())
 
 
 def store_path(path: str | Path) -> None:
-    """Bring a file to the disk, or the names in a folder.
+    """Flush a file, or the entries of a folder, to the disk.
 
     Raises:
-        OSError: it cannot be opened, or the disk does not take it.
+        OSError: it cannot be opened, or the disk refuses it.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,7 +1,8 @@
-"""Phones that were stored before their numbering plan changed, or before the change was known here
-(`phones.changes`). A stop on the old form and one on the new form are stops of one person.
+"""Renumbering: brings stored phones to the new form after their numbering plan changed (`phones.changes`).
 
-Reading turns old forms into new ones; what is stored is brought there once for each version of the table.
+Such phones were stored before the change, or before it was in the table of changes. A stop on the old form
+and a stop on the new form concern the same person. New input is converted when it is read; stored phones are
+converted once for each version of the table.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from rollbook.phones import changes
 from rollbook.stop_list import Wanted
 
 CHUNK_ROWS = 2_000
-"""Contacts, or rows of the stop list, that one transaction looks at."""
+"""One transaction reads at most this many contacts or rows of the stop list."""
 
 
 class _StoredPhone(msgspec.Struct, frozen=True):
-    """A contact or a row of the stop list with a phone that may be an old form, and what it is stopped on."""
+    """A contact or a row of the stop list whose phone may be an old form, with its stop mask."""
 
     id: int
     phone: int
@@ -34,21 +35,21 @@ class _PhoneRange(msgspec.Struct, frozen=True):
 
 
 def bring_up_to_date(database: Database) -> None:
-    """Bring every account to the present table; quick when there is nothing to do, and safe to be done again
-    or taken up where it ended."""
+    """Bring every account to the present table of changes. This is quick when there is nothing to do, and
+    safe to repeat or to resume after an interruption."""
     for _ in chunks(database):
         pass
 
 
 def chunks(database: Database) -> Iterator[int]:
-    """Bring every account to the present table, `CHUNK_ROWS` rows in each transaction.
+    """Bring every account to the present table of changes, `CHUNK_ROWS` rows in each transaction.
 
-    First the stops of an account, then its contacts. When it ends in between, the next run finds the account
-    still marked as behind: stops that were added are added again, which changes nothing, and contacts that
-    have their new form are not looked at any more.
+    The stops of an account come first, then its contacts. After an interruption the next run finds the
+    account still marked as behind: adding the same stops again changes nothing, and contacts that have their
+    new form are not read again.
 
     Yields:
-        After each transaction, the account that it was for.
+        After each transaction, the account that it changed.
     """
     for account_id in database.read(_behind):
         for table, renew in (("stop_list", _renew_stops), ("contact", _renew_contacts)):
@@ -74,7 +75,7 @@ def _mark(tx: Transaction, account_id: int) -> None:
 
 
 def _filled_ranges(tx: Transaction, account_id: int, table: str) -> list[_PhoneRange]:
-    """Ranges of old forms in which the account has phones."""
+    """The ranges of old forms in which the account has phones."""
     ranges = list(changes.old_ranges())
     return tx.all(
         _PhoneRange,
@@ -97,7 +98,8 @@ _Renew = Callable[[Transaction, int, Sequence[tuple[_StoredPhone, int]]], None]
 
 
 def _renew(tx: Transaction, account_id: int, table: str, renew: _Renew, first: int, last: int) -> int | None:
-    """Renew a chunk of a range; returns where the next one begins, `None` behind the last."""
+    """Renew a chunk of a range. Returns the phone at which the next chunk begins, `None` after the last
+    one."""
     accounts.lock(tx, account_id)
     rows = tx.all(
         _StoredPhone,
@@ -118,12 +120,13 @@ def _renew(tx: Transaction, account_id: int, table: str, renew: _Renew, first: i
 
 
 def _renew_stops(tx: Transaction, account_id: int, renewed: Sequence[tuple[_StoredPhone, int]]) -> None:
-    """Stops hold for both forms: no row is removed."""
+    """Add stops for the new forms. Both forms stay stopped: no row is removed."""
     stop_list.add_each(tx, account_id, [Wanted(new, row.mask) for row, new in renewed])
 
 
 def _renew_contacts(tx: Transaction, account_id: int, renewed: Sequence[tuple[_StoredPhone, int]]) -> None:
-    """A contact gets the new form. Where another has it both stay, and a stop on it holds for both."""
+    """Change contacts to the new form. If another contact has it, both stay, and a stop on it holds for
+    both."""
     taken = _contacts_with(tx, account_id, [new for _, new in renewed])
     changed: list[PhoneChange] = []
     staying: dict[int, int] = {}
@@ -141,7 +144,7 @@ def _renew_contacts(tx: Transaction, account_id: int, renewed: Sequence[tuple[_S
 
 
 def _contacts_with(tx: Transaction, account_id: int, numbers: Sequence[int]) -> set[int]:
-    """Which of some phones are contacts."""
+    """The phones among `numbers` that are contacts."""
     sql = f"""
         SELECT contact.phone FROM {tx.rows("wanted", phone="bigint")} CROSS JOIN contact
         WHERE contact.account_id = :account_id AND contact.phone = wanted.phone

@@ -1,8 +1,8 @@
-"""Questions about all accounts that a service asks again and again, as whether there is anything to do.
+"""Rounds: queries over all accounts that a service repeats, such as whether there is work to do.
 
-On one server that is one statement. Where accounts are on several machines it asks all of these, and fails
-while one of them is away: then accounts are asked one after the other, and those that are away are passed
-over (docs/decisions/0026).
+On one server such a query is one statement. Where accounts are on several machines the statement needs all of
+them, and fails while one does not answer. Then the accounts are queried one after the other, and those on the
+missing machine are skipped (docs/decisions/0026).
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from rollbook.errors import NodeAway
 T = TypeVar("T")
 
 TURNS_SECONDS = 2.0
-"""How long accounts are asked one after the other, before those that follow wait for the next time."""
+"""How long one round queries account after account; the remaining accounts wait for the next round."""
 
 
 class Rounds(Generic[T]):
-    """One such question.
+    """One repeated query.
 
     Args:
-        question: `question(tx, account_id)` gives what it finds of an account, and for `None` of all.
-        every_seconds: how often it is asked where the database is distributed; elsewhere each time.
-        clock: gives seconds.
+        question: `question(tx, account_id)` returns what it finds in an account, or in all accounts for
+            `None`.
+        every_seconds: the time between two queries of a distributed database; others are queried each time.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class Rounds(Generic[T]):
         self._reached = 0
 
     def ask(self) -> list[T]:
-        """What there is now; nothing when it is too early to ask again. While a machine is away, of some of
-        the accounts that have a key and are elsewhere, and of the others the next times.
+        """Run the query; returns nothing when it is too early to run it again.
+
+        While a machine does not answer, only some of the accounts that have a key and are on other machines
+        are queried; the rest follow in the next rounds.
 
         Raises:
-            Unavailable: the whole database is away.
+            Unavailable: the whole database cannot be reached.
         """
         if not self._database.is_distributed:
             return self._database.read(self._question, None)
@@ -70,7 +73,7 @@ class Rounds(Generic[T]):
         found: list[T] = []
         until = self._clock() + TURNS_SECONDS
         for account_id in ids:
-            with contextlib.suppress(NodeAway):  # it is asked again when its turn comes
+            with contextlib.suppress(NodeAway):  # the account is queried again when its turn comes
                 found += self._database.read(self._question, account_id)
             self._reached = account_id
             if self._clock() > until:

@@ -1,4 +1,4 @@
-"""Sandboxes: deleting all that test keys made."""
+"""Sandboxes: deletes everything that was created with test keys."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ TABLES = (
     "import_job",
     "import_chunk",
 )
-"""Every table that holds an account's data; `wipe` empties them."""
+"""The tables with an account's data; `wipe` deletes the rows of a sandbox from them."""
 
 
 def wipe(tx: Transaction, *, name: str) -> int:
     """Delete everything in an account's sandbox; its test keys stay.
 
     Args:
-        name: of the account.
+        name: the name of the account.
 
     Returns:
-        How many contact lists were deleted.
+        The number of contact lists that were deleted.
 
     Raises:
-        NotFound: there is no such account.
+        NotFound: there is no account with that name.
     """
     sandbox_id = accounts.named(tx, name).sandbox_id
     accounts.lock(tx, sandbox_id)

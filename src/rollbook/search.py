@@ -1,7 +1,7 @@
-"""Search criteria -> WHERE: the only query builder.
+"""Searches: turns the criteria, the sort and the page of a caller into SQL; the only query builder.
 
-A noun says what can be searched (`Column`s); a caller says what is wanted (`Criterion`s, a sort, a
-`PageRequest`). Nothing of a caller's text ever becomes SQL: fields and operators are looked up, values are
+Each noun defines what can be searched (`Column`s); a caller gives criteria (`Criterion`s), a sort and a
+`PageRequest`. No text of a caller ever becomes SQL: fields and operators are looked up, values are
 parameters.
 """
 
@@ -23,7 +23,7 @@ from rollbook.errors import Invalid, Problem
 COMPARISONS = ("=", ">", ">=", "<", "<=")
 TEXTUAL = ("like", "=")
 ID_MAX = 2**53 - 1
-"""Ids are exact in JavaScript."""
+"""The largest id: JavaScript holds every whole number up to it exactly."""
 
 _INT64_MAX = 2**63 - 1
 
@@ -36,17 +36,17 @@ class Column:
     """A field that can be searched or sorted by.
 
     Args:
-        kind: how a value is read: a whole number, text, a moment, a phone, a channel of the stop list, or
-            as `key` says.
-        sql: the column; of the mask for a channel.
-        operators: what it may be compared with.
+        kind: how a value is read: as a whole number, text, a moment, a phone, a channel of the stop list, or
+            with the function `key`.
+        sql: the column in SQL; for a channel the column of the mask.
+        operators: the operators that criteria may use.
         sortable: whether a search may be sorted by it.
         aliases: other names for it.
-        within: SQL with `{}` for the condition, where the column is of another table.
-        field_id: of a contact field, of which a contact has one value at most, so that several criteria are
+        within: SQL with `{}` for the condition, where the column belongs to another table.
+        field_id: the id of a contact field. A contact has at most one value in it, so several criteria become
             one condition; `within` has `{field_id}` for it.
-        folded: the column with the folded form of a text, when it is not `<sql>_folded`; it has an index.
-        key: turns a value into what the column holds; raises ValueError.
+        folded: the column with the folded form of a text, if it is not `<sql>_folded`; it has an index.
+        key: turns a value into the form that the column holds; raises ValueError.
     """
 
     kind: Literal["integer", "text", "moment", "phone", "channel", "key"]
@@ -65,7 +65,7 @@ class Criterion:
     """One condition: `field operator value`, `value` as the caller wrote it.
 
     Args:
-        origin: what the caller calls this criterion, for messages.
+        origin: the caller's name for this criterion, for messages.
     """
 
     field: str
@@ -76,10 +76,10 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Condition(Criterion):
-    """A criterion that was read: its field and operator are there, and its value is one that fits.
+    """A checked criterion: its field and operator exist, and its value fits.
 
     Args:
-        operand: the value in the form in which columns hold it.
+        operand: the value in the form that the column holds.
     """
 
     operand: int | str | datetime = ""
@@ -87,12 +87,12 @@ class Condition(Criterion):
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page of the rows.
+    """Which page of the rows a caller asks for.
 
     Args:
-        limit: rows at most.
-        offset: rows to leave out first.
-        after: id of the last row of the page before (keyset paging), instead of an offset.
+        limit: the most rows to return.
+        offset: the number of rows to skip.
+        after: the id of the last row of the page before (keyset paging), instead of an offset.
     """
 
     limit: int = 50
@@ -101,7 +101,7 @@ class PageRequest:
 
     @property
     def rows_to_read(self) -> int:
-        """One more than are shown: it tells whether there is a next page."""
+        """One more than the limit: the extra row shows whether there is a next page."""
         return self.limit + 1
 
 
@@ -114,8 +114,8 @@ class Page(Generic[Row]):
 
     Args:
         rows: `PageRequest.limit` at most.
-        total: how many there are on all pages.
-        next: id of the last of `rows`, for the `PageRequest.after` of the next page; `None` on the last page.
+        total: the number of rows on all pages.
+        next: the id of the last of `rows`, for `PageRequest.after` of the next page; `None` on the last page.
     """
 
     rows: list[Row]
@@ -130,7 +130,7 @@ class Page(Generic[Row]):
         request: PageRequest,
         id_of: Callable[[Row], int] = attrgetter("id"),
     ) -> Page[Row]:
-        """The page of what was read of a request.
+        """The page for a request, made of the rows that were read for it.
 
         Args:
             rows: `request.rows_to_read` at most.
@@ -141,7 +141,7 @@ class Page(Generic[Row]):
 
 @dataclass(frozen=True)
 class Search:
-    """What a caller looks for: all criteria hold (AND), in this order, this page of it."""
+    """A search: rows that meet all criteria (AND), their order, and the page to return."""
 
     criteria: tuple[Criterion, ...] = ()
     sort: str = "id"
@@ -150,33 +150,33 @@ class Search:
 
 
 def fold(text: str) -> str:
-    """The form in which texts are compared without regard to case, alike on every engine.
+    """The form of a text for comparing without regard to case, the same on both engines.
 
-    Canonical caseless matching (The Unicode Standard, section 3.13, D145), recomposed so that a
-    letter with an accent does not contain the letter without.
+    This is canonical caseless matching (The Unicode Standard, section 3.13, D145), recomposed so that a
+    letter with an accent does not contain the letter without it.
     """
     if text.isascii():
         return text.lower()
     if len(text) > texts.NORMAL_MAX:
-        return text.casefold()  # longer than any that is kept
+        return text.casefold()  # longer than any stored text
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def canonical(columns: Mapping[str, Column], name: str) -> str | None:
-    """The name of the field that `name` means, or `None`."""
+    """The name of the field whose name or alias is `name`, or `None`."""
     if name in columns:
         return name
     return next((known for known, column in columns.items() if name in column.aliases), None)
 
 
 def condition(columns: Mapping[str, Column], criterion: Criterion, *, others: str = "") -> Condition:
-    """Read a criterion; one that was read is the same.
+    """Check a criterion. One that was checked before is returned as it is.
 
     Args:
-        others: what its field may be besides the names of `columns`, for the message.
+        others: further fields besides the names of `columns`, for the message.
 
     Raises:
-        Invalid: its field, operator or value is not one of `columns`.
+        Invalid: its field, operator or value does not fit `columns`.
     """
     if isinstance(criterion, Condition):
         return criterion
@@ -193,10 +193,10 @@ def condition(columns: Mapping[str, Column], criterion: Criterion, *, others: st
 
 
 def conditions(columns: Mapping[str, Column], criteria: Sequence[Criterion]) -> tuple[Condition, ...]:
-    """Read criteria; those that were read are the same.
+    """Check criteria. Those that were checked before are returned as they are.
 
     Raises:
-        Invalid: naming every criterion whose field, operator or value is not one of `columns`.
+        Invalid: naming every criterion whose field, operator or value does not fit `columns`.
     """
     found: list[Condition] = []
     problems: list[Problem] = []
@@ -213,13 +213,13 @@ def conditions(columns: Mapping[str, Column], criteria: Sequence[Criterion]) -> 
 def where(
     tx: Transaction, columns: Mapping[str, Column], criteria: Sequence[Criterion]
 ) -> tuple[str, dict[str, Any]]:
-    """SQL for criteria, to put behind `WHERE account_id = :account_id`.
+    """SQL for criteria, to append to `WHERE account_id = :account_id`.
 
     Returns:
-        The text (empty, or beginning with AND) and its parameters.
+        The SQL (empty, or beginning with AND) and its parameters.
 
     Raises:
-        Invalid: naming every criterion whose field, operator or value is not one of `columns`.
+        Invalid: naming every criterion whose field, operator or value does not fit `columns`.
     """
     parts: list[str] = []
     params: dict[str, Any] = {}
@@ -243,10 +243,10 @@ def where(
 
 
 def order(columns: Mapping[str, Column], search: Search) -> str:
-    """SQL for ORDER BY: the sorted column, then the id, so that the order is total.
+    """SQL for ORDER BY: the column to sort by, then the id, so that the order is total.
 
     Raises:
-        Invalid: the field cannot be sorted by.
+        Invalid: rows cannot be sorted by that field.
     """
     column, id = _sorted_by(columns, search), columns["id"].sql
     way = "DESC" if search.descending else "ASC"
@@ -254,10 +254,10 @@ def order(columns: Mapping[str, Column], search: Search) -> str:
 
 
 def after(table: str, columns: Mapping[str, Column], search: Search) -> tuple[str, dict[str, Any]]:
-    """SQL for keyset paging: rows that come behind the row `search.page.after` in the search's order.
+    """SQL for keyset paging: the rows that follow the row `search.page.after` in the search's order.
 
-    The row need not match the criteria; for any sort but by id it must still exist, since its place
-    is where its value is.
+    That row need not match the criteria. Unless the sort is by id it must still exist, since its value gives
+    its place.
     """
     if search.page.after is None:
         return "", {}
@@ -275,15 +275,15 @@ def after(table: str, columns: Mapping[str, Column], search: Search) -> tuple[st
 
 
 def unknown_place() -> Invalid:
-    """The error for a `page.after` whose row is needed and not there."""
+    """The error for a `page.after` whose row is needed but does not exist."""
     return Invalid([Problem("page[after]", "The page[after] is not the id of a row.")])
 
 
 def moment(text: str) -> datetime:
-    """Read a date (`2022-04-28`, midnight), a date with time, or RFC 3339; UTC unless it says otherwise.
+    """Read a date (`2022-04-28`, midnight), a date with time, or RFC 3339; UTC unless it has an offset.
 
     Raises:
-        ValueError: saying which forms there are.
+        ValueError: the text has another form; the message lists the accepted ones.
     """
     if _MOMENT.fullmatch(text):
         try:
@@ -297,7 +297,7 @@ def moment(text: str) -> datetime:
 
 
 def _bad(criterion: Criterion, part: str, what: str) -> Invalid:
-    """The error for a part of a criterion, in the caller's terms."""
+    """The error for one part of a criterion, in the caller's terms."""
     name = f"{criterion.origin}[{part}]"
     return Invalid([Problem(name, f"The {name} {what}.")])
 
@@ -311,7 +311,7 @@ def _sorted_by(columns: Mapping[str, Column], search: Search) -> Column:
 
 
 def _sort_key(column: Column) -> str:
-    """NULLs sort first on one engine and last on the other; as "" they sort alike."""
+    """SQL to sort by. NULLs sort first on one engine and last on the other; as "" they sort alike."""
     return f"coalesce({column.sql}, '')" if column.kind == "text" else column.sql
 
 
@@ -352,7 +352,7 @@ def _operand(column: Column, criterion: Criterion) -> int | str | datetime:
 
 
 def _phone(text: str) -> int:
-    """The phone that a text means. Digits that are none (now) are looked for as they stand."""
+    """Read a phone to search for. Digits that fit no current numbering plan are taken as they stand."""
     try:
         return phones.parse(text)
     except phones.BadPhone as error:
@@ -362,10 +362,10 @@ def _phone(text: str) -> int:
 
 
 def whole(text: str) -> int:
-    """Read a whole number; one that no column can hold becomes the nearest that it can.
+    """Read a whole number. One that no column can hold becomes the nearest one that a column can.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a whole number.
     """
     if not _WHOLE.fullmatch(text):
         raise ValueError("must be a whole number")

@@ -1,5 +1,5 @@
-"""The stop list: which phones must not be messaged, on which channels. It knows phones, not contacts, so
-nothing that happens to a contact brings a stopped phone back."""
+"""The stop list: which phones must not be messaged, on which channels. It holds phones, not contacts, so
+nothing that happens to a contact makes a stopped phone reachable again."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rollbook.search import COMPARISONS, Column, Criterion, Page, Search
 T = TypeVar("T", bound=Any)
 
 PHONES_MAX = 1_000
-"""Phones that one call adds."""
+"""One call of `add` takes at most this many phones."""
 
 ITEMS_MAX = 10_000
-"""Phones that one call stops or lets go, each on channels of its own."""
+"""One call of `add_each` or `remove_each` takes at most this many phones, each with its own channels."""
 
 REMOVED_AT_ONCE_MAX = 200
-"""Rows that one call removes channels from."""
+"""One call of `remove` takes at most this many rows."""
 
 COLUMNS: Mapping[str, Column] = {
     "id": Column("integer", "stop_list.id", COMPARISONS),
@@ -37,11 +37,11 @@ COLUMNS: Mapping[str, Column] = {
     "created_at": Column("moment", "stop_list.created_at", COMPARISONS, sortable=False, aliases=("date",)),
     "type": Column("channel", "stop_list.mask", ("=",), sortable=False, aliases=("types",)),
 }
-"""What the stop list can be searched and sorted by."""
+"""The columns by which the stop list can be searched and sorted."""
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """A phone that is stopped on the channels of `mask` (see `channels`); never none of them."""
+    """A phone that is stopped on the channels of `mask` (see `channels`), at least on one."""
 
     id: int
     phone: int
@@ -50,11 +50,12 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A phone, and the mask of channels on which it is to be stopped or let go.
+    """A phone, and the mask of channels on which to stop or release it.
 
     Args:
-        doubt: why it is not a phone of any numbering plan, to be put behind the number; "" where it is one.
-            Plans change: such digits are taken where the account has them, in the book or on the stop list.
+        doubt: the reason why the digits fit no numbering plan, as the end of a sentence that begins with the
+            number; "" for a valid phone. Plans change: such digits are accepted where the account has them,
+            in the book or on the stop list.
     """
 
     phone: int
@@ -63,10 +64,10 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What became of a phone: its mask before and after, 0 for not stopped at all.
+    """The result for a phone: its mask before and after; 0 means that it is not stopped at all.
 
     Args:
-        id: of its row; `None` when it has none.
+        id: the id of its row; `None` when it has no row.
     """
 
     id: int | None
@@ -75,7 +76,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Change(NamedTuple):
-    """A phone's mask before and after; 0 is not stopped at all."""
+    """A phone's mask before and after; 0 means that it is not stopped at all."""
 
     phone: int
     before: int
@@ -86,37 +87,38 @@ _ALL_BITS = (1 << MASK_BITS) - 1
 
 
 def packed(phone: T, before: T, after: T) -> T:
-    """A `Change` as one whole number, or arrays of its parts as an array of them. They sort as the phones do.
+    """Pack a `Change` into one whole number, or arrays of its parts into one array. The numbers sort by
+    phone.
 
-    Thousands of changes go to the database as one array of these, with no object for each phone.
+    Thousands of changes are sent to the database as one such array, without an object for each phone.
     """
     found: T = (phone << 2 * MASK_BITS) | (before << MASK_BITS) | after
     return found
 
 
 def _phone(value: str) -> str:
-    """SQL: the phone of a change that is `packed`."""
+    """SQL: the phone of a `packed` change."""
     return f"({value} >> {2 * MASK_BITS})"
 
 
 def _before(value: str) -> str:
-    """SQL: the mask before a change that is `packed`."""
+    """SQL: the mask before a `packed` change."""
     return f"(({value} >> {MASK_BITS}) & {_ALL_BITS})"
 
 
 def _after(value: str) -> str:
-    """SQL: the mask after a change that is `packed`."""
+    """SQL: the mask after a `packed` change."""
     return f"({value} & {_ALL_BITS})"
 
 
 def wanted_of(text: str | int, mask: int = 0) -> Wanted:
-    """What is wanted for the phone that a text is.
+    """Read a text as the phone of a `Wanted`.
 
     Args:
-        text: as `phones.parse` takes it.
+        text: in any form that `phones.parse` accepts.
 
     Raises:
-        BadPhone: it cannot be a phone, not even one that a plan had before.
+        BadPhone: it cannot be a phone, not even one of a former numbering plan.
     """
     try:
         return Wanted(parse(text), mask)
@@ -138,19 +140,19 @@ def add(
     channels: Sequence[str],
     problems: Sequence[tuple[int, Problem]] = (),
 ) -> list[Stop]:
-    """Stop phones on channels; contacts or not. Doing so again is fine.
+    """Stop phones on channels, whether or not they are contacts. Repeating a stop changes nothing.
 
     Args:
         phones: E.164 digits, `PHONES_MAX` at most.
         channels: keys of `channels.CHANNELS`.
-        problems: what is wrong with a phone that has a doubt (see `Wanted`), where the account does not have
-            it; with 0 in its place, what is wrong in any case.
+        problems: pairs of a phone that has a doubt (see `Wanted`) and the problem to report if the account
+            does not have that phone. With 0 as the phone the problem is always reported.
 
     Returns:
-        The row of each phone, in the order of `phones`, a repeated one once.
+        The row of each phone, in the order of `phones`; a repeated phone appears once.
 
     Raises:
-        Invalid: there are such problems; nothing is stopped.
+        Invalid: with the problems to report; nothing is stopped.
     """
     accounts.lock(tx, account_id)
     if problems:
@@ -171,7 +173,7 @@ def add(
 
 
 def _also_in_old_form(tx: Transaction, account_id: int, phones: Sequence[int]) -> dict[int, int]:
-    """Old forms of some phones under which there are contacts, and the phone of each: a stop holds for both
+    """The old forms of the phones under which there are contacts, each with its phone: a stop holds for both
     (docs/decisions/0025)."""
     forms = {old: phone for phone in phones for old in old_forms(phone)}
     asked = set(phones)
@@ -183,10 +185,13 @@ def _also_in_old_form(tx: Transaction, account_id: int, phones: Sequence[int]) -
 
 
 def contacts_in_old_form(tx: Transaction, account_id: int, forms: Any) -> dict[int, int]:
-    """Contacts whose phones are old forms: the phone, and the new form that it is read as.
+    """Find contacts whose phones are old forms.
 
     Args:
-        forms: that phones may have had, ascending, as `Integers` takes them; it may be empty.
+        forms: old forms to look for, ascending, as `Integers` takes them; may be empty.
+
+    Returns:
+        For each such phone the new form as which it is read.
     """
     if not len(forms):
         return {}
@@ -203,7 +208,7 @@ def contacts_in_old_form(tx: Transaction, account_id: int, forms: Any) -> dict[i
 
 
 def _present(tx: Transaction, account_id: int, phones: Iterable[int]) -> set[int]:
-    """Those of some phones that the account has, in the book or on the stop list."""
+    """The phones among `phones` that the account has, in the book or on the stop list."""
     return set(
         tx.all(
             int,
@@ -221,16 +226,16 @@ def _present(tx: Transaction, account_id: int, phones: Iterable[int]) -> set[int
 
 
 def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step | None]:
-    """Stop phones, each on channels of its own, as if they came one after another: of a phone that comes
-    twice all channels count.
+    """Stop phones, each on its own channels, as if they came one after another: a phone that comes twice is
+    stopped on the channels of both.
 
-    A fixed number of statements, however many phones there are.
+    It takes a fixed number of statements for any number of phones.
 
     Args:
         wanted: `ITEMS_MAX` at most.
 
     Returns:
-        For each of `wanted` what became of its phone by then; `None` for one that has a doubt and that the
+        For each of `wanted` the result for its phone at that point; `None` for a phone with a doubt that the
         account does not have.
     """
     taken = _taken(tx, account_id, wanted)
@@ -242,7 +247,7 @@ def add_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list
 
 
 def remove_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Step | None]:
-    """Let phones be messaged again, each on channels of its own; see `add_each`."""
+    """Release phones, each on its own channels; see `add_each`."""
     taken = _taken(tx, account_id, wanted)
     asked = [each for each in taken if each is not None]
     steps = iter(_each(tx, account_id, asked, lambda before, mask: before & ~mask))
@@ -250,7 +255,7 @@ def remove_each(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> l
 
 
 def _taken(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[Wanted | None]:
-    """The same, with `None` for what has a doubt and is not a phone that the account has."""
+    """`wanted`, with `None` for each phone with a doubt that the account does not have."""
     accounts.lock(tx, account_id)
     doubted = {each.phone for each in wanted if each.doubt}
     present = _present(tx, account_id, doubted) if doubted else set()
@@ -258,10 +263,10 @@ def _taken(tx: Transaction, account_id: int, wanted: Sequence[Wanted]) -> list[W
 
 
 def remove(tx: Transaction, account_id: int, *, ids: Sequence[int], channels: Sequence[str]) -> None:
-    """Let rows of the stop list be messaged again on channels. A row without channels is gone.
+    """Release the phones of rows on channels. A row without channels is deleted.
 
     Args:
-        ids: of rows, `REMOVED_AT_ONCE_MAX` at most; unknown ones are ignored.
+        ids: ids of rows, `REMOVED_AT_ONCE_MAX` at most; unknown ids are ignored.
         channels: keys of `channels.CHANNELS`.
     """
     accounts.lock(tx, account_id)
@@ -286,7 +291,7 @@ def find(tx: Transaction, account_id: int, wanted: Search, *, list_id: int | Non
     """One page of the stop list.
 
     Args:
-        list_id: only phones of that list's contacts; an unknown list has none.
+        list_id: return only phones of this list's contacts; an unknown list has no contacts.
 
     Raises:
         Invalid: a field, operator, value or sort that the stop list does not have, or an unknown
@@ -333,7 +338,7 @@ def _exists(tx: Transaction, account_id: int, stop_id: int) -> bool:
 
 
 def _kept_total(tx: Transaction, account_id: int, criteria: Sequence[Criterion]) -> int | None:
-    """How many rows there are, where a count is kept of just these."""
+    """The number of matching rows where a stored count gives it, else `None`."""
     column = "stops"
     if len(criteria) == 1 and COLUMNS.get(criteria[0].field) is COLUMNS["type"]:
         [channel] = channels.parse([criteria[0].value])
@@ -344,7 +349,7 @@ def _kept_total(tx: Transaction, account_id: int, criteria: Sequence[Criterion])
 
 
 def _of_list(tx: Transaction, account_id: int, list_id: int) -> str:
-    """SQL: the phone is of a contact in the list `:list_id`; read from where there is less to read."""
+    """SQL: the phone belongs to a contact in the list `:list_id`. It starts from the side with fewer rows."""
     try:
         items = lists.get(tx, account_id, list_id).items
     except RollbookError:
@@ -400,7 +405,7 @@ def _each(
 
 
 def _inserted(tx: Transaction, account_id: int, masks: Mapping[int, int]) -> dict[int, Stop]:
-    """New rows, by their phones. Counts and contacts do not know of them yet."""
+    """Insert rows; returns the new ones by phone. Counts and contacts are not updated yet."""
     if not masks:
         return {}
     ids = tx.new_ids("stop_list", len(masks))
@@ -427,10 +432,10 @@ def _inserted(tx: Transaction, account_id: int, masks: Mapping[int, int]) -> dic
 
 
 def insert(tx: Transaction, account_id: int, changes: Integers) -> None:
-    """New rows, with ids in the order of their phones. Counts and contacts do not know of them yet: `apply`.
+    """Insert rows with ids in the order of their phones. Call `apply` next: it updates contacts and counts.
 
     Args:
-        changes: `packed`, ascending, of phones that have no row.
+        changes: `packed` changes, ascending, of phones that have no row yet.
     """
     tx.run(
         f"""
@@ -454,14 +459,14 @@ def _apply(tx: Transaction, account_id: int, changes: Sequence[Change]) -> None:
 
 
 def apply(tx: Transaction, account_id: int, changes: Integers, ways: Mapping[MaskChange, int]) -> None:
-    """Bring masks into the stop list, the contacts and every count. The caller holds the account.
+    """Write changed masks to the stop list, the contacts and every count. The caller holds the account.
 
-    Tables that may have millions of rows are updated where their key is IN the changes, not FROM them: SQLite
-    without statistics would read the whole account for the latter (docs/decisions/0018).
+    Tables that may have millions of rows are updated WHERE their key is IN the changes, not with UPDATE ...
+    FROM: for the latter SQLite without statistics would read the whole account (docs/decisions/0018).
 
     Args:
-        changes: `packed`, ascending. New rows (`before` is 0) are in the stop list already.
-        ways: how many of them change in each way.
+        changes: `packed` changes, ascending. New rows (`before` is 0) are in the stop list already.
+        ways: for each change of a mask the number of phones.
     """
     for mask in sorted({after for before, after in ways if before and after}):  # at most 15 of them
         tx.run(
@@ -494,8 +499,8 @@ def apply(tx: Transaction, account_id: int, changes: Integers, ways: Mapping[Mas
 
 
 def _any_contact(tx: Transaction, account_id: int, changes: Integers) -> bool:
-    """Whether any contact is between the first phone and the last: spares looking each of them up in a file
-    of opt-outs of people who are in no book."""
+    """Whether the book has any contact from the first phone to the last. If not, as in a file of opt-outs
+    from elsewhere, the phones need no look-up."""
     found = tx.one(
         int,
         f"""
@@ -511,10 +516,10 @@ def _any_contact(tx: Transaction, account_id: int, changes: Integers) -> bool:
 
 
 def _apply_to_contacts(tx: Transaction, account_id: int, changes: Integers, masks: Iterable[int]) -> None:
-    """Bring masks into the contacts, and into the counts of their lists.
+    """Write changed masks to the contacts, and to the counts of their lists.
 
     Args:
-        masks: all that there are after the changes.
+        masks: all different masks after the changes.
     """
     counts.change(
         tx,
@@ -543,16 +548,16 @@ def _apply_to_contacts(tx: Transaction, account_id: int, changes: Integers, mask
 
 
 def masks_of(tx: Transaction, account_id: int, phones: Sequence[int]) -> dict[int, int]:
-    """What some phones are stopped on; those that are not stopped are left out."""
+    """The stop masks of phones; phones that are not stopped are left out."""
     return {row.phone: row.mask for row in _of_phones(tx, account_id, sorted(set(phones)))}
 
 
 def copy_masks(tx: Transaction, account_id: int, contact_ids: str, /, **params: Any) -> None:
-    """Make the stop mask of contacts what the stop list says of their phones. The caller counts.
+    """Copy the stop masks of the stop list to contacts. The caller updates the counts.
 
     Args:
-        contact_ids: a SELECT of their ids.
-        params: of `contact_ids`.
+        contact_ids: a SELECT of the contacts' ids.
+        params: the parameters of `contact_ids`.
     """
     tx.run(
         f"""

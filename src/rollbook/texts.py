@@ -1,4 +1,4 @@
-"""Rules for the short texts that people type, names and descriptions; and how any text is shown."""
+"""Texts: the rules for names and descriptions, and how any text is shown to people."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from rollbook.errors import Invalid, Problem
 
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # C0 with ESC and line ends, DEL, C1
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of a line
-    "\u2028\u2029\u206a-\u206f\ufeff\ufff9-\ufffb"  # line ends of Unicode, and what is never seen
-    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"  # no characters
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that change the direction of a line
+    "\u2028\u2029\u206a-\u206f\ufeff\ufff9-\ufffb"  # line ends of Unicode, and invisible characters
+    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"  # not characters
 )
-"""What acts on a terminal, or hides in a text, in place of being seen."""
+"""Characters that act on a terminal, or that are invisible in a text."""
 NORMAL_MAX = 2_000
-"""Characters of a text that is normalized. Marks on top of each other are put into order one by one, which
-takes as long as the square of their number: 3 s for 64,000 of them, 3 ms for 2,000."""
+"""A longer text is not normalized. Combining marks on one letter are sorted one by one, in a time that grows
+with the square of their number: 3 s for 64,000 of them, 3 ms for 2,000."""
 
 _HIDDEN_IN_LINES = re.compile(rf"(?![\n\t]){_HIDDEN.pattern}")
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things: `1 account`, `2,000 accounts`.
+    """A number with its noun: `1 account`, `2,000 accounts`.
 
     Args:
-        noun: in the singular, one whose plural ends in -s.
+        noun: the singular of a noun whose plural ends in -s.
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def name(text: str, *, low: int, high: int) -> str:
-    """A name as it is kept and compared: Unicode NFC, trimmed.
+    """The form of a name that is stored and compared: Unicode NFC, trimmed.
 
     Args:
-        low, high: characters (code points) at least and at most.
+        low, high: the smallest and the largest number of characters (code points).
 
     Raises:
-        ValueError: it is too short, too long, or holds NUL.
+        ValueError: the name is too short, too long, or contains NUL.
     """
     text = kept(text.strip(), high)
     if len(text) < low:
@@ -49,35 +49,36 @@ def name(text: str, *, low: int, high: int) -> str:
 
 
 def kept(text: str, high: int) -> str:
-    """A text in Unicode NFC.
+    """The form of a text that is stored: Unicode NFC.
 
     Raises:
-        ValueError: it has more than `high` characters, or a NUL.
+        ValueError: the text has more than `high` characters, or contains NUL.
     """
-    # Four characters become one at most, so this one is too long in any form.
+    # At most four characters become one, so such a text is too long in any form.
     return bounded(text if len(text) > 4 * high else normal(text), high)
 
 
 def description(text: str | None, *, high: int) -> str | None:
-    """A description as it is kept: Unicode NFC; an empty one is none.
+    """The form of a description that is stored: Unicode NFC; `None` for an empty one.
 
     Raises:
-        ValueError: it is too long, or holds NUL.
+        ValueError: the description is too long, or contains NUL.
     """
     return kept(text, high) if text else None
 
 
 def normal(text: str) -> str:
-    """Unicode NFC; a text of more than `NORMAL_MAX` characters as it is, since none that long is kept."""
+    """Unicode NFC. A text of more than `NORMAL_MAX` characters is returned as it is: none that long is
+    stored."""
     return text if text.isascii() or len(text) > NORMAL_MAX else unicodedata.normalize("NFC", text)
 
 
 def bounded(text: str, high: int) -> str:
-    """The same text.
+    """Check the length of a text, and return it unchanged.
 
     Raises:
-        ValueError: it has more than `high` characters, or a NUL: PostgreSQL has none in text, so no
-            engine takes one.
+        ValueError: the text has more than `high` characters, or contains NUL, which PostgreSQL cannot store
+            in a text, so neither engine accepts it.
     """
     if len(text) > high:
         raise ValueError(f"may not be greater than {high} characters")
@@ -87,10 +88,10 @@ def bounded(text: str, high: int) -> str:
 
 
 def clean(change: msgspec.Struct, rules: Mapping[str, Callable[[str], str | None]]) -> None:
-    """Bring the texts of `change` into the form in which they are kept; what is absent or `None` stays.
+    """Replace the texts of `change` by the form that is stored. Absent values and `None` stay as they are.
 
     Args:
-        rules: for each field the function that returns the text as it is kept, or raises ValueError.
+        rules: for each field the function that returns the stored form of a text, or raises ValueError.
 
     Raises:
         Invalid: naming every text that breaks its rule.
@@ -112,10 +113,10 @@ def clean(change: msgspec.Struct, rules: Mapping[str, Callable[[str], str | None
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """A text as it is shown to people: what acts on a terminal is escaped as in Python.
+    """A text in the form that is shown to people: characters that act on a terminal are escaped as in Python.
 
     Args:
-        lines: it is several lines, and may have tabs.
+        lines: whether the text may have several lines, and tabs.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -124,8 +125,8 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def visible_json(data: bytes) -> bytes:
-    """JSON in UTF-8, for programs, which does not act on a terminal that it gets to: it means the same."""
+    """JSON in UTF-8 with characters that act on a terminal escaped. Its meaning stays the same."""
     if data.isascii() and b"\x7f" not in data:
-        return data  # what is below the space is escaped already
+        return data  # JSON escapes control characters already
     text = data.decode()
     return _HIDDEN_IN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()

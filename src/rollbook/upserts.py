@@ -1,4 +1,4 @@
-"""Many contacts in one transaction, created where they are not there yet."""
+"""Upserts: creates or updates many contacts in one transaction."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from rollbook.fields import Canonical
 from rollbook.members import Membership
 
 CONTACTS_MAX = 10_000
-"""Contacts that one call takes."""
+"""One call takes at most this many contacts."""
 
 MEMBERSHIPS_MAX = 100_000
-"""Lists of all contacts of a call together: about a second of everyone else's time."""
+"""The lists of all contacts of a call together: other writers then wait for about a second."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a contact."""
+    """The result for a contact."""
 
     id: int
     result: Literal["created", "updated", "unchanged"]
 
 
 class _Item(msgspec.Struct):
-    """A contact of a call that may go in, and what is to be stored of it."""
+    """A contact of a call that passed the checks, and the data to store for it."""
 
     number: int
     new: NewContact
@@ -43,18 +43,18 @@ def upsert_many(
 ) -> list[Outcome | RollbookError]:
     """Create contacts, or add lists and values to existing ones.
 
-    A fixed number of statements, however many contacts there are. What is wrong with one of them changes
-    nothing about the others.
+    It takes a fixed number of statements for any number of contacts. An error in one contact does not affect
+    the others.
 
     Args:
         news: `CONTACTS_MAX` at most.
 
     Returns:
-        For each of `news` what became of it, or why it was left out: `Invalid` for a phone that an earlier
-        one has or a value that its field's type does not have, `UnknownIds`, `LimitExceeded`.
+        For each of `news` the result, or the reason why it was left out: `Invalid` for a phone that an
+        earlier one has or a value that does not fit the type of its field, `UnknownIds`, `LimitExceeded`.
 
     Raises:
-        LimitExceeded: the contacts name more than `MEMBERSHIPS_MAX` lists together; nothing was changed.
+        LimitExceeded: together the contacts name more than `MEMBERSHIPS_MAX` lists; nothing was changed.
     """
     if sum(len(new.list_ids) for new in news) > MEMBERSHIPS_MAX:
         raise LimitExceeded(f"The contacts of one call may name at most {MEMBERSHIPS_MAX} lists together.")
@@ -81,13 +81,13 @@ def upsert_many(
 def add_phones(
     tx: Transaction, account_id: int, list_id: int, phones: Sequence[int]
 ) -> list[Outcome | RollbookError]:
-    """Put phones into a list, as contacts that are created where they are not there yet.
+    """Put phones into a list. Those that are not contacts yet become contacts.
 
     Args:
         phones: E.164 digits, `CONTACTS_MAX` at most.
 
     Returns:
-        As `upsert_many`.
+        The same as `upsert_many`.
 
     Raises:
         NotFound: the account has no list with that id.
@@ -103,7 +103,7 @@ def _checked(
     news: Sequence[NewContact],
     outcomes: list[Outcome | RollbookError | None],
 ) -> list[_Item]:
-    """Those that may go in; `outcomes` of the others say why not."""
+    """The contacts that may be stored. For the others, the errors are written to `outcomes`."""
     references = References(tx, account_id, news)
     items = []
     first: dict[int, int] = {}
@@ -138,7 +138,7 @@ def _find_or_create(tx: Transaction, account_id: int, items: Sequence[_Item]) ->
     missing = [item for item in items if item.new.phone not in ids]
     made = contacts.insert(tx, account_id, [item.new.phone for item in missing])
     for item, id in zip(missing, made, strict=True):
-        assert id is not None  # the account is held: nobody else created it meanwhile
+        assert id is not None  # this transaction holds the account: no other one created it
         item.id, item.created = id, True
     for item in items:
         item.id = item.id or ids[item.new.phone]
@@ -150,7 +150,7 @@ def _leave_out_the_full(
     items: Sequence[_Item],
     outcomes: list[Outcome | RollbookError | None],
 ) -> None:
-    """Refuse those whose lists would become too many. A new contact has none yet."""
+    """Refuse contacts that would be in too many lists. A new contact is in none yet."""
     old = [item for item in items if item.new.list_ids and not item.created]
     room = members.room_for(tx, account_id, [item.id for item in old]) if old else {}
     tight = [item for item in old if len(item.new.list_ids) > room[item.id]]
@@ -167,7 +167,7 @@ def _leave_out_the_full(
 def _changed(
     tx: Transaction, account_id: int, items: Sequence[_Item]
 ) -> dict[tuple[int, int], Canonical | None]:
-    """Those values that are not stored so already."""
+    """The values that differ from the stored ones."""
     old = [item.id for item in items if item.values and not item.created]
     stored = fields.values_of(tx, account_id, old) if old else []
     now = {(value.contact_id, value.field_id): value.value for value in stored}

@@ -1,4 +1,4 @@
-"""Recounting from the facts: every count that is kept, and every copy of a stop mask."""
+"""Verification: recounts every stored count and every copy of a stop mask, and corrects them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rollbook.db import Transaction
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """A count that is not what it should be.
+    """A count that is wrong.
 
-    `about` is a list's name, or "" for what concerns the whole account; `list_id` is 0 then.
+    `about` is the name of a list, or "" for a count of the whole account; `list_id` is 0 then.
     """
 
     list_id: int
@@ -26,7 +26,8 @@ class Drift(msgspec.Struct, frozen=True):
 
 
 class _Comparison(msgspec.Struct, frozen=True):
-    """The counts of a list, or of an account, beside the facts: six each, in the order of their names."""
+    """The stored counts of a list or an account, and the correct ones: six each, in the order of their
+    names."""
 
     id: int
     about: str
@@ -44,7 +45,7 @@ class _Comparison(msgspec.Struct, frozen=True):
     actual_5: int
 
     def drift(self, names: Sequence[str]) -> list[Drift]:
-        """Those that differ."""
+        """The counts that differ."""
         pairs = [
             (name, getattr(self, f"kept_{number}"), getattr(self, f"actual_{number}"))
             for number, name in enumerate(names)
@@ -57,7 +58,7 @@ class _Comparison(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What the last recounts found: the drift of all accounts, and when the oldest of them was."""
+    """The result of the last recounts: the drift of all accounts, and the time of the oldest recount."""
 
     drift: int
     verified_at: datetime | None
@@ -71,10 +72,10 @@ _STRAY_MASKS = """
 
 
 def _orphans(table: str, column: str, parent: str, *, leftover: leftovers.Kind | None = None) -> str:
-    """SQL, which begins with `FROM table WHERE`: rows of `table` whose `column` has the id of no `parent`.
+    """SQL that begins with `FROM table WHERE`: rows of `table` whose `column` is not the id of any `parent`.
 
     Args:
-        leftover: not those of a deleted list or field, whose rows are still being removed.
+        leftover: leave out rows of deleted lists or fields, which are still being removed.
     """
     sql = f"""
         FROM {table} WHERE {table}.account_id = :account_id AND NOT EXISTS (
@@ -97,16 +98,17 @@ _ORPHANS = {
     "values without a contact": _orphans("field_value", "contact_id", "contact"),
     "values without a field": _orphans("field_value", "field_id", "contact_field", leftover="field"),
 }
-"""Rows that hang on nothing; there must be none."""
+"""Rows whose parent row does not exist; there must be none."""
 
 
 def recount(tx: Transaction, account_id: int) -> list[Drift]:
-    """Compare every count of an account with the facts, and every contact's stops with the stop list.
+    """Compare every stored count of an account with a recount, and every contact's stop mask with the stop
+    list.
 
-    It reads the whole account, on one snapshot.
+    It reads the whole account in one snapshot.
 
     Returns:
-        What differs; nothing when all is right.
+        The counts that differ; empty when all are correct.
     """
     tx.read_whole_tables()
     lists = tx.all(
@@ -140,7 +142,7 @@ def recount(tx: Transaction, account_id: int) -> list[Drift]:
 
 
 def _side_by_side(table: str, names: Sequence[str]) -> str:
-    """SQL: what `table` keeps and what the facts say, as `_Comparison` has them."""
+    """SQL: the stored counts of `table` and the correct ones, as columns for `_Comparison`."""
     kept = [f"{table}.{name} AS kept_{number}" for number, name in enumerate(names)]
     facts = [
         f"CAST(coalesce(fact.{name}, 0) AS BIGINT) AS actual_{number}" for number, name in enumerate(names)
@@ -153,12 +155,12 @@ def _differ(table: str, names: Sequence[str]) -> str:
 
 
 def fix(tx: Transaction, account_id: int) -> list[Drift]:
-    """Make every count what the facts say, and every contact's stops what the stop list says.
+    """Correct every count of an account, and copy the masks of the stop list to its contacts.
 
     It holds the account while it reads all of it.
 
     Returns:
-        What had drifted.
+        The counts that were wrong.
     """
     accounts.lock(tx, account_id)
     found = recount(tx, account_id)
@@ -172,7 +174,7 @@ def fix(tx: Transaction, account_id: int) -> list[Drift]:
 
 
 def record(tx: Transaction, account_id: int, found: Sequence[Drift]) -> None:
-    """Keep what a recount found, for the service's metrics."""
+    """Store the result of a recount, for the service's metrics."""
     tx.run(
         """
         INSERT INTO verification (account_id, verified_at, drift) VALUES (:account_id, :now, :drift)
@@ -185,7 +187,7 @@ def record(tx: Transaction, account_id: int, found: Sequence[Drift]) -> None:
 
 
 def last(tx: Transaction) -> Verified:
-    """What the last recounts of all accounts found."""
+    """The result of the last recounts of all accounts."""
     found = tx.one(
         Verified,
         """
