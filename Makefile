@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help start test test-long check format bench soak docs lock release clean
+.PHONY: help start test test-long test-citus check format bench soak docs lock release clean
 PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
 help:  ## Print the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 start: .venv/runtime  ## Set everything up and serve on embedded SQLite (rollbook.db in this folder)
 	@$(BIN)/rollbook serve --host $(HOST) --port $(PORT)
@@ -18,10 +18,13 @@ test: .venv/dev  ## Run every test, on SQLite and on a real PostgreSQL, in JOBS=
 	@$(BIN)/coverage report
 
 # Commands that tests run start quicker from compiled files, wherever the environment says to write none.
-test test-long: export PYTHONDONTWRITEBYTECODE =
+test test-long test-citus: export PYTHONDONTWRITEBYTECODE =
 
 test-long: .venv/dev  ## Run what `make test` leaves out, and every example of what it shortens
 	@LONG_TESTS=1 $(BIN)/pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder -m "long or sized"
+
+test-citus: .venv/dev  ## Run the PostgreSQL tests on Citus: ROLLBOOK_TEST_CITUS=coordinator,worker,... (URLs)
+	@$(BIN)/python -m tests.cluster -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev  ## Format, lint, strict types, import layers, documentation tests
 	@$(BIN)/ruff format --check .

@@ -20,6 +20,7 @@ import pytest
 from rollbook import accounts
 from rollbook.accounts import Account
 from rollbook.db import Database, open_database
+from tests.cluster import Cluster, OnlyOnCitus, take_nodes
 from tests.databases import Databases
 from tests.length import LONG
 from tests.servers import Postgres, Service, nginx, run
@@ -27,14 +28,19 @@ from tests.statements.plugin import Statements
 
 ENGINES = ("sqlite", "postgresql")
 
+CITUS = take_nodes()
+"""The nodes of the cluster that takes the place of the PostgreSQL server (tests/cluster.py); mostly none."""
+
+NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
 _numbers = itertools.count(1)
 _ran: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server for the whole run. Its data need not survive a power cut, so no fsync."""
-    server = Postgres("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+    """A PostgreSQL server for the whole run, or a cluster. Its data need not survive a power cut, so no fsync."""
+    server = Cluster(CITUS) if CITUS else Postgres(*NOT_DURABLE)
     yield server
     server.remove()
 
@@ -154,7 +160,8 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         url = f"sqlite:///{tmp_path_factory.mktemp('live')}/rollbook.db"
     else:
         server: Postgres = request.getfixturevalue("postgres")
-        url = server.create_database(f"live_{next(_numbers)}")
+        name = f"live_{next(_numbers)}"
+        url = server.create_database(name)
     service = Service(url, "--duplicate-window-seconds", "0")
     key = service.key
     if not key:
@@ -163,6 +170,8 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             key = database.write(accounts.create_key, account="default", rights=["admin"]).key
     yield Live(service, engine, key)
     status = service.stop()
+    if engine == "postgresql" and not server.plain:
+        server.drop_database(name)
     assert status == 0, service.log()
 
 
@@ -258,7 +267,10 @@ LONG_FIRST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Statements(), "statements")
+    if CITUS:  # its statements are checked by the ordinary run
+        config.pluginmanager.register(OnlyOnCitus(), "only on Citus")
+    else:
+        config.pluginmanager.register(Statements(), "statements")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

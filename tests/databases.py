@@ -58,7 +58,7 @@ class Databases:
     def postgresql(self, server: Postgres) -> str:
         """URL of the PostgreSQL database, until the next call; whoever is connected to it is cut off."""
         before, self._name = self._name, f"emptied_{next(self._numbers)}"
-        if before and self._emptied(server, before):
+        if before and server.plain and self._emptied(server, before):
             return server.url(self._name)
         for name in filter(None, (before, self._name)):
             server.drop_database(name)

@@ -29,6 +29,9 @@ class Postgres:
     PostgreSQL refuses to run as root, so as root it runs as `nobody`, from a copy that `nobody` can read.
     """
 
+    plain: ClassVar[bool] = True
+    """Whether it is one server, on which databases can be renamed, and cost nothing while nobody uses them."""
+
     def __init__(self, *settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rollbook-pg-", dir="/tmp"))
         self.bin = _wheel_folder() / "pginstall" / "bin"

@@ -18,6 +18,8 @@ from rollbook import accounts
 from tests.conftest import opened
 from tests.servers import Postgres, Service, run
 
+pytestmark = pytest.mark.not_on_citus("kill a server of their own, or let a trigger refuse a commit")
+
 CLIENTS = 16
 
 

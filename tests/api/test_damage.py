@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import apsw
 import pytest
@@ -114,7 +115,9 @@ REPORT = "DO $$ BEGIN RAISE EXCEPTION 'invalid page in block 7' USING ERRCODE = 
 def test_damage_that_a_server_reports_is_told_alike(
     postgres: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
-    database = open_database(postgres.create_database("damaged"))
+    url = postgres.create_database("damaged")
+    name = urlsplit(url).path[1:]
+    database = open_database(url)
     database.migrate()
     database.read(Transaction.require_sound)
     for work in (database.read, database.write):
@@ -122,5 +125,5 @@ def test_damage_that_a_server_reports_is_told_alike(
             work(lambda tx: tx.run(REPORT))
     with pytest.raises(Unavailable, match=SENTENCE):
         database.read(Transaction.require_sound)
-    assert caplog.text.count("The PostgreSQL database damaged is damaged: invalid page in block 7") == 1
+    assert caplog.text.count(f"The PostgreSQL database {name} is damaged: invalid page in block 7") == 1
     database.close()

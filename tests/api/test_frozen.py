@@ -14,6 +14,8 @@ import pytest
 from tests.api.test_crash import names, start
 from tests.servers import Postgres, Service
 
+pytestmark = pytest.mark.not_on_citus("freeze the processes of the server")
+
 PATIENCE_SECONDS = 60
 NAME = "frozen"
 SECONDS = 3

@@ -9,10 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 import apsw
+import pytest
 
 from tests.api.test_crash import Load, names, start
 from tests.conftest import cli
 from tests.servers import Postgres, Service, run
+
+pytestmark = pytest.mark.not_on_citus("stop a server of their own")
 
 
 def test_connections_recover_after_postgresql_restarts() -> None:

@@ -38,6 +38,8 @@ from rollbook.leftovers import CHUNK_ROWS
 from rollbook.search import Search
 from tests.length import also_on_postgresql_when_long
 
+pytestmark = pytest.mark.not_on_citus("measure on servers of their own")
+
 CONNECTIONS = 2
 
 

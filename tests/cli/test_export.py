@@ -123,6 +123,7 @@ def test_a_file_that_is_there_is_not_replaced_unless_forced(url: str, account: i
     assert told(url, "export", "--all", "-o", str(path), "--force").startswith("6 rows, ")
     assert phones(path.read_text()) == [1, 2, 3, 4, 5, 6]
     assert list(tmp_path.glob("book*")) == [path]
+    assert told(url, "export", "--list", "777", "-o", str(tmp_path / "one.csv")).startswith("1 row, ")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from tests.citus_stub import Citus, recorded
 from tests.conftest import opened
 from tests.servers import Postgres, Service, run
 
+pytestmark = pytest.mark.not_on_citus("use a stub of Citus")
+
 EVERYWHERE = ["api_key"]
 LOCAL = ["id_block", "schema_migration", "service_secret"]
 BY_ACCOUNT = sorted(set(migrations.tables()) - {"account", *EVERYWHERE, *LOCAL})

@@ -253,6 +253,7 @@ def test_writers_that_wait_for_each_other_crosswise_both_succeed(url: str) -> No
     database.close()
 
 
+@pytest.mark.not_on_citus("put a trigger on a table, which Citus does not take on a distributed one")
 @pytest.mark.parametrize("change", ["a single statement", "a transaction"])
 def test_a_connection_that_breaks_during_its_commit_is_told_as_uncertain(
     postgres: Postgres, change: str

@@ -12,6 +12,7 @@ import pytest
 from rollbook import config
 from rollbook.api.app import ROUTES
 from rollbook.cli import rollbook_command
+from tests import cluster
 from tests.docs import generate
 from tests.docs.generate import ROOT
 from tests.docs.test_sessions import PAGES
@@ -76,7 +77,10 @@ def test_flags_that_a_page_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", READ, ids=lambda page: page.name)
 def test_variables_that_a_page_names_are_settings(page: Path) -> None:
-    known = {config.variable(setting) for setting, _ in config.all_settings()} | {"ROLLBOOK_NAME"}
+    known = {config.variable(setting) for setting, _ in config.all_settings()} | {
+        "ROLLBOOK_NAME",
+        cluster.VARIABLE,
+    }
     found = re.findall(r"(?<![\w])ROLLBOOK_[A-Z_]+", page.read_text("utf-8"))
     assert set(found) - {name for name in found if name.endswith("_")} <= known
 

@@ -178,6 +178,7 @@ def load(service: Service, key: str) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.not_on_citus("run the programs of the server, such as pg_dump")
 @pytest.mark.timeout(300)
 def test_a_backup_under_load_is_restored_as_documented(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest

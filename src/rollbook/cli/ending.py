@@ -7,7 +7,7 @@ import sys
 import click
 
 from rollbook.imports import Import
-from rollbook.texts import visible
+from rollbook.texts import counted, visible
 
 REJECTED = 3
 """Exit code of an import that was done and left out rows: all of them, some where phones are to be stopped,
@@ -44,5 +44,5 @@ def _sentence(import_: Import) -> str:
     if import_.outcome == "all_rejected":
         which = "Every row was rejected" if read != 1 else "The only row was rejected"
         return f"{which}: {'nobody was stopped' if import_.stops_phones else 'nothing was imported'}."
-    rows = f"{rejected:,} of {read:,} rows {'was' if rejected == 1 else 'were'} rejected"
+    rows = f"{rejected:,} of {counted(read, 'row')} {'was' if rejected == 1 else 'were'} rejected"
     return f"{rows}: nobody was stopped by {'it' if rejected == 1 else 'them'}."

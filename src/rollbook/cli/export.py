@@ -37,6 +37,7 @@ from rollbook.exports import COMPRESSIONS, FORMATS, Export
 from rollbook.exports import person as people
 from rollbook.exports.columns import named
 from rollbook.files.formulas import BOM
+from rollbook.texts import counted
 
 COUNT_SECONDS_MAX = 3600.0
 """What one statement of a count may take on PostgreSQL."""
@@ -242,7 +243,7 @@ def export(
         if as_json:
             print_json(summary)
         elif not quiet:
-            say(f"{rows:,} rows, {size:,} bytes: {output}")
+            say(f"{counted(rows, 'row')}, {counted(size, 'byte')}: {output}")
 
 
 def _audience(

@@ -33,6 +33,7 @@ from rollbook.files.phone_columns import code_column
 from rollbook.imports.spec import REGION
 from rollbook.numbers import CHECKED_AT_ONCE_MAX, check
 from rollbook.phones import REASONS, REGIONS, SENTENCES, TYPES
+from rollbook.texts import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +115,7 @@ def numbers_check(
     _print(found)
     if output is not None:
         say(err=True)
-        say(f"Wrote {found.rows:,} rows to {output}.", err=True)
+        say(f"Wrote {counted(found.rows, 'row')} to {output}.", err=True)
 
 
 @contextmanager
@@ -249,12 +250,12 @@ def _said(values: Sequence[bool]) -> Iterator[str]:
 
 
 def _print(found: NumbersReport) -> None:
-    say(f"Column {found.column!r}: {found.rows:,} numbers, of which are")
+    say(f"Column {found.column!r}: {counted(found.rows, 'number')}, of which are")
     rows = [("valid", found.valid)]
     rows += [(f"not: {SENTENCES[reason]}", count) for reason, count in found.reasons.items()]
     _print_counts("", rows, found.rows)
     if found.unreadable:
-        say(f"{found.unreadable:,} more rows cannot be read.")
+        say(f"{counted(found.unreadable, 'more row')} cannot be read.")
     if found.valid:
         say()
         _print_counts("TYPE", [(name.replace("_", " "), n) for name, n in found.types.items()], found.valid)

@@ -15,6 +15,7 @@ from rollbook.imports import Import, Report, stage
 from rollbook.imports.columns import Columns
 from rollbook.imports.spec import ImportSpec
 from rollbook.options import mention
+from rollbook.texts import counted
 
 
 class Cancelled(Exception):
@@ -93,12 +94,12 @@ def check_totals(import_: Import, totals: stage.Totals, *, has_columns: bool, on
         raise BadFile(f"{import_.source} is empty.")
     if spec.rows is not None and totals.rows != spec.rows:
         raise BadFile(
-            f"{import_.source} has {totals.rows:,} rows, not {spec.rows:,} as {mention('rows')} says: "
-            "nothing was imported."
+            f"{import_.source} has {counted(totals.rows, 'row')}, not {spec.rows:,} as {mention('rows')} "
+            "says: nothing was imported."
         )
     if spec.mode == "replace" and not totals.staged:
         raise BadFile(
-            f"{import_.source} has no good phone number in {totals.rows} rows: its list would be "
+            f"{import_.source} has no good phone number in {counted(totals.rows, 'row')}: its list would be "
             "emptied, so nothing was replaced."
         )
 

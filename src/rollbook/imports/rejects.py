@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rollbook.files import SENTENCES, BadRow, formulas
 from rollbook.phones import REASONS
+from rollbook.texts import counted
 
 NAME = "rejects.csv"
 HEAD = ("rollbook:line", "rollbook:reason", "rollbook:message")
@@ -170,7 +171,8 @@ def _shortened(columns: list[pa.Array]) -> tuple[list[pa.Array], NDArray[np.bool
 
 
 def _more(rows: int, bytes_max: int, width: int) -> list[str]:
-    why = f"And {rows:,} more rows, which are counted: this file has {bytes_max:,} bytes at most."
+    more = f"{counted(rows, 'more row')}, which {'is' if rows == 1 else 'are'} counted"
+    why = f"And {more}: this file has {bytes_max:,} bytes at most."
     return ["", "more_rows", why, *[""] * width, ""]
 
 
