@@ -1,4 +1,4 @@
-"""Batches: items are read one by one, so that what is wrong with one changes nothing about the others."""
+"""Batches: items are read one by one, so that a fault in one does not affect the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rollbook.errors import Invalid, RollbookError, UnknownIds
 from rollbook.upserts import Outcome
 
 REFERENCE_LENGTH_MAX = 255
-"""Characters of it that come back."""
+"""How many characters of a reference are returned."""
 
 Value = TypeVar("Value")
 Became = TypeVar("Became")
@@ -55,16 +55,16 @@ class BatchJson(msgspec.Struct):
 
 
 class Items(Generic[Value]):
-    """The items of a batch: the values of those that can be read, in their order, and why others cannot.
+    """The items of a batch: the values of those that can be read, in order, and the faults of the others.
 
     Args:
-        raws: what came.
-        name: of the member of the body that they are in.
-        reader: of one of them, which has a `reference`; what it calls an item is what messages call it.
-        value_of: makes a value of what was read; raises `Invalid` or `BadPhone`.
+        raws: the items, as JSON.
+        name: the name of the member of the body that holds them.
+        reader: reads one item, which has a `reference`; its `called` is the name of an item in messages.
+        value_of: makes a value from an item; raises `Invalid` or `BadPhone`.
 
     Raises:
-        ApiError: an item is no JSON; the message says where.
+        ApiError: an item is not JSON; the message says where.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Items(Generic[Value]):
                 self._reasons[index] = str(error)
             except phones.BadPhone as error:
                 self._reasons[index] = f"The phone {error}."
-            except ApiError as error:  # the JSON is malformed where only this item's reader looks
+            except ApiError as error:  # malformed JSON that only the reader of the item notices
                 where = f" of {name}[{index}])."
                 raise ApiError(error.status, error.body.message.replace(").", where)) from None
             self._references.append(_reference_of(raw) if item is None else _reference_text(item.reference))
@@ -98,9 +98,10 @@ class Items(Generic[Value]):
         """The result of each item, in the order of the request.
 
         Args:
-            outcomes: what became of each of `values`.
-            done: the result of an item: of its place, its reference, its value and its outcome.
-            invalid: the result of one that could not be read: of its place, its reference and the reason.
+            outcomes: the outcome of each of `values`.
+            done: makes the result of an item from its place, its reference, its value and its outcome.
+            invalid: makes the result of an item that cannot be read from its place, its reference and the
+                reason.
         """
         results = {
             place: done(place, self._references[place], value, outcome)
@@ -134,15 +135,15 @@ class _Referred(msgspec.Struct):
 
 
 def _reference_of(raw: msgspec.Raw) -> str | None:
-    """The reference of an item of a batch, which may be wrong in itself."""
+    """The reference of an item of a batch, which may itself be invalid."""
     try:
         return _reference_text(msgspec.json.decode(raw, type=_Referred).reference)
-    except msgspec.DecodeError:  # it is no object
+    except msgspec.DecodeError:  # it is not an object
         return None
 
 
 def _reference_text(reference: Any) -> str | None:
-    """A reference as answers have it; `None` for what is not one."""
+    """A reference as answers show it; `None` for one that is not valid."""
     if reference is None:
         return None
     if isinstance(reference, bool) or not isinstance(reference, (str, int)):

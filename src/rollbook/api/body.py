@@ -70,8 +70,8 @@ class Body:
         return value
 
     def _may_repeat(self, data: bytes) -> bool:
-        """Whether a member is maybe repeated: a quick test that never misses a repetition. (A name in
-        ASCII can be spelled with escapes too.)"""
+        """Whether a member might be repeated: a quick test that never misses a repetition. (A name in ASCII
+        can be spelled with escapes too.)"""
         for quoted in self._quoted:
             if data.count(quoted) > 1:
                 return True

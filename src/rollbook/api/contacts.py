@@ -1,4 +1,4 @@
-"""Contacts on the wire: `/api/contacts`."""
+"""Contacts over HTTP: `/api/contacts`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rollbook.upserts import Outcome
 
 LIMIT_OF_INDEX = 20
 LIMIT = 50
-"""Contacts on a page when the caller does not say: of the index, of a search."""
+"""The default page size of the index and of a search."""
 
 _CONTACT_IDS = Ids("contact_ids", "Contacts to delete.", contacts.DELETED_AT_ONCE_MAX)
 _LIST_IDS = Ids("group_ids", "Lists whose contacts are deleted.", contacts.DELETED_AT_ONCE_MAX)
@@ -35,7 +35,7 @@ SEARCH = LenientQuery(Searching(contact_search.COLUMNS, LIMIT, takes_fields=True
 DELETE = LenientQuery(_CONTACT_IDS, _LIST_IDS)
 
 HLR_STATUS = "unknown"
-"""Of a phone that was never checked: rollbook does not check yet."""
+"""The status of a phone that was never checked: rollbook does not check phones in the network yet."""
 
 
 class ListRef(msgspec.Struct):
@@ -286,7 +286,8 @@ _ITEM = Body(UpsertItem, called="contact")
 
 
 def _phone(call: Call, value: int | str, problems: list[Problem]) -> int:
-    """A contact's phone, once nothing is wrong; a phone that alone is wrong has a text of its own."""
+    """A contact's phone, if there are no problems. If only the phone is wrong, the error has a text of its
+    own."""
     try:
         phone = call.phone(value)
     except phones.BadPhone as error:
@@ -306,7 +307,7 @@ def _list_ids(groups: Sequence[int | str | ListRef] | None, problems: list[Probl
 def _values(
     named: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None, problems: list[Problem]
 ) -> dict[int, str | None]:
-    """The values that a contact comes with, in any form of `fields`; what is wrong goes to `problems`."""
+    """The values of a contact, in any form of `fields`; faults are added to `problems`."""
     values: dict[int, str | None] = {}
     wrong = []
     for where, key, value in _pairs(named):
@@ -322,8 +323,8 @@ def _values(
 
 
 def _pairs(named: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None) -> Iterator[tuple[str, Any, Any]]:
-    """Where each value stands, the id of its field and the value: of `[{"id": 1, "value": "x"}]`, and of the
-    forms that answers have, `{"1": "x"}` and `[{"1": "x"}]`."""
+    """Where each value stands, the id of its field, and the value: from `[{"id": 1, "value": "x"}]`, and from
+    the forms in answers, `{"1": "x"}` and `[{"1": "x"}]`."""
     if isinstance(named, Mapping):
         for key, value in named.items():
             yield f"fields[{key}]", key, value
@@ -344,7 +345,7 @@ def _check_values(named: Any) -> None:
 
 
 RULES: Mapping[str, Callable[[Any], Any]] = {"phone": phones.parse, "fields": _check_values}
-"""For a body that has a value of the wrong type besides."""
+"""Rules that are checked too when another value of the body has the wrong type."""
 
 
 def _shown(call: Call, row: contacts.Contact) -> ContactJson:

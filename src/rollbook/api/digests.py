@@ -1,4 +1,4 @@
-"""`Content-Digest` of requests (RFC 9530): what the sender says that the bytes of the body are."""
+"""`Content-Digest` of requests (RFC 9530): checks that the body arrived as the sender describes it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import re
 from rollbook.api.errors import ApiError
 
 ALGORITHMS = {"sha-512": hashlib.sha512, "sha-256": hashlib.sha256}
-"""Those of the RFC that are still to be relied on, the preferred one first."""
+"""The algorithms of the RFC that are still secure, the preferred one first."""
 
 WANTED = "sha-512=10, sha-256=9"
-"""`Want-Content-Digest`, for who sends only digests that nobody here can check."""
+"""`Want-Content-Digest`, for a sender whose digests all have unknown algorithms."""
 
 _NAME = "[a-z*][a-z0-9_.*-]{0,63}"
 _MEMBER = re.compile(
@@ -21,11 +21,12 @@ _MEMBER = re.compile(
     rf'(?:; {{0,8}}{_NAME}(?:=(?:"[^"\\]{{0,256}}"|[^,;"\s]{{1,256}}))?){{0,8}}'
     r"[ \t]{0,8}(,[ \t]{0,8}|$)"
 )
-"""A digest in the header, as a member of a dictionary of structured fields (RFC 9651), and what follows."""
+"""A digest in the header, as a member of a dictionary of structured fields (RFC 9651), and what follows
+it."""
 
 
 class Digests:
-    """The digests that a request names, and those of what came.
+    """The digests in a request's header, and those of its body.
 
     Raises:
         ApiError: 400, the header cannot be read.
@@ -42,15 +43,15 @@ class Digests:
                 raise _malformed(f"{name} is {len(value) * 8} bits long and not {bits}")
 
     def update(self, piece: bytes) -> None:
-        """Take in the next bytes of the body."""
+        """Add the next bytes of the body."""
         for digest in self._found.values():
             digest.update(piece)
 
     def check(self) -> None:
-        """Compare, at the end of the body.
+        """Compare the digests at the end of the body.
 
         Raises:
-            ApiError: 400, other bytes came than were described.
+            ApiError: 400, the body is not the one that the header describes.
         """
         for name, digest in self._found.items():
             if digest.digest() != self._expected[name]:

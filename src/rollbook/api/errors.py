@@ -1,4 +1,5 @@
-"""Errors on the wire: their one form, and the table in which an error of the core gets status and text."""
+"""Errors over HTTP: their common form, and the table that gives each error of the core its status and
+text."""
 
 from __future__ import annotations
 
@@ -32,10 +33,10 @@ NO_FIELD = "Contact field is not found"
 FIELD_TAKEN = "Contact field is already exists"
 NO_IMPORT = "Import is not found"
 BAD_PHONE = "Invalid phone number format"
-"""Texts that the vendor's clients know."""
+"""A text that the vendor's clients know."""
 
 PROBLEMS_MAX = 20
-"""Items of one list that an answer names as wrong."""
+"""How many wrong items of one list an answer names at most."""
 
 NOT_FOUND = {"list": NO_LIST, "contact": NO_CONTACT, "field": NO_FIELD, "import": NO_IMPORT}
 TAKEN = {"list": LIST_TAKEN, "contact": CONTACT_TAKEN, "field": FIELD_TAKEN}
@@ -45,7 +46,7 @@ UNKNOWN = {
     "contact": ("contacts", "contact"),
     "field": ("fields", "contact field"),
 }
-"""For a noun of the core the member of a body that names it, and what it is called there."""
+"""For each noun of the core, the member of a body that names it, and its name in messages."""
 
 
 class FieldError(msgspec.Struct):
@@ -63,7 +64,7 @@ class ErrorBody(msgspec.Struct):
 
 
 class ApiError(Exception):
-    """An answer that is an error: status, text, what is wrong with each field, headers."""
+    """An error as an answer: status, text, faults by field, headers."""
 
     def __init__(
         self,
@@ -82,10 +83,10 @@ class ApiError(Exception):
 
 
 def refusal(error: RollbookError) -> ApiError:
-    """An error of the core as an answer.
+    """The answer for an error of the core.
 
     Raises:
-        RollbookError: `error` itself, if it cannot be of a request.
+        RollbookError: `error` itself, if a request cannot cause it.
     """
     if isinstance(error, Invalid):
         return ApiError(422, "The given data was invalid.", problems=error.problems)
@@ -114,7 +115,7 @@ def problems_of(error: UnknownIds) -> list[Problem]:
 
 
 def refuse(resp: Response, error: ApiError) -> None:
-    """Make `resp` the answer for `error`."""
+    """Make `error` the answer in `resp`."""
     resp.status = error.status
     resp.content_type = JSON
     resp.data = msgspec.json.encode(error.body)

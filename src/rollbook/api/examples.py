@@ -1,4 +1,4 @@
-"""Examples of what goes in and out, for the OpenAPI document."""
+"""Examples of requests and answers, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ BODIES: Mapping[Callable[..., Any], msgspec.Struct] = {
     exports.count_audience: exports.AudienceBody([1], reachable=["viber"]),
     exports.of_audience: exports.AudienceBody([1], reachable=["viber"]),
 }
-"""What handlers take whose members do not all go with each other; of all others see `of_body`."""
+"""Bodies whose members cannot all be combined; for all other handlers see `of_body`."""
 
 
 def of_body(handler: Callable[..., Any], kind: type[msgspec.Struct]) -> Any:
-    """An example of what a handler takes: each member with the example that its Struct has for it."""
+    """An example of the body of a handler: each member has the example of its Struct."""
     if handler in BODIES:
         return BODIES[handler]
     schema = msgspec.json.schema(kind)["$defs"][kind.__name__]
@@ -123,7 +123,7 @@ ANSWERS: Mapping[Callable[..., Any], msgspec.Struct] = {
     ),
     imports.undo: imports.OneImport(msgspec.structs.replace(_IMPORT, state="undoing", outcome=None)),
 }
-"""An example of what each handler answers."""
+"""An example of the answer of each handler."""
 
 FILE = "phone,City\n380000000001,Kyiv\n"
-"""A file that goes in."""
+"""A file to import."""

@@ -1,4 +1,4 @@
-"""Exports and audiences on the wire."""
+"""Exports and audiences over HTTP."""
 
 from __future__ import annotations
 
@@ -119,10 +119,10 @@ EXAMPLE = PersonJson(
 
 
 class Download(NotJson):
-    """A file of an export.
+    """An export as a file.
 
     Args:
-        name: of the file, without what its format adds.
+        name: the name of the file, without the suffix of its format.
     """
 
     def __init__(self, export: Export, name: str) -> None:

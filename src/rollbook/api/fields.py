@@ -1,4 +1,4 @@
-"""Contact fields on the wire: `/api/contacts/fields`."""
+"""Contact fields over HTTP: `/api/contacts/fields`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES: dict[str, Type] = {
     "text": "text", "number": "number", "date": "date",
     "string": "text", "integer": "number", "datetime": "date",
 }  # fmt: skip
-"""Names of types that come in, and what goes out."""
+"""The names of types in requests, and the types of the core."""
 
 _Name = Annotated[
     str,

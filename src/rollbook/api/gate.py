@@ -1,4 +1,4 @@
-"""Who asks: the gate that knows the bearers of tokens and keys, and makes tokens."""
+"""Authentication: finds the account behind a token or an API key, and makes tokens."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ CACHE_MAX = 10_000
 """Verified tokens kept in memory; the cache starts anew when it is full."""
 
 BEARER_BYTES_MAX = 2048
-"""Of a token or key; ours have a few hundred."""
+"""The longest token or key that is read; those of rollbook have a few hundred bytes."""
 
 LEEWAY_SECONDS = 60
-"""How far ahead the clock may be that a token was made by."""
+"""How far the clock of the service that made a token may be ahead."""
 
 ALGORITHM = "HS256"
 
 
 class Principal:
-    """Who asks, and until when that need not be looked up again.
+    """The caller, and until when the key need not be checked again.
 
     Args:
-        fresh_until: seconds since 1970; afterwards the key is checked again.
+        fresh_until: seconds since 1970; after that the key is checked again.
     """
 
     __slots__ = ("account_id", "fresh_until", "key_id", "rights")
@@ -44,12 +44,12 @@ class Principal:
 
 
 class Gate:
-    """Knows who a bearer is.
+    """Finds the caller behind a token or a key.
 
     Args:
-        secret: signs tokens.
-        life_seconds: of a new token.
-        cache_seconds: how long a verified bearer is believed without asking the database.
+        secret: the secret that signs tokens.
+        life_seconds: how long a new token is valid.
+        cache_seconds: how long a verified token or key is accepted without asking the database.
         read: runs a point read.
     """
 
@@ -68,17 +68,17 @@ class Gate:
         self._cache: dict[bytes, Principal] = {}
 
     def known(self, authorization: str | None) -> Principal | None:
-        """The principal of an Authorization header that was verified a moment ago."""
+        """The caller of an Authorization header, if it was verified a moment ago."""
         principal = self._cache.get(_known_by(authorization or ""))
         if principal is not None and time.time() < principal.fresh_until:
             return principal
         return None
 
     async def verify(self, authorization: str | None) -> Principal:
-        """Find out who sends this Authorization header.
+        """Find the caller of an Authorization header.
 
         Raises:
-            ApiError: 401, saying what is wrong with it.
+            ApiError: 401, saying what is wrong with the header.
         """
         if not authorization:
             raise refused("A bearer token is missing: send `Authorization: Bearer <token>`.")
@@ -105,7 +105,7 @@ class Gate:
         return principal
 
     def token(self, grant: Grant) -> str:
-        """A new token for what a key opens."""
+        """A new token with the rights of a key."""
         now = int(time.time())
         claims = {
             "iat": now,
@@ -136,8 +136,8 @@ class Gate:
 
 
 def _bearer(authorization: str | None) -> str:
-    """The token or key in an Authorization header, without all that may be spelled in several ways; "" if
-    there is none."""
+    """The token or key in an Authorization header, without the parts that can be spelled in several ways; ""
+    if there is none."""
     scheme, _, bearer = (authorization or "").partition(" ")
     return bearer.strip() if scheme.lower().rstrip(":") == "bearer" else ""
 
@@ -149,17 +149,17 @@ def _spelled_before(authorization: str) -> bytes:
 
 
 def _known_by(authorization: str) -> bytes:
-    """What the cache knows the bearer in a header by; the last few headers are remembered as they are."""
+    """The key of a header in the cache; the last few headers are remembered with theirs."""
     if len(authorization) > BEARER_BYTES_MAX:
         return b""
     return _spelled_before(authorization)
 
 
 def _digest(bearer: str) -> bytes:
-    """What the cache knows a bearer by: always as short, however it is spelled."""
+    """The key of a token or key in the cache: always of the same short length."""
     return hashlib.sha256(bearer.encode("utf-8", "surrogateescape")).digest()
 
 
 def refused(message: str) -> ApiError:
-    """The answer to a caller who is not let in."""
+    """The answer to a caller who is refused."""
     return ApiError(401, message, headers={"WWW-Authenticate": 'Bearer realm="rollbook"'})

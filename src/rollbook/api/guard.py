@@ -1,4 +1,4 @@
-"""The guard against a client that sends the same thing again and again."""
+"""The duplicate guard: refuses a client that sends the same request again and again."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Hashable
 from rollbook.api.errors import ApiError
 
 ENTRIES_MAX = 50_000
-"""Requests remembered before those that are out of the window are dropped."""
+"""How many requests are remembered before those outside the window are dropped."""
 
 
 class DuplicateGuard:
     """Refuses a request that repeats an earlier one too often within a short window.
 
-    Kept in memory: several services beside each other count each for itself.
+    It is kept in memory: each of several services counts for itself.
 
     Args:
         window_seconds: how long a request is remembered; 0 switches the guard off.
-        repeats: how many repeats within the window it takes; the last of them is refused.
+        repeats: how many repeats there may be within the window; the last of them is refused.
     """
 
     def __init__(self, window_seconds: float, repeats: int) -> None:
@@ -26,10 +26,10 @@ class DuplicateGuard:
         self._seen: dict[Hashable, tuple[float, int]] = {}
 
     def check(self, request: Hashable, now: float) -> None:
-        """Count a request.
+        """Count a request, and refuse it if it is repeated too often.
 
         Args:
-            request: what makes two requests the same: account, method, path and body.
+            request: identifies the request: account, method, path and body.
             now: seconds, from a clock that never goes back.
 
         Raises:

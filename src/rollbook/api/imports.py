@@ -1,4 +1,4 @@
-"""Imports on the wire: `/api/imports`."""
+"""Imports over HTTP: `/api/imports`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from rollbook.options import as_parameters, values
 from rollbook.search import Page, PageRequest
 
 EVENT_SECONDS = 0.5
-"""How often a watcher gets an event, at most."""
+"""The shortest time between two events for a watcher."""
 
 QUIET_SECONDS = 15.0
-"""How long a watcher gets nothing at most, so that proxies do not take the connection for dead."""
+"""The longest time without an event, so that proxies do not close the connection as dead."""
 
 
 class Counts(msgspec.Struct):
@@ -182,9 +182,9 @@ def cancel(call: Call) -> Write:
 
 
 def confirm(call: Call) -> Write:
-    """Let an import go on that waits in the state `confirm`, since it would take more than half of the
-    members out of a list with more than a hundred. `confirm=true` at its start says so at once; `cancel` ends
-    it."""
+    """Continue an import that waits in the state `confirm` because it would take more than half of the
+    members out of a list with more than a hundred. `confirm=true` at its start confirms it in advance;
+    `cancel` ends it."""
     return Write(imports.confirm, call.id, show=lambda import_: OneImport(_shown(call, import_)))
 
 
@@ -227,11 +227,11 @@ REJECTS = Media(
 
 
 class File(NotJson):
-    """A CSV from the disk."""
+    """A CSV file from the disk."""
 
     def __init__(self, path: Path, name: str, *, raw: bool, bom: bool) -> None:
         self._pieces = csv_pieces(path, raw=raw, bom=bom)
-        self._first = next(self._pieces, b"")  # it is open now, and stays there when it is thrown away
+        self._first = next(self._pieces, b"")  # it is open now, and stays readable when it is deleted
         self._name = name
         self._size = None if raw else path.stat().st_size + (len(codecs.BOM_UTF8) if bom else 0)
 
@@ -250,7 +250,7 @@ class File(NotJson):
 
 
 class Events(NotJson):
-    """An import, as it goes on."""
+    """The progress of an import, as server-sent events."""
 
     def __init__(self, call: Call, import_: imports.Import) -> None:
         self._call = call
@@ -262,7 +262,7 @@ class Events(NotJson):
         resp.sse = self._until_refused(delivery)
 
     async def _until_refused(self, delivery: Delivery) -> AsyncIterator[SSEvent | None]:
-        """The events, and why there are no more."""
+        """The events, and at last the reason why they end."""
         try:
             with delivery.place():
                 async for event in self._events(delivery):
@@ -293,7 +293,7 @@ class Events(NotJson):
 
 
 def _spec(params: Mapping[str, Any], upload: Upload) -> tuple[ImportSpec, str]:
-    """What is to be done with a file, and its name."""
+    """The spec of an import, and the name of its file."""
     given: dict[str, list[str]] = {}
     for name, value in [*params.items(), *upload.fields.items()]:
         texts = [value] if isinstance(value, str) else value
@@ -402,7 +402,7 @@ EXAMPLE = ImportJson(
     created_at="2022-04-28 14:21:16",
     finished_at="2022-04-28 14:21:17",
 )
-"""An import as the OpenAPI document shows it."""
+"""The example of an import in the OpenAPI document."""
 
 EXAMPLE_WAITING = msgspec.structs.replace(
     EXAMPLE,
@@ -419,4 +419,4 @@ EXAMPLE_WAITING = msgspec.structs.replace(
     header="",
     finished_at=None,
 )
-"""The same before somebody worked on it."""
+"""The same import, before a worker has it."""

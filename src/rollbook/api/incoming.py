@@ -1,7 +1,7 @@
-"""Requests whose bodies are all there, or an error.
+"""Bodies of requests, read to their end or refused: half of a file must never count as the whole.
 
-A server tells that a client is gone, and a framework takes that for the end of the body: half of a file would
-be taken for the whole. So whatever reads a body, of any route, reads through this.
+A server reports that a client is gone, and a framework takes that for the end of the body. So every route
+reads its body through this module.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from rollbook.api.digests import Digests
 from rollbook.api.errors import ApiError
 
 REST_BYTES_MAX = 64 * 1024
-"""What may come after all that a route needs, as behind the last boundary of a form."""
+"""How much may follow after all that a route needs, for example behind the last boundary of a form."""
 
 Event = Mapping[str, Any]
 
 
 STILL_TO_COME: Event = {"type": "http.request", "more_body": True}
-"""What the framework is told of the event that came first: it goes the same way as the others."""
+"""What the framework gets in place of the first event, which is then read like all others."""
 
 
 class CutOff(ApiError):
-    """Less of a body came than was to come. Often nobody is there any more to read this."""
+    """The body ended early. Often the client is gone and cannot read this answer."""
 
     def __init__(self, came: int, length: int | None) -> None:
         what = f"{came} of {length} bytes came" if length is not None else f"{came} bytes came, no last chunk"
@@ -33,7 +33,7 @@ class CutOff(ApiError):
 
 
 class Request(falcon.asgi.Request):
-    """A request whose body is all there: else whatever reads it raises `CutOff`."""
+    """A request whose body is complete: reading an incomplete one raises `CutOff`."""
 
     def __init__(self, scope: Any, receive: Any, first_event: Any = None, options: Any = None) -> None:
         self._server = receive
@@ -45,7 +45,7 @@ class Request(falcon.asgi.Request):
         return await self._opened()()
 
     def _opened(self) -> _Body:
-        """The body, made when something reads it first."""
+        """The body, created when it is first read."""
         if self._body is None:
             self._body = _Body(self._server, self._came, self._asgi_headers)
         return self._body
@@ -64,17 +64,17 @@ class Request(falcon.asgi.Request):
         return data
 
     async def see_the_end(self) -> None:
-        """Leave out what still comes of the body, once all that is needed was read.
+        """Skip the rest of the body, once everything needed was read.
 
         Raises:
             CutOff: the client is gone, or the body ended before its length.
-            ApiError: 400, it is not the body that was described; 413, it does not end.
+            ApiError: 400, the body is not the one that its headers describe; 413, it does not end.
         """
         await self._opened().see_the_end()
 
     @property
     def wants_other_digests(self) -> bool:
-        """Whether only digests came that nobody here can check."""
+        """Whether all digests in the request have unknown algorithms."""
         body = self._body
         return body is not None and body.digests is not None and body.digests.unknown
 
@@ -83,8 +83,8 @@ class _Body:
     """The events of a body, in place of those of the server.
 
     Args:
-        first: the event that came already.
-        headers: by name; the values of several with the same name have commas between them.
+        first: the event that has already arrived.
+        headers: by name; several values of the same name are joined by commas.
 
     Raises:
         ApiError: 400, a header describes the body wrongly, or asks for another protocol after it.
@@ -102,7 +102,7 @@ class _Body:
         self._length = int(headers[b"content-length"]) if b"content-length" in headers else None
         self._came = 0
         self.digests: Digests | None = None
-        # The server's parser drops the body of a request for another protocol, and says that it is whole.
+        # The server's parser drops the body of a request for another protocol, and reports it as complete.
         if (
             b"upgrade" in headers
             and b"upgrade" in headers.get(b"connection", b"").lower()
@@ -128,7 +128,7 @@ class _Body:
         return event
 
     def whole(self) -> bytes | None:
-        """All of it, where the event that came already has that; else `None`, and it is still to be read."""
+        """The whole body, where the first event has it; `None` where it still has to be read."""
         event = self._first
         if event is None or event.get("more_body", False):
             return None
@@ -137,7 +137,7 @@ class _Body:
         return bytes(event["body"])
 
     def count(self, event: Event) -> None:
-        """Take an event that came for a part of the body.
+        """Count an event as a part of the body.
 
         Raises: see `Request.see_the_end`.
         """

@@ -1,4 +1,4 @@
-"""Contact lists on the wire: `/api/groups`."""
+"""Contact lists over HTTP: `/api/groups`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rollbook.channels import CHANNELS, COUNTED
 from rollbook.search import Page, Search
 
 LIMIT = 50
-"""Lists on a page when the caller does not say."""
+"""The default page size of lists."""
 INDEX = LenientQuery(Paging(LIMIT))
 SEARCH = LenientQuery(Searching(lists.COLUMNS, LIMIT))
 
@@ -201,7 +201,7 @@ def search(call: Call) -> Read:
 
 
 def shown(call: Call, row: Any) -> ContactListJson:
-    """A list as the wire has it."""
+    """A list in the form of the HTTP API."""
     return ContactListJson(
         row.id,
         row.name,

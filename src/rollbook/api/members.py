@@ -1,4 +1,4 @@
-"""Who is in which list, on the wire: `/api/groups/attach`, `/detach`, `/{id}/contacts`."""
+"""Members of contact lists over HTTP: `/api/groups/attach`, `/detach`, `/{id}/contacts`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers without a book, on the wire: `/api/numbers/check`."""
+"""Checks of phone numbers over HTTP, without the book: `/api/numbers/check`."""
 
 from __future__ import annotations
 
@@ -155,4 +155,4 @@ EXAMPLE = CheckedNumbers(
         ),
     ]
 )
-"""What a check may answer."""
+"""The example of an answer."""

@@ -1,4 +1,4 @@
-"""What the service notes of every request: an id on its answer, a line in the log, a place in the metrics."""
+"""Observation of requests: gives each an id, a line in the log, and a place in the metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Observed:
-    """Falcon middleware around every request, those that no route takes included."""
+    """Falcon middleware around every request, including those that match no route."""
 
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self._metrics = metrics
@@ -26,7 +26,7 @@ class Observed:
         self._numbers = itertools.count(1)
 
     async def process_request(self, req: Request, resp: Response) -> None:
-        """Note when it began, and its id: the caller's, when it sent a sane one."""
+        """Note when the request began, and its id: the caller's, if it sent a usable one."""
         context = req.context
         context.started = time.perf_counter()
         context.account_id = None
@@ -40,7 +40,7 @@ class Observed:
     async def process_response(
         self, req: Request, resp: Response, resource: object, req_succeeded: bool
     ) -> None:
-        """Count it and log it."""
+        """Count and log the request."""
         context = req.context
         seconds = time.perf_counter() - context.started
         method = req.method if req.method in _METHODS else "other"

@@ -1,8 +1,8 @@
-"""The OpenAPI 3.1 document, made of the route table and the Structs.
+"""The OpenAPI 3.1 document, made from the route table and the Structs.
 
-Above stands what those do not know: prose and names (examples are in `examples.py`, parameters of
-queries in `query.py`). Below, what follows from them; the texts of refused input come from the very code that
-refuses it.
+The upper part has what those do not contain: prose and names (examples are in `examples.py`, parameters of
+queries in `query.py`). The lower part derives the rest; the texts about refused input come from the very code
+that refuses it.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Noun:
     """How the operations of one module of handlers are named.
 
     Args:
-        tag: the heading they stand under.
-        one: what the handler's name is put before: `create` + `ContactList`.
-        many: instead of `one` for handlers that answer many: `search` + `ContactLists`.
+        tag: the heading above them.
+        one: the noun after the handler's name: `create` + `ContactList`.
+        many: the noun instead of `one` for handlers that return several: `search` + `ContactLists`.
     """
 
     tag: str
@@ -124,7 +124,7 @@ NOUNS: Mapping[str, Noun] = {
     ),
 }
 PIECES = (contacts.UpsertItem, contacts.FieldValue, stop_list.StopItem, stop_list.ReleaseItem)
-"""Of bodies that are read piece by piece: their schemas refer to these."""
+"""Structs of bodies that are read piece by piece: the schemas of the bodies refer to these."""
 
 OPERATIONS = Noun("Operations", "For operators of the service; none of them needs a token.")
 
@@ -139,7 +139,7 @@ LINKS = {
     "readiness": "/readyz",
     "metrics": "/metrics",
 }
-"""What `/` answers: where everything is."""
+"""The answer of `/`: links to everything else."""
 
 OPEN = (
     ("/", "getLinks", "Where everything is", JSON, LINKS),
@@ -147,13 +147,13 @@ OPEN = (
     ("/readyz", "getReadiness", "Whether the process and its database answer", JSON, {"status": "ready"}),
     ("/metrics", "getMetrics", "What the service measures, for Prometheus", "text/plain", _METRIC),
 )
-"""Those of `operations.py`: path, operationId, summary, media type and example of the answer."""
+"""The routes of `operations.py`: path, operationId, summary, media type and example of the answer."""
 
 VERBS: Mapping[str, str] = {"index": "list", "delete_many": "deleteMany", "stats": "count",
     "of_list": "exportContactList", "of_book": "exportContacts", "of_stop_list": "exportStops",
     "of_audience": "exportAudience", "of_person": "exportContact", "count_audience": "countAudience",
 }  # fmt: skip
-"""Words for handlers whose own name is not the caller's verb."""
+"""Verbs for handlers whose own name is not the verb of the operation."""
 
 MANY = ("index", "search", "delete_many", "upsert", "check")
 
@@ -190,7 +190,7 @@ REFUSALS: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
     507: ("The disk has no room for the file.", "The disk did not take the file: No space left on device.",
           ("Retry-After",)),
 }  # fmt: skip
-"""What each status means, an example of its message, its headers: the same on every route."""
+"""The meaning of each status, an example of its message, and its headers: the same on every route."""
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _shown(schema: Any) -> Any:
-    """A schema as generators of clients can use it: one kind of value, or null, and enums with their type."""
+    """A schema that generators of clients can use: one kind of value, or null, and enums with their type."""
     if isinstance(schema, list):
         return [_shown(each) for each in schema]
     if not isinstance(schema, dict):
@@ -250,7 +250,8 @@ def _shown(schema: Any) -> Any:
 
 
 def _name_of(struct: str) -> str:
-    """What the document calls a Struct: those that show what the core has a class for are named `...Json`."""
+    """The name of a Struct in the document: without `Json`, which marks Structs that show a class of the
+    core."""
     return struct.removesuffix("Json")
 
 
@@ -310,7 +311,8 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
 
 
 def _takes_key(route: Route) -> bool:
-    """Only what changes something is worth keeping the answer of; tokens are not."""
+    """Whether the route takes an idempotency key: only answers to changes are worth keeping, and tokens are
+    not."""
     return route.method != "GET" and route.right not in (None, "", "read")
 
 
@@ -342,7 +344,7 @@ def _refusals(route: Route) -> Iterator[tuple[str, Any]]:
         yield "400", _refused("The body is not JSON; the message says where.", _malformed(route.body))
     statuses = {
         400: route.uploads,
-        401: True,  # a login too: the key is unknown
+        401: True,  # a login too, if its key is unknown
         403: bool(route.right),
         409: route.conflicts,
         413: route.method != "GET",
@@ -361,7 +363,8 @@ def _refusals(route: Route) -> Iterator[tuple[str, Any]]:
 
 
 def _unacceptable(route: Route) -> list[ErrorBody]:
-    """Examples of 422 answers: input that the route's own code refuses, then what its callers know."""
+    """Examples of 422 answers: input that the route's own code refuses, then the texts that its callers
+    know."""
     found = []
     try:
         if route.body:
@@ -417,7 +420,7 @@ def _content(kind: type[msgspec.Struct], *examples: Any) -> dict[str, Any]:
 
 
 def _open(id: str, summary: str, media: str, example: Any) -> dict[str, Any]:
-    """A path of `operations.py`."""
+    """The path item of a route of `operations.py`."""
     schema: dict[str, Any] = {"type": "string"}
     if media == JSON:
         properties = {name: {"type": "string", "const": value} for name, value in example.items()}

@@ -1,4 +1,4 @@
-"""Routes for whoever runs the service: health, metrics, and the documentation of the API itself."""
+"""Routes for operators: health, metrics, and the documentation of the API itself."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "favicon-32x32.png": "image/png",
 }
-"""Files of Swagger UI that the page needs, from the installed package swagger-ui-py."""
+"""The files of Swagger UI that the page needs, from the installed package swagger-ui-py."""
 
 READY_SECONDS = 2.0
-"""How long the database may take to answer before the service says that it is not ready."""
+"""How long the database may take to answer before the service reports that it is not ready."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -73,7 +73,7 @@ def add(
     """Add the routes that need no token.
 
     Args:
-        metrics_token: what `/metrics` wants; "" for nothing.
+        metrics_token: the token that `/metrics` requires; "" for none.
     """
     resources: dict[str, Any] = {
         "/": _Links(),
@@ -90,7 +90,7 @@ def add(
 
 
 class _Links:
-    """Where everything is."""
+    """Links to everything else."""
 
     async def on_get(self, req: Request, resp: Response) -> None:
         resp.content_type = JSON
@@ -98,7 +98,7 @@ class _Links:
 
 
 class _Health:
-    """The process answers."""
+    """Reports that the process answers."""
 
     async def on_get(self, req: Request, resp: Response) -> None:
         resp.content_type = JSON
@@ -106,8 +106,8 @@ class _Health:
 
 
 class _Ready:
-    """The process answers and its database does too. A node of it that is away is named, and the accounts of
-    the others are served: no reason to send requests elsewhere."""
+    """Reports whether the process and its database answer. A node of the database that is away is named. The
+    service is still ready then: it serves the accounts on the other nodes."""
 
     def __init__(self, bridge: Bridge, metrics: Metrics) -> None:
         self._bridge = bridge
@@ -128,10 +128,10 @@ class _Ready:
             resp.data = msgspec.json.encode(ready | {"away": away} if away else ready)
 
     async def _answered(self) -> None:
-        """The database answers; whoever asks meanwhile waits for the same answer.
+        """Wait until the database answers; concurrent calls share the same answer.
 
         Raises:
-            Unavailable: it does not, or not soon.
+            Unavailable: it does not answer, or not in time.
         """
         if self._asked is None or self._asked.done():
             self._asked = asyncio.ensure_future(self._bridge.read(_ping))
@@ -142,7 +142,7 @@ class _Ready:
 
 
 class _Metrics:
-    """Metrics in Prometheus' text format."""
+    """Metrics in the text format of Prometheus."""
 
     def __init__(self, metrics: Metrics, token: str) -> None:
         self._metrics = metrics
@@ -170,7 +170,7 @@ class _OpenApi:
 
 
 class _Docs:
-    """A page to read and try the API, without anything from the internet."""
+    """A page for reading and trying the API, which loads nothing from the internet."""
 
     async def on_get(self, req: Request, resp: Response) -> None:
         resp.content_type = "text/html; charset=utf-8"
@@ -203,4 +203,4 @@ def _ping(tx: Transaction) -> int | None:
     tx.require_sound()
     return tx.one(
         int, "SELECT id FROM api_key LIMIT 1"
-    )  # on Citus every node has it, others need the coordinator
+    )  # on Citus every node has this table; others need the coordinator

@@ -1,7 +1,7 @@
-"""How long requests wait for the database: a bound, and no waiting at all while it answers nobody.
+"""Limits how long requests wait for the database, and refuses them at once while it answers nothing.
 
-A database that is frozen breaks no connection and answers nothing; without a bound every request would wait
-for as long as it lasts.
+A database that is frozen does not break a connection and does not answer. Without a limit, every request
+would wait until it recovers.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from rollbook.db import Job, Transaction
 from rollbook.errors import Unavailable
 
 SWEEP_SECONDS = 0.25
-"""How often those who wait for too long are looked for."""
+"""How often requests that have waited too long are looked for."""
 
 RETRY_AFTER_SECONDS = 5
 
 
 class Patience:
-    """Those who wait for one lane of the database. Used in the event loop only.
+    """The requests that wait for one lane of the database. Used in the event loop only.
 
     Args:
-        seconds: how long one may wait.
-        enqueue: gives the lane a job.
-        unsure: what the error adds for requests whose time is up.
+        seconds: how long a request may wait.
+        enqueue: puts a job into the lane's queue.
+        unsure: a sentence that the error adds for requests whose time is up.
     """
 
     def __init__(self, seconds: float, enqueue: Callable[[Job], None], unsure: str) -> None:
@@ -35,23 +35,23 @@ class Patience:
         self._unsure = unsure
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[asyncio.Future[Any], tuple[float, Job]] = {}
-        """Every job that the lane has, the oldest first, though its time is up."""
+        """Every job in the lane, the oldest first, including those whose time is up."""
         self._answered_at = 0.0
         self._probe: asyncio.Future[Any] | None = None
         self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def run(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> asyncio.Future[Any]:
-        """Give the lane a job; what is returned has its outcome.
+        """Put a job into the lane; the future gets its outcome.
 
         Raises:
-            Unavailable: the lane has answered nothing for as long as one may wait.
+            Unavailable: the lane has answered nothing for as long as a request may wait.
             Busy: its queue is full.
         """
         self.check()
         return self._begun(fn, args)
 
     def check(self) -> None:
-        """Nothing, or why nobody need wait.
+        """Raise if requests need not wait, because the lane does not answer.
 
         Raises:
             Unavailable: see `run`.
@@ -70,7 +70,7 @@ class Patience:
         return future
 
     def _quiet(self, now: float) -> float:
-        """For how long somebody has waited and nobody was answered, in seconds."""
+        """For how many seconds requests have waited and none was answered."""
         since, _ = next(iter(self._waiting.values()))
         return now - max(since, self._answered_at)
 
@@ -100,7 +100,7 @@ class Patience:
             if now - since <= self._seconds:
                 break
             if not future.done():
-                job.fn = _too_late  # if it has not begun, it need not begin any more
+                job.fn = _too_late  # if it has not begun, it does nothing
                 future.set_exception(
                     Unavailable(
                         f"The database did not answer within {self._seconds:g} seconds{self._unsure}.",
@@ -109,14 +109,14 @@ class Patience:
                 )
 
     def _see_whether_it_answers(self) -> None:
-        """One job may well take that long, beside which others are answered: a lane with a free thread is
-        not one that answers nobody."""
+        """Put a small job into the lane. A single job may well take that long while others beside it are
+        answered, so a lane with a free thread is not one that is stuck."""
         if self._probe is not None and self._probe in self._waiting:
             return
         try:
             self._probe = self._begun(_answer, ())
         except Unavailable:
-            return  # its queue is full: that is no answer either
+            return  # its queue is full, which is not an answer either
         self._probe.add_done_callback(_heard)
 
 

@@ -1,5 +1,5 @@
-"""Slips of callers. On rollbook's own routes what is unknown, empty or said twice is refused; on the
-vendor's, which ignore what they do not know by contract, an unknown parameter is noted in the log."""
+"""Mistakes of callers. Rollbook's own routes refuse what is unknown, empty or repeated; the vendor's routes
+ignore unknown parameters by contract, and log them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import msgspec
 from rollbook.api.body import Body
 
 NOTED_AGAIN_SECONDS = 3600.0
-"""After which a parameter is noted in the log again, for each key."""
+"""How long until the same parameter of the same key is logged again."""
 
 REMEMBERED_MAX = 10_000
-"""Parameters of keys that are remembered as noted. When there are more, new ones are not noted."""
+"""How many parameters of keys are remembered as logged. Beyond that, new ones are not logged."""
 
 NAME_LENGTH_MAX = 64
-"""Of a parameter's name in the log."""
+"""How many characters of a parameter's name are logged."""
 
 _DIGITS = re.compile(r"\d{4,}")
 
@@ -32,19 +32,19 @@ NO_BODY = Body(NoBody)
 
 
 class SlipLog:
-    """Notes unknown parameters in the log, each once an hour for each key. Names only, since a value may be a
-    phone; a name may be one too, so longer numbers in it are left out."""
+    """Logs unknown parameters, each once an hour for each key. It logs names only, since a value may be a
+    phone. A name may be one too, so longer numbers in it are left out."""
 
     def __init__(self) -> None:
         self._when: dict[tuple[int, str], float] = {}
         self._log = logging.getLogger("rollbook.slips")
 
     def note(self, unknown: Iterable[str], *, key_id: int, route: str) -> None:
-        """Note unknown parameters, unless they were noted lately.
+        """Log unknown parameters, unless they were logged lately.
 
         Args:
-            unknown: their names.
-            route: method and path of the route.
+            unknown: the names of the parameters.
+            route: the method and path of the route.
         """
         now = time.monotonic()
         found = [

@@ -1,4 +1,4 @@
-"""Places for answers that last, so that no account has all of them."""
+"""Places for long answers, limited so that no account can take all of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ RETRY_AFTER_SECONDS = 10
 
 
 class Slots:
-    """Places of one process.
+    """The places of one process.
 
     Args:
-        what: they are for, in the plural.
-        most: of all accounts together.
-        most_of_one: of one account.
+        what: what they are for, in the plural, for messages.
+        most: the number of places for all accounts together.
+        most_of_one: the number of places for one account.
     """
 
     def __init__(self, what: str, most: int, most_of_one: int) -> None:
@@ -27,10 +27,10 @@ class Slots:
         self._taken: Counter[int] = Counter()
 
     def check(self, account_id: int) -> None:
-        """Nothing, if there is a place.
+        """Check that a place is free.
 
         Raises:
-            Busy: there is none.
+            Busy: no place is free.
         """
         if self._taken[account_id] >= self._most_of_one:
             self._refuse(f"{self._most_of_one} {self._what}")
@@ -41,17 +41,17 @@ class Slots:
         """Take a place.
 
         Raises:
-            Busy: there is none.
+            Busy: no place is free.
         """
         self.check(account_id)
         self._taken[account_id] += 1
 
     @contextmanager
     def taken(self, account_id: int) -> Iterator[None]:
-        """Have a place for the length of the block.
+        """Take a place for the length of the block.
 
         Raises:
-            Busy: there is none.
+            Busy: no place is free.
         """
         self.take(account_id)
         try:
@@ -60,7 +60,7 @@ class Slots:
             self.give_back(account_id)
 
     def give_back(self, account_id: int) -> None:
-        """Let go of a place."""
+        """Release a place."""
         self._taken[account_id] -= 1
         if not self._taken[account_id]:
             del self._taken[account_id]

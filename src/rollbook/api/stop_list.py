@@ -1,4 +1,4 @@
-"""The stop list on the wire: `/api/stoplist`."""
+"""The stop list over HTTP: `/api/stoplist`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rollbook.stop_list import Step, Wanted
 
 LIMIT_OF_INDEX = 20
 LIMIT = 50
-"""Rows on a page when the caller does not say: of the index, of a search."""
+"""The default page size of the index and of a search."""
 INDEX = LenientQuery(Paging(LIMIT_OF_INDEX), Channel())
 SEARCH = LenientQuery(Searching(stop_list.COLUMNS, LIMIT), ListId())
 
@@ -366,11 +366,11 @@ def search(call: Call) -> Read:
 
 
 RULES = {"types": channels.parse}
-"""For a body that has a value of the wrong type besides."""
+"""Rules that are checked too when another value of the body has the wrong type."""
 
 
 def _types(names: list[str], problems: list[Problem]) -> list[str]:
-    """The channels of a body, with what is wrong added to `problems`."""
+    """The channels of a body; faults are added to `problems`."""
     if problem := wire.too_many(names, "types", 1, len(CHANNELS), "channels"):
         problems.append(problem)
         return []

@@ -1,7 +1,7 @@
-"""Answers that are files: written by a process of their own, sent as fast as the client takes them.
+"""Exports as answers: written by a process of their own, sent as fast as the client reads.
 
-The process has the database's snapshot. The pipe to it is the queue: it is full when the client is slow, and
-then the process waits. A client that goes away ends it (docs/decisions/0022).
+The process holds the database's snapshot. The pipe from it is the queue: when the client is slow, the pipe is
+full and the process waits. When the client goes away, the process is ended (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from rollbook.exports import Export
 from rollbook.exports.order import UNAVAILABLE, ExportOrder
 
 CHUNK_BYTES = 1 << 16
-"""What is sent at once, at most; a pipe holds as much."""
+"""The largest chunk that is sent at once; a pipe holds as much."""
 
 STALL_SECONDS = 60.0
-"""How long a client may take nothing at all: it holds a snapshot, and with it what was replaced since."""
+"""How long a client may read nothing: it holds a snapshot, and with it all rows that were replaced since."""
 
 FIRST_SECONDS = 60.0
-"""How long an export may take to its first bytes, at most: until then the client has no answer at all."""
+"""How long an export may take until its first bytes: before them, the client has no answer at all."""
 
 RETRY_AFTER_SECONDS = 10
 
 CONNECTION = "rollbook.connection"
-"""Where the server puts the cycle of a request into its scope: who sends, and whether it is still there."""
+"""The key of a request's cycle in its scope, set by the server: it knows whether the client is still
+there."""
 
 _log = logging.getLogger("rollbook")
 
 
 class ExportBroke(Exception):
-    """An export ended before it was whole. So does the connection, without a proper end: a client notices."""
+    """An export ended before it was complete. The connection is then cut off, so that the client notices."""
 
 
 class KilledBeforeItBegan(Exception):
@@ -52,8 +53,8 @@ class Exporter:
     """Starts exports, a limited number at a time.
 
     Args:
-        slots: for exports under way.
-        bytes_per_second: that a client must take, on average over `STALL_SECONDS`.
+        slots: the places for exports under way.
+        bytes_per_second: the least that a client must read, on average over `STALL_SECONDS`.
     """
 
     def __init__(self, database_url: str, slots: Slots, bytes_per_second: float) -> None:
@@ -62,14 +63,14 @@ class Exporter:
         self.bytes_per_second = bytes_per_second
 
     async def send(self, account_id: int, req: Request, resp: Response, export: Export, name: str) -> None:
-        """Make an export the answer.
+        """Send an export as the answer.
 
         Args:
-            name: of the file, without what its format adds.
+            name: the name of the file, without the suffix of its format.
 
         Raises:
-            Busy: too many are under way.
-            Unavailable: the database could not be had.
+            Busy: too many exports are under way.
+            Unavailable: the database is unreachable.
         """
         if req.method != "HEAD":
             resp.stream = await self._begun(req, ExportOrder(self._database_url, account_id, export))
@@ -81,7 +82,7 @@ class Exporter:
         try:
             return await self._file(req, order)
         except KilledBeforeItBegan:
-            pass  # by a person, or for its memory: once more
+            pass  # killed by a person, or for its memory: try once more
         except BaseException:
             self._slots.give_back(order.account_id)
             raise
@@ -113,12 +114,12 @@ class Exporter:
         return file
 
     def ended(self, account_id: int) -> None:
-        """An export is no longer under way."""
+        """Note that an export is no longer under way."""
         self._slots.give_back(account_id)
 
 
 class _File:
-    """An export that is sent: chunks of bytes, one after another.
+    """An export that is being sent: chunks of bytes, one after another.
 
     Args:
         connection: the cycle of the request, where the server has one.
@@ -136,12 +137,13 @@ class _File:
         self._gone: asyncio.Task[None] | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._taking_since = 0.0
-        self._taking_seconds = 0.0  # of the present window, how long the client took
+        self._taking_seconds = 0.0  # how long the client took in the current window
         self._taken_bytes = 0
         self._closed = False
 
     async def begin(self, order: ExportOrder) -> None:
-        """Start the process, and wait for its first bytes: until then an error can be told as such."""
+        """Start the process, and wait for its first bytes: until then an error can still become an error
+        answer."""
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "rollbook.exports", stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=CHUNK_BYTES
         )
@@ -178,7 +180,7 @@ class _File:
         return chunk
 
     async def _read(self) -> bytes:
-        """What comes next; nothing at the end, or when nobody is there to take it."""
+        """The next chunk; empty at the end, or when the client is gone."""
         process = self._process
         assert process is not None
         assert process.stdout is not None
@@ -196,14 +198,14 @@ class _File:
         raise ExportBroke(f"the export of request {self._request_id} ended with {status}: {error}")
 
     async def close(self) -> None:
-        """End it, wherever it is, and give its place back."""
+        """End the export at any point, and release its place."""
         if not self._closed:
             self._closed = True
             await self.end()
             self._exporter.ended(self._account_id)
 
     async def end(self) -> None:
-        """End its process."""
+        """End the process."""
         if self._stall is not None:
             self._stall.cancel()
         if self._process is not None:

@@ -1,4 +1,4 @@
-"""Files that arrive in requests: written to the spool as they come, whatever their size."""
+"""Uploads: files in requests, written to the spool as they arrive, whatever their size."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from rollbook.api.incoming import Request
 from rollbook.imports.spool import Spool
 
 PIECE_BYTES = 256 * 1024
-"""What is read and written at a time."""
+"""How many bytes are read and written at a time."""
 
 FIELD_BYTES_MAX = 64 * 1024
-"""Of a part of a form that is not the file."""
+"""The largest part of a form other than the file."""
 
 PARTS_MAX = 100
 
 LOOK_BYTES = 8 * 1024 * 1024
-"""How much may arrive until the room on the disk is looked at again."""
+"""How much may arrive before the free space on the disk is checked again."""
 
 SLOT_RETRY_SECONDS = 10
 DISK_RETRY_SECONDS = 60
@@ -35,14 +35,14 @@ DISK_RETRY_SECONDS = 60
 
 @dataclass
 class Upload:
-    """A file that arrived, complete and on disk.
+    """An uploaded file, complete and on disk.
 
     Args:
         path: where it is until the request is answered.
-        size_bytes: of it.
-        name: what the sender calls it; "" if nothing.
+        size_bytes: its size.
+        name: the name that the sender gave it; "" if none.
         fields: the other parts of a form, each with all of its values.
-        digest: of the file and the fields, if it was wanted.
+        digest: of the file and the fields, if it was requested.
     """
 
     path: Path
@@ -56,10 +56,10 @@ class Uploads:
     """Receives files.
 
     Args:
-        spool: where they go.
-        bytes_max: of one file.
-        most: files of an account that arrive at once.
-        free_bytes_min: room that they leave on the disk.
+        spool: where files are written.
+        bytes_max: the largest size of one file.
+        most: how many files of an account may arrive at once.
+        free_bytes_min: how much space must stay free on the disk.
     """
 
     def __init__(self, spool: Spool, bytes_max: int, *, most: int, free_bytes_min: int) -> None:
@@ -71,12 +71,13 @@ class Uploads:
 
     @asynccontextmanager
     async def received(self, req: Request, account_id: int, *, hashed: bool) -> AsyncIterator[Upload]:
-        """The file in a request: its body, or the part `file` of a form (multipart/form-data). It is thrown
-        away at the end of the block, but for other names that it has by then.
+        """The file in a request: its body, or the part `file` of a form (multipart/form-data). It is deleted
+        at the end of the block; other names that were given to it by then stay.
 
         Raises:
-            ApiError: 400 for a request without a body, 413 for a file that is too large, 422 for a form with
-                none, 429 where as many of the account are under way, 507 for a disk that is full or would be.
+            ApiError: 400 for a request without a body, 413 for a file that is too large, 422 for a form
+                without a file, 429 where the account has too many uploads under way, 507 for a disk that is
+                full or would be.
         """
         if req.content_length is None and req.get_header("Transfer-Encoding") is None:
             raise ApiError(400, "There is no file: send it as the body, with Content-Length or in chunks.")

@@ -1,8 +1,8 @@
 """The process in which a service writes an export: `python -m rollbook.exports`.
 
 It reads an `ExportOrder` from standard input, one line of JSON, and writes the file to standard output. Its
-parent keeps standard input open as long as it wants the file. It exits with 0 when the file is whole, with
-`UNAVAILABLE` and a sentence on standard error when the database could not be had.
+parent keeps standard input open as long as it wants the file. It exits with 0 when the file is complete, and
+with `UNAVAILABLE` and a sentence on standard error when the database is unreachable.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rollbook.errors import Unavailable
 from rollbook.exports.order import UNAVAILABLE, ExportOrder
 
 NICENESS = 5
-"""Whoever answers requests goes first."""
+"""Processes that answer requests have priority."""
 
 
 def main() -> None:
-    """Write what standard input says."""
+    """Write the export that standard input orders."""
     os.nice(NICENESS)
     line = parent.lines(at_end=lambda: os._exit(1)).get()
     assert line is not None  # at the end of standard input the process ends
@@ -38,7 +38,7 @@ def main() -> None:
         sys.stderr.write(str(error))
         sys.exit(UNAVAILABLE)
     except BrokenPipeError:
-        os._exit(1)  # nobody reads it any more
+        os._exit(1)  # its parent does not read it any more
 
 
 if __name__ == "__main__":

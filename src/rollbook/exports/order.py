@@ -7,7 +7,7 @@ import msgspec
 from rollbook.exports import Export
 
 UNAVAILABLE = 75
-"""Exit code: the database could not be had (EX_TEMPFAIL of sysexits.h)."""
+"""Exit code: the database is unreachable (EX_TEMPFAIL of sysexits.h)."""
 
 
 class ExportOrder(msgspec.Struct, frozen=True):

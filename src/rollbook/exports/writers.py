@@ -1,4 +1,4 @@
-"""Writing tables as files: CSV, JSON lines, Parquet, XLSX. Each takes the rows as pieces of CSV and writes
+"""Writers of tables as files: CSV, JSON lines, Parquet, XLSX. Each takes the rows as pieces of CSV and writes
 its file from the beginning to the end, in bounded memory. pyarrow and xlsxwriter are imported where needed.
 """
 
@@ -19,23 +19,24 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import msgspec
 
 GZIP_LEVEL = 5
-"""Half the time of level 9, files 2 % larger."""
+"""Takes half the time of level 9; files are 2 % larger."""
 
 ROWS_OF_A_GROUP = 100_000
-"""Rows that a Parquet file has together: some 10 MB in memory."""
+"""Rows in each group of a Parquet file: some 10 MB in memory."""
 
 ROWS_OF_A_SHEET = 1_048_576
-"""What a sheet of a spreadsheet can have, its head included; more go to further sheets."""
+"""The most rows that a sheet of a spreadsheet can have, including its header; further rows go to further
+sheets."""
 
 PHONE_WIDTH, TEXT_WIDTH = 16, 22
-"""Of a spreadsheet's columns, in characters."""
+"""The widths of a spreadsheet's columns, in characters."""
 
 
 class FileColumn(NamedTuple):
     """A column of a file.
 
     Args:
-        kind: of its values: whole numbers; moments as ISO 8601 in UTC; texts; JSON arrays of texts.
+        kind: the type of its values: integers; moments as ISO 8601 in UTC; texts; JSON arrays of texts.
     """
 
     name: str
@@ -43,7 +44,7 @@ class FileColumn(NamedTuple):
 
 
 class Writer(ABC):
-    """A file that is being written; a context manager that ends it, unless it is left by an error."""
+    """A file that is being written. As a context manager it ends the file, or discards it after an error."""
 
     def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         self.columns = columns
@@ -51,15 +52,15 @@ class Writer(ABC):
 
     @abstractmethod
     def add(self, rows: bytes) -> None:
-        """Add rows: CSV in UTF-8 without a head, whole rows. An empty cell is no value."""
+        """Add whole rows: CSV in UTF-8 without a header. An empty cell is no value."""
 
     def end(self) -> None:
-        """Write what belongs behind the last row."""
+        """Write what follows the last row."""
         self.out.flush()
 
     @abstractmethod
     def discard(self) -> None:
-        """Leave it cut off, so that nobody takes it for a whole file."""
+        """Leave the file cut off, so that it cannot be taken for a complete one."""
 
     def __enter__(self) -> Writer:
         return self
@@ -74,7 +75,7 @@ class Writer(ABC):
 
 
 class _Csv(Writer):
-    """UTF-8 without a byte order mark, RFC 4180 but for the line ends: a line feed."""
+    """UTF-8 without a byte order mark, as in RFC 4180 except for the line ends: a line feed."""
 
     def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         super().__init__(columns, out)
@@ -86,7 +87,7 @@ class _Csv(Writer):
         self.out.write(rows)
 
     def discard(self) -> None:
-        """It has no end that could be missing."""
+        """Do nothing: this format has no end mark that could be missing."""
 
 
 class _JsonLines(Writer):
@@ -94,7 +95,7 @@ class _JsonLines(Writer):
 
     def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         super().__init__(columns, out)
-        # Whole numbers and arrays are JSON already.
+        # Integers and arrays are JSON already.
         self._read: list[tuple[str, Callable[[str], Any]]] = [
             (column.name, msgspec.Raw if column.kind in ("integer", "texts") else str) for column in columns
         ]
@@ -114,7 +115,7 @@ class _JsonLines(Writer):
         self.out.write(b"\n".join(lines))
 
     def discard(self) -> None:
-        """It has no end that could be missing."""
+        """Do nothing: this format has no end mark that could be missing."""
 
 
 class _Parquet(Writer):
@@ -183,8 +184,8 @@ class _Parquet(Writer):
 
 
 class _Xlsx(Writer):
-    """A sheet of texts: nothing in it is a formula, and a phone keeps all of its digits. It can be sent only
-    when it is whole: until then it is in a temporary file."""
+    """A sheet of texts: it has no formulas, and a phone keeps all of its digits. It can be sent only when it
+    is complete: until then it is in a temporary file."""
 
     def __init__(self, columns: Sequence[FileColumn], out: BinaryIO) -> None:
         import xlsxwriter
@@ -222,7 +223,7 @@ class _Xlsx(Writer):
         self._folder.cleanup()
 
     def discard(self) -> None:
-        self._book.fileclosed = True  # it would complain that nobody closed it
+        self._book.fileclosed = True  # otherwise it complains that it was not closed
         for sheet in self._book.worksheets():
             sheet.row_data_fh.close()  # where it keeps the rows
         self._folder.cleanup()
@@ -251,18 +252,18 @@ def opened(format: str, columns: Sequence[FileColumn], out: BinaryIO) -> Writer:
 
     Args:
         format: csv, jsonl, parquet or xlsx.
-        columns: with names no two of which are alike.
-        out: stays open; it need not be one that can seek.
+        columns: the columns, each with a name of its own.
+        out: the output, which stays open; it need not be seekable.
     """
     return _WRITERS[format](columns, out)
 
 
 @contextmanager
 def compressed(out: BinaryIO, how: str | None) -> Iterator[BinaryIO]:
-    """A file that writes compressed to `out`, which stays open.
+    """A file that writes to `out` with compression; `out` stays open.
 
     Args:
-        how: gzip, zstd, or `None` for as it is.
+        how: gzip, zstd, or `None` for no compression.
     """
     if how is None:
         yield out
@@ -284,10 +285,10 @@ def compressed(out: BinaryIO, how: str | None) -> Iterator[BinaryIO]:
 
 
 class _Sink(io.RawIOBase):
-    """A file that knows how far it is, for writers that ask; closing it leaves the other one open.
+    """A file that knows its position, for writers that ask; closing it leaves the other file open.
 
     Attributes:
-        cut: nothing more is written, though writers end their files when they are closed.
+        cut: whether nothing more is written, even when writers end their files on closing.
     """
 
     def __init__(self, out: BinaryIO) -> None:
@@ -310,7 +311,7 @@ class _Sink(io.RawIOBase):
 
 def _cells(rows: bytes) -> Iterator[list[str]]:
     for row in csv.reader(io.StringIO(rows.decode(), newline="")):
-        yield row or [""]  # an empty line is the only cell of its row
+        yield row or [""]  # an empty line is a row with one empty cell
 
 
 def _arrays(column: Any, kind: Any) -> Any:

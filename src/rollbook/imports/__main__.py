@@ -1,9 +1,9 @@
 """The process that works on imports: `python -m rollbook.imports`.
 
 It reads an `ImportOrder` from standard input, one line of JSON, then one line for each import; it answers on
-standard output (`order`). Its parent keeps standard input open as long as it wants the work done. Files can
-make any reader of files die, hang, or eat all memory: so it is a process, and the parent looks after it
-(`minder`).
+standard output (`order`). Its parent keeps standard input open as long as it wants the work done. A file can
+make any reader crash, hang, or take all memory: so this is a process of its own, and its parent looks after
+it (`minder`).
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from rollbook.imports.spool import Spool
 from rollbook.imports.worker import Stopped, Worker
 
 TELL_SECONDS = 0.25
-"""How often the parent is told that the work goes on, at most."""
+"""The shortest time between two reports to the parent that the work continues."""
 
 _log = logging.getLogger("rollbook")
 
 
 def main() -> None:
-    """Work on what standard input says."""
+    """Work on the imports that standard input names."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent ends this process in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: the parent ends this process instead
     logging.basicConfig(format="%(message)s")
     lines = parent.lines(at_end=stopping.set)
     first = lines.get()
@@ -69,43 +69,43 @@ def main() -> None:
 
 
 class _Telling:
-    """Tells the parent how it goes; and ends this process if it hangs and there is no parent any more."""
+    """Reports to the parent; and ends this process if it hangs and has no parent any more."""
 
     def __init__(self, limits: ImportLimits) -> None:
         self._limits = limits
         self._told = 0.0
 
     def begin(self) -> None:
-        """An import begins."""
+        """Note that an import begins."""
         if self._limits.cpu_seconds_max:
             used = resource.getrusage(resource.RUSAGE_SELF)
             _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + self._limits.cpu_seconds_max)
         self.alive()
 
     def alive(self) -> None:
-        """The work goes on."""
+        """Report that the work continues."""
         now = time.monotonic()
         if now - self._told >= TELL_SECONDS:
             self._told = now
             self.say(ALIVE)
             if self._limits.stall_seconds:
-                with contextlib.suppress(RuntimeError):  # there is no memory for its thread
+                with contextlib.suppress(RuntimeError):  # too little memory for its thread
                     faulthandler.dump_traceback_later(2 * self._limits.stall_seconds, exit=True, file=2)
 
     def end(self) -> None:
-        """The import ended."""
+        """Report that the import ended."""
         faulthandler.cancel_dump_traceback_later()
         self._told = 0.0
         self.say(ENDED)
 
     def say(self, word: bytes) -> None:
-        """Tell the parent a word, if it listens."""
+        """Send the parent a word, if it is still there."""
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(1, word)
 
 
 def _limit(what: int, value: int) -> None:
-    """Set a limit of this process, not above what the system allows."""
+    """Set a limit of this process, up to what the system allows."""
     _, hard = resource.getrlimit(what)
     if value:
         resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))

@@ -1,4 +1,4 @@
-"""Where numbers stand in an ascending array: how phones of the book are found among those of a stage."""
+"""Look-ups in an ascending array: finds the phones of the book among those of a stage."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def places(
     """Look numbers up in an ascending array.
 
     Returns:
-        For each of `numbers` its place in `ascending`, and whether it is in there; the place of one that is
-        not means nothing, but is a valid one unless `ascending` is empty.
+        For each of `numbers` its place in `ascending`, and whether it is there. The place of a number that is
+        not there has no meaning, but it is a valid one unless `ascending` is empty.
     """
     if not len(ascending):
         return np.zeros(len(numbers), np.intp), np.zeros(len(numbers), np.bool_)

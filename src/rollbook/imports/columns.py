@@ -1,4 +1,4 @@
-"""What the columns of a file mean: one is the phone, others are fields of contacts, the rest is left out."""
+"""The meaning of a file's columns: one is the phone, others are fields of contacts, the rest is left out."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from rollbook.options import mention
 _PUNCTUATION = re.compile(r"[\W_]+")
 
 NAME_CHARACTERS_MAX = 200
-"""Of a column's name that are compared: names of fields are much shorter."""
+"""How many characters of a column's name are compared: names of fields are much shorter."""
 
 PHONE, STOPS, CODE = "phone", "stop list", "country code"
-"""What the columns of phones are mapped to; that of an export which names the channels of stops; and that of
-the country codes of the phones."""
+"""The meanings of columns besides fields: phones, the channels of stops in an export, and the country codes
+of the phones."""
 
 
 PHONES_MAX = 50
-"""Columns of phones in a file."""
+"""The most columns of phones in a file."""
 
 _OPT_OUT = re.compile(
     r"stop|stops|stopped|stoplist|opt|opted|opts|optout|optedout|optin|optedin|unsubscri\w*|subscribed?|subscription|"
@@ -40,7 +40,7 @@ _OPT_OUT = re.compile(
     r"desinscri\w*|desabonn\w*|desuscri\w*|revogad\w*|cancelad\w*|odhlas\w*|rezygnac\w*|sprzeciw|"
     r"отказ\w*|рассыл\w*|запрет\w*|відмов\w*|розсил\w*|заборон\w*|отпис\w*|стоп\w*|соглас\w*|подписк\w*|відпис\w*|згод\w*|підписк\w*|wypisan\w*|zgod\w*"
 )
-"""A word of a header that may say who does not want messages."""
+"""A word in a header of a column that may hold opt-outs."""
 
 _OPT_OUT_PHRASES = re.compile(
     r"do not|don t|dont|not contact|(can|may|ok to|allow) (contact|text|message|sms)|no (sms|messages?|text)|"
@@ -58,24 +58,24 @@ _OPT_OUT_CELLS = frozenset(
         "отписан", "отписался", "отписалась", "відписаний", "відписався", "відписалася",
     )
 )  # fmt: skip
-"""Cells that say so, without regard to case, spaces and punctuation."""
+"""Cells that mean an opt-out, without regard to case, spaces and punctuation."""
 
 WARNED_MAX = 20
-"""Columns that are warned of, one by one."""
+"""The most columns that are named in warnings, one by one."""
 
 
 class Columns(NamedTuple):
-    """What the columns of a file were taken for.
+    """The meaning of each column of a file.
 
     Args:
         phones: the columns of phones, at least one.
-        fields: for other columns the field of contacts that they fill.
-        new: for columns without a field, in a file whose fields are to be created, the field's name.
-        ignored: the rest.
-        doubtful: of the rest, those that may say who does not want messages, by their name or their cells.
-        others: that are as full of phones as the one that was guessed, and are not taken for it.
+        fields: the field that each other column fills.
+        new: the names of new fields for columns without a field, if fields are to be created.
+        ignored: all other columns.
+        doubtful: ignored columns that may hold opt-outs, judging by their name or their cells.
+        others: columns as full of phones as the chosen one, which are not used as phones.
         own_export: what the file is if it is an export of rollbook.
-        repaired: what it has of rejects of rollbook that were repaired.
+        repaired: its columns of rejected rows, if it is a repaired file of rollbook's rejects.
         codes: the column with the country codes of the phones, if there is one.
     """
 
@@ -90,7 +90,8 @@ class Columns(NamedTuple):
     codes: str | None = None
 
     def described(self) -> dict[str, str]:
-        """For each column `phone`, `stop list`, `country code`, the name of its field, or "" for none."""
+        """The meaning of each column: `phone`, `stop list`, `country code`, the name of its field, or "" for
+        none."""
         named = dict.fromkeys(self.phones, PHONE)
         if self.own_export is not None:
             named[self.own_export.stops] = STOPS
@@ -101,10 +102,10 @@ class Columns(NamedTuple):
         return named
 
     def warnings(self, *, all_stop: bool) -> list[str]:
-        """Sentences on columns that are left out, but may say who does not want messages.
+        """Sentences about columns that are left out, but may hold opt-outs.
 
         Args:
-            all_stop: every phone of the file is put on the stop list.
+            all_stop: whether every phone of the file is put on the stop list.
         """
         if all_stop:
             return [
@@ -132,16 +133,16 @@ def choose(
     """Decide what the columns of a file mean.
 
     Args:
-        columns: the file's, by their headers.
+        columns: the columns of the file, by their headers.
         sample: rows from its top.
         existing: the account's fields.
-        mapped: what was said: for a column `phone`, a field's name, or "" for nothing.
-        reads: tells valid phones.
-        create_fields: make fields for columns that have none.
-        every_phone: all columns of phones count, and not only the one that looks most like it.
+        mapped: the caller's mapping: for a column `phone`, a field's name, or "" for nothing.
+        reads: returns which texts are valid phones.
+        create_fields: whether fields are created for columns that have none.
+        every_phone: whether all columns of phones count, and not only the most likely one.
 
     Raises:
-        BadFile: no column is the phone, or `mapped` names what is not there.
+        BadFile: no column holds phones, or `mapped` names a column or field that does not exist.
     """
     said = {_column(columns, column): meaning.strip() for column, meaning in mapped.items()}
     again = repaired(columns, sample)

@@ -1,4 +1,4 @@
-"""The phones in the rows of a file: which of a row's cells go in, and why others do not."""
+"""The phones in the rows of a file: which cells of a row are accepted, and why others are not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rollbook.phones import OUT_OF_BOUNDS, PHONE_MAX, PHONE_MIN, REASONS, SENTEN
 from rollbook.phones.column import PhoneColumn
 
 _LOCAL_ONLY = REASONS.index("local_only")
-"""Numbers without an area code: possible to dial there, but not from anywhere else."""
+"""Numbers without an area code: they can be dialled locally, but not from anywhere else."""
 
 _TWO_NUMBERS = REASONS.index("two_numbers")
 _EMPTY = REASONS.index("empty")
@@ -24,15 +24,15 @@ _SENTENCES = [*(SENTENCES.get(word, "") for word in REASONS), OUT_OF_BOUNDS]
 
 
 class FoundPhones(NamedTuple):
-    """Phones in the rows of a batch, good ones and others, in the order of the rows. Every row has at least
-    one; arrays of one length.
+    """The phones in the rows of a batch, valid ones and others, in the order of the rows. Every row has at
+    least one. All arrays have the same length.
 
     Args:
         rows: the places of their rows in the batch, ascending.
-        columns: which of the columns of phones each is from.
-        phones: digits of E.164, where they are good.
-        ok: which are good.
-        reasons: why others are not: places in `_WORDS`.
+        columns: the column of phones that each comes from.
+        phones: E.164 digits, where the phone is valid.
+        ok: whether each is valid.
+        reasons: why the others are not valid: places in `_WORDS`.
     """
 
     rows: NDArray[np.int64]
@@ -48,12 +48,12 @@ class FoundPhones(NamedTuple):
         names: Sequence[str],
         region: str | None,
     ) -> tuple[NDArray[np.object_], list[str]]:
-        """Why some of them are not good, as words and as sentences.
+        """Why some of the phones are not valid, as words and as sentences.
 
         Args:
-            cells: of the batch.
-            names: of the columns of phones.
-            region: of national numbers.
+            cells: the cells of the batch.
+            names: the names of the columns of phones.
+            region: the region of national numbers.
         """
         reasons = self.reasons[places]
         sentences = [_SENTENCES[reason] for reason in reasons.tolist()]
@@ -67,7 +67,7 @@ class FoundPhones(NamedTuple):
         ]
 
     def text(self, place: int, cells: pa.Table | pa.RecordBatch, names: Sequence[str]) -> str | None:
-        """The cell that one of them is from."""
+        """The cell that a phone comes from."""
         text: str | None = cells.column(names[self.columns[place]])[int(self.rows[place])].as_py()
         return text
 
@@ -79,7 +79,7 @@ class FoundPhones(NamedTuple):
         *,
         only_valid: bool,
     ) -> FoundPhones:
-        """The same with each number of a cell that holds several."""
+        """The same phones, with cells of several numbers split into their numbers."""
         places = np.flatnonzero(~self.ok & (self.reasons == _TWO_NUMBERS))
         if not len(places):
             return self
@@ -102,11 +102,11 @@ class FoundPhones(NamedTuple):
         names: Sequence[str],
         in_book: Callable[[Sequence[int]], Sequence[int]],
     ) -> FoundPhones:
-        """The same, where digits that no plan has are good if a contact has them: plans change, and what is
-        in the book can be stopped.
+        """The same phones, where a number that is not in any numbering plan is accepted if a contact has it:
+        plans change, and every contact of the book must be stoppable.
 
         Args:
-            in_book: tells which of some phones are contacts.
+            in_book: returns which of the given phones are contacts.
         """
         literal: dict[int, int] = {}
         for place in np.flatnonzero(~self.ok & (self.reasons != _EMPTY)).tolist():
@@ -122,7 +122,7 @@ class FoundPhones(NamedTuple):
         return new
 
     def _taken(self, places: NDArray[np.intp]) -> FoundPhones:
-        """Some of them, in arrays of their own."""
+        """Some of the phones, in arrays of their own."""
         rows, columns, numbers = self.rows[places], self.columns[places], self.phones[places]
         return FoundPhones(rows, columns, numbers, self.ok[places], self.reasons[places])
 
@@ -131,9 +131,9 @@ def phones_in(columns: Sequence[PhoneColumn], *, only_valid: bool, every: bool) 
     """Find the phones of some rows.
 
     Args:
-        columns: what the cells of each column of phones are.
-        only_valid: take no phones that are merely possible.
-        every: take all phones of a row, each once; otherwise the first one that is good.
+        columns: the cells of each column of phones, as they were read.
+        only_valid: whether phones that are merely possible are rejected.
+        every: whether all phones of a row count, each once; otherwise only the first valid one does.
     """
     looked = [_looked_at(found, only_valid=only_valid) for found in columns]
     if len(columns) == 1:

@@ -1,7 +1,7 @@
-"""What each chunk of an import did, so that undo can take it back.
+"""The journal: records what each chunk of an import did, so that undo can take it back.
 
-Contacts that it created need no list: their ids follow one another from the chunk's `first_id` on. Ids of
-contacts that were there before are kept as differences, compressed: 2 bytes each instead of 8.
+Contacts that a chunk created need no list: their ids are consecutive, from its `first_id` on. The ids of
+contacts that existed before are stored as compressed differences: 2 bytes each instead of 8.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from rollbook.db import Transaction
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """What one transaction did.
+    """The changes of one transaction.
 
     Args:
-        place: of its first row in the stage; chunks that only removed members come behind all rows.
-        rows_staged: how many rows of the stage it took.
-        first_id, contacts: the ids of the contacts that it created: so many from that one on.
-        joined: contacts that were there before and joined the list, packed.
+        place: the place of its first row in the stage; chunks that only removed members come after all rows.
+        rows_staged: how many rows of the stage it covers.
+        first_id, contacts: the first id of the contacts that it created, and how many there are.
+        joined: existing contacts that joined the list, packed.
         removed: contacts that it took out of the list, packed.
-        refused: places of rows that it left out, packed.
+        refused: the places of rows that it left out, packed.
     """
 
     place: int
@@ -39,7 +39,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 def write(tx: Transaction, account_id: int, import_id: int, chunk: Chunk) -> None:
-    """Remember what a chunk did, in the transaction that did it."""
+    """Record a chunk, in the same transaction as its changes."""
     tx.run(
         """
         INSERT INTO import_chunk (
@@ -55,7 +55,7 @@ def write(tx: Transaction, account_id: int, import_id: int, chunk: Chunk) -> Non
 
 
 def last(tx: Transaction, account_id: int, import_id: int) -> Chunk | None:
-    """The chunk that was done last of those that are remembered; `None` when there is none."""
+    """The latest chunk that is still recorded; `None` when there is none."""
     return tx.one(
         Chunk,
         """
@@ -68,7 +68,7 @@ def last(tx: Transaction, account_id: int, import_id: int) -> Chunk | None:
 
 
 def rewrite(tx: Transaction, account_id: int, import_id: int, chunk: Chunk) -> None:
-    """Remember only what is left of a chunk; a chunk of which nothing is left is forgotten."""
+    """Record only the rest of a chunk; a chunk without a rest is deleted."""
     row = "account_id = :account_id AND import_id = :import_id AND place = :place"
     named = {"account_id": account_id, "import_id": import_id, "place": chunk.place}
     if chunk.contacts or chunk.joined or chunk.removed:
@@ -100,7 +100,7 @@ def refused(tx: Transaction, account_id: int, import_id: int) -> list[int]:
 
 
 def pack(numbers: NDArray[np.int64] | Sequence[int]) -> str:
-    """Whole numbers as text."""
+    """Integers as text."""
     values = np.sort(np.asarray(numbers, np.int64))
     if not len(values):
         return ""
@@ -108,7 +108,7 @@ def pack(numbers: NDArray[np.int64] | Sequence[int]) -> str:
 
 
 def unpack(text: str) -> NDArray[np.int64]:
-    """The numbers of a `pack`, ascending."""
+    """The integers of a packed text, ascending."""
     if not text:
         return np.zeros(0, np.int64)
     differences = np.frombuffer(zlib.decompress(base64.b85decode(text)), "<i8")

@@ -1,4 +1,4 @@
-"""What becomes of an import whose worker died, or whose files are gone."""
+"""What happens to an import whose worker died, or whose files are gone."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ LOST = (
 )
 
 DEATHS_MAX = 3
-"""Of workers over one import without a step forward between them."""
+"""How many workers may die at work on one import without progress between them."""
 
 
 def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once: bool = False) -> Import:
-    """A worker died over an import. It is worked on again, but not for ever: with `DEATHS_MAX` deaths since
-    the last step forward it has failed.
+    """Record that a worker died at work on an import. The import is tried again, but not for ever: after
+    `DEATHS_MAX` deaths without progress it fails.
 
     Args:
-        why: it died, for people.
-        at_once: another one would die as well.
+        why: why the worker died, for people.
+        at_once: whether the import fails now, because another worker would die as well.
 
     Raises:
         NotFound: the account has no import with that id.
@@ -44,7 +44,7 @@ def died(tx: Transaction, account_id: int, import_id: int, why: str, *, at_once:
 
 
 def lost(tx: Transaction, account_id: int, import_id: int) -> Import:
-    """The files of an import are gone: it has failed.
+    """Let an import fail because its files are gone.
 
     Raises:
         NotFound: the account has no import with that id.

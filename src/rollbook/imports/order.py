@@ -1,4 +1,5 @@
-"""What the service sends to a process that works on imports: first what it may use, then each import."""
+"""What the service sends to a process that works on imports: first its limits and settings, then each
+import."""
 
 from __future__ import annotations
 
@@ -7,19 +8,19 @@ import msgspec
 from rollbook.config import Settings
 
 ALIVE, BEGUN, ENDED = b".", b"+", b"\n"
-"""What it answers: that it goes on; that it is ready; that it does not work on what it was told any more."""
+"""What the process answers: that it is alive; that it is ready; that it has finished with an import."""
 
 
 class ImportLimits(msgspec.Struct, frozen=True):
-    """What the work on an import may take.
+    """The limits on the work on an import.
 
     Args:
-        stall_seconds: after so long without progress its worker is ended; 0 for never.
-        memory_bytes_max: of a worker's own data; files that it maps do not count. 0 for no limit.
-        cpu_seconds_max: of the processors' time for one attempt; 0 for no limit.
-        decoded_bytes_max: of all cells of the file, as they are read.
-        rejects_bytes_max: of the file of rejected rows; further ones are only counted.
-        free_bytes_min: on the disk of the spool.
+        stall_seconds: its worker is killed after so long without progress; 0 for never.
+        memory_bytes_max: the memory for a worker's own data; files that it maps do not count. 0 for no limit.
+        cpu_seconds_max: the processor time of one attempt; 0 for no limit.
+        decoded_bytes_max: the size of all cells of the file, decoded.
+        rejects_bytes_max: the size of the file of rejected rows; further rows are only counted.
+        free_bytes_min: the space that must stay free on the disk of the spool.
     """
 
     stall_seconds: float = 300.0
@@ -31,7 +32,7 @@ class ImportLimits(msgspec.Struct, frozen=True):
 
 
 class ImportOrder(msgspec.Struct, frozen=True):
-    """What a worker works with."""
+    """What a worker needs for its work."""
 
     database_url: str
     spool_dir: str
@@ -39,7 +40,7 @@ class ImportOrder(msgspec.Struct, frozen=True):
 
 
 def limits_of(settings: Settings) -> ImportLimits:
-    """The limits that the settings say."""
+    """The limits in the settings."""
     return ImportLimits(
         stall_seconds=settings.import_stall_seconds,
         memory_bytes_max=settings.import_memory_bytes_max,
@@ -58,4 +59,4 @@ FLAGS = (
     "import_rejects_bytes_max",
     "spool_free_bytes_min",
 )
-"""The settings that these are."""
+"""The settings of these limits."""

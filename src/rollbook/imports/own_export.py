@@ -1,4 +1,4 @@
-"""Exports of rollbook that come back: what is stopped in one stays stopped where it is imported."""
+"""Exports of rollbook that are imported again: the stops in them stay stops."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ CONTACT = ("phone", "id", "created_at", "stopped")
 """The columns of every export of contacts (`exports.columns`)."""
 
 STOP = frozenset(("phone", "channels", "created_at"))
-"""Those of an export of the stop list, which may have `id` too."""
+"""The columns of an export of the stop list, which may have `id` too."""
 
 FIELD = " (field)"
-"""What an export adds to the name of a field that is called as one of its own columns."""
+"""What an export adds to the name of a field that has the name of one of its own columns."""
 
 
 _BETWEEN = re.compile(r"[,;|]")
-"""What stands between channels; programs that save a file anew may change it."""
+"""The separators between channels; programs that save a file again may change them."""
 
 _E164 = re.compile(r"[1-9][0-9]{7,14}")
 
 
 class OwnExport(NamedTuple):
-    """What the columns of an export mean, other than fields.
+    """The meaning of an export's columns other than fields.
 
     Args:
-        stops: names the channels that each row's phone is stopped on.
-        ignored: of the book that it came from only.
-        whole: it has the columns that an export has when nobody chooses, and phones as an export has them:
-            with their country codes, and of whatever plan.
-        only_stops: it is one of the stop list, and its phones are no contacts.
+        stops: the column that names the channels on which the phone of each row is stopped.
+        ignored: columns that have a meaning only in the book that they come from.
+        whole: whether it has the default columns of an export, and phones as an export writes them: with
+            their country codes, valid or not.
+        only_stops: whether it is an export of the stop list, whose phones do not become contacts.
     """
 
     stops: str
@@ -50,15 +50,15 @@ class OwnExport(NamedTuple):
 def recognised(
     columns: Sequence[str], sample: Sequence[Sequence[str | None]], said: Container[str]
 ) -> OwnExport | None:
-    """What a file is if it is an export of rollbook, told by its columns and what is in them.
+    """Recognize an export of rollbook by its columns and its cells, and return the meaning of its columns.
 
     An export of contacts begins with `CONTACT`, or has at least `phone` and `stopped` where columns were
-    chosen; one of the stop list has `STOP`. In `stopped` and `channels` there are names of channels: in all
-    cells that are filled, or at least in some of a whole export, in which somebody may have changed others.
+    chosen; one of the stop list has `STOP`. The cells of `stopped` and `channels` are names of channels: all
+    cells that are filled, or at least some in a whole export, whose other cells may have been edited.
 
     Args:
-        sample: rows from the top.
-        said: columns whose meaning was said.
+        sample: rows from the top of the file.
+        said: columns that the caller's mapping names.
     """
     if "phone" not in columns:
         return None
@@ -83,7 +83,7 @@ def masks(cells: pa.Array) -> tuple[NDArray[np.int64], dict[int, str]]:
     """The channels that rows name, as masks.
 
     Returns:
-        The masks; and for each place where something else stands, why it cannot be.
+        The masks; and for each place with an invalid cell, the reason.
     """
     encoded = pc.dictionary_encode(pc.fill_null(cells, ""))
     indices = encoded.indices.to_numpy(zero_copy_only=False)
@@ -110,7 +110,7 @@ def _mask(cell: str) -> int:
     """The channels that a cell names, as a mask; 0 for an empty one.
 
     Raises:
-        ValueError: it names something else; see `channels.parse`.
+        ValueError: the cell names something else; see `channels.parse`.
     """
     if cell.startswith("[") and cell.endswith("]"):
         cell = cell[1:-1].replace('"', "")  # a list in JSON

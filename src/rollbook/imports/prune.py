@@ -1,4 +1,4 @@
-"""The end of an import that replaces: contacts that the file does not name leave the list."""
+"""The end of an import that replaces a list: members that the file does not name leave the list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rollbook.imports.journal import Chunk
 MEMBERS_AT_ONCE = 5_000
 
 MEMBERS_UNASKED_MAX = 100
-"""Of a list that is replaced without a confirmation, whatever the file has."""
+"""A list with so few members is replaced without a confirmation, whatever the file holds."""
 
 
 class _Member(msgspec.Struct, frozen=True):
@@ -24,13 +24,13 @@ class _Member(msgspec.Struct, frozen=True):
 
 
 def leaving(database: Database, import_: Import, phones: NDArray[np.int64]) -> tuple[int, int] | None:
-    """Whether a confirmation is needed: more than half of a list's members would leave it.
+    """Find out whether a confirmation is needed, because more than half of the list's members would leave it.
 
     Args:
-        phones: all that are staged, ascending.
+        phones: all staged phones, ascending.
 
     Returns:
-        How many would leave, of how many; `None` where nobody needs to be asked.
+        How many members would leave, and how many there are; `None` where no confirmation is needed.
     """
     if (
         import_.spec.mode != "replace"
@@ -51,16 +51,16 @@ def leaving(database: Database, import_: Import, phones: NDArray[np.int64]) -> t
 
 
 def step(tx: Transaction, account_id: int, import_: Import, phones: NDArray[np.int64]) -> Import | None:
-    """Look at the next members of the list, and take out those whose phone is not staged.
+    """Check the next members of the list, and remove those whose phone is not staged.
 
-    In a dry run this only counts.
+    A dry run only counts them.
 
     Args:
-        import_: `reached` is the last member that was looked at.
-        phones: all that are staged, ascending.
+        import_: its `reached` is the last member that was checked.
+        phones: all staged phones, ascending.
 
     Returns:
-        The import as it is then; `None` when there were no more members.
+        The import after it; `None` when there were no more members.
     """
     if not import_.spec.dry_run:
         accounts.lock(tx, account_id)

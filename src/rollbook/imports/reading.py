@@ -1,4 +1,5 @@
-"""The first phase of an import, from its file to the stage: how the file is read, and what it must hold."""
+"""The first phase of an import, from its file to the stage: how the file is read, and what it must
+contain."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ class Cancelled(Exception):
 def phone_reading(
     chosen: Columns, spec: ImportSpec, in_book: Callable[[Sequence[int]], Sequence[int]]
 ) -> stage.PhoneReading:
-    """Where the phones of a file are, and how they are read. What stops people takes everything that the book
-    can hold."""
+    """Where the phones of a file are, and how they are read. An import that stops phones accepts every number
+    that the book can store."""
     own = chosen.own_export
     stops = own.stops if own is not None else None
     stopping = in_book if spec.stop or stops is not None else None
@@ -50,7 +51,7 @@ def phone_reading(
 
 
 def in_book(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[int]:
-    """Those of some phones that are contacts."""
+    """Those of the given phones that are contacts."""
     return tx.all(
         int,
         f"""
@@ -63,7 +64,7 @@ def in_book(tx: Transaction, account_id: int, phones: Sequence[int]) -> list[int
 
 
 def about(table: Table) -> dict[str, str]:
-    """How a file was read."""
+    """How a file was read: format, encoding, and so on."""
     ways = {
         "format": table.format,
         "encoding": table.encoding,
@@ -82,10 +83,10 @@ def header(table: Table) -> str:
 
 
 def check_totals(import_: Import, totals: stage.Totals, *, has_columns: bool, only_stops: bool) -> None:
-    """Refuse a file that holds too little, or not what was said of it.
+    """Refuse a file with too few rows, or with other contents than the spec says.
 
     Raises:
-        BadFile: a sentence that says so; nothing is imported.
+        BadFile: the reason, as a sentence; nothing is imported.
     """
     spec = import_.spec
     if not totals.rows and (spec.mode == "replace" or not (spec.stop or only_stops)):
@@ -107,14 +108,15 @@ def check_totals(import_: Import, totals: stage.Totals, *, has_columns: bool, on
 def staged(
     tx: Transaction, account_id: int, import_id: int, names: list[str], report: Report, totals: stage.Totals
 ) -> Import:
-    """A file was read: make the fields that it needs and go on to the merge, or wait to be confirmed.
+    """Finish the reading of a file: create the fields that it needs and start the merge, or wait for a
+    confirmation.
 
     Args:
-        names: of the fields that its columns fill, in their order.
-        totals: what it held.
+        names: the names of the fields that its columns fill, in their order.
+        totals: the totals of the file.
 
     Raises:
-        Cancelled: while it was read.
+        Cancelled: the import was cancelled while the file was read.
     """
     accounts.lock(tx, account_id)
     import_ = imports.get(tx, account_id, import_id)

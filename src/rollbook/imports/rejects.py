@@ -1,5 +1,5 @@
-"""The rows of a file that were left out: a CSV with their line, the reason, and the row as it was. It is safe
-to open in a spreadsheet (`files.formulas`)."""
+"""The rejected rows of a file: a CSV with the line, the reason, and the original row of each. It is safe to
+open in a spreadsheet (`files.formulas`)."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from rollbook.texts import counted
 NAME = "rejects.csv"
 HEAD = ("rollbook:line", "rollbook:reason", "rollbook:message")
 ROW_BYTES_MAX = 2 * 1024
-"""Of a row's text."""
+"""How much of a row's text is kept."""
 
 CUT = f"The row is longer than {ROW_BYTES_MAX:,} bytes and cut here."
 
 PIECE_ROWS = 4_096
-"""Rows that are written at a time."""
+"""How many rows are written at a time."""
 
 UNREADABLE = "rollbook:row"
-"""The column with the text of rows that could not be taken apart into cells, or not for sure."""
+"""The column with the text of rows that could not be split into cells, or not with certainty."""
 
 HEAD_BEFORE, UNREADABLE_BEFORE = ("line", "reason", "message"), "row"
-"""What these columns were called before they had names that no other file has."""
+"""The old names of these columns, which other files have too."""
 
 REASONS_BEFORE = frozenset((*REASONS[1:], *SENTENCES, "out_of_bounds", "bad_value", "too_many_lists"))
 _SECOND = " (2)"
 
 
 class Repaired(NamedTuple):
-    """What a file has of a file of rejects that was repaired and is read again.
+    """The columns of a file of rejected rows that was repaired and is imported again.
 
     Args:
-        ours: columns that rollbook put there, which mean nothing any more.
-        unreadable: the one with the text of rows, of these.
-        shown: the names that other columns had first, of those that got another one beside ours.
+        ours: columns that rollbook added, which have no meaning in an import.
+        unreadable: the one of them with the text of unreadable rows.
+        shown: the original names of columns that were renamed because rollbook's columns had the same names.
     """
 
     ours: frozenset[str] = frozenset()
@@ -54,10 +54,11 @@ class Repaired(NamedTuple):
 
 
 def repaired(columns: Sequence[str], sample: Sequence[Sequence[str | None]]) -> Repaired:
-    """Find the columns that a file of rejects has for itself. Those of before are known by what is in them.
+    """Find the columns that rollbook added to a file of rejected rows. Those with old names are recognized by
+    their cells.
 
     Args:
-        sample: rows from the top.
+        sample: rows from the top of the file.
     """
     ours = frozenset(columns) & {*HEAD, UNREADABLE}
     if ours:
@@ -75,12 +76,12 @@ def repaired(columns: Sequence[str], sample: Sequence[Sequence[str | None]]) -> 
 
 
 class Rejects:
-    """Writes the rejects of one import into its folder, anew.
+    """Writes a new file of the rejected rows of one import into its folder.
 
     Args:
-        columns: of the file.
-        repaired: what the file has of rejects.
-        bytes_max: of what is written; further rows are counted, and a last line says how many they are.
+        columns: the columns of the file.
+        repaired: its columns of rejected rows, if it is a repaired file of rejects.
+        bytes_max: how much is written at most; further rows are counted, and a last line gives their number.
     """
 
     def __init__(self, folder: Path, columns: Sequence[str], repaired: Repaired, *, bytes_max: int) -> None:
@@ -102,7 +103,7 @@ class Rejects:
                 self._write_lines([_more(self._more, self._bytes_max, len(self._kept))])
 
     def _is_full(self, rows: int) -> bool:
-        """Whether rows are only counted from now on."""
+        """Whether further rows are only counted."""
         if self._more or self._file.tell() >= self._bytes_max:
             self._more += rows
         return self._more > 0
@@ -118,9 +119,9 @@ class Rejects:
         """Add rows of a batch.
 
         Args:
-            lines, cells: of the whole batch.
-            places: of the rows in it.
-            reasons, messages: why each of them was left out.
+            lines, cells: those of the whole batch.
+            places: the places of the rows in the batch.
+            reasons, messages: why each row was rejected.
         """
         options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
         for begin in range(0, len(places), PIECE_ROWS):
@@ -140,7 +141,7 @@ class Rejects:
             arrow_csv.write_csv(pa.Table.from_arrays([*head, *shown], names=names), self._file, options)
 
     def add_unreadable(self, row: BadRow) -> None:
-        """Add a row that could not be taken apart, with its cells as far as they can be told."""
+        """Add a row that could not be split, with its cells as far as they are known."""
         if self._is_full(1):
             return
         cells = [row.cells[place] or "" if place < len(row.cells) else "" for place in self._kept]
@@ -156,7 +157,7 @@ class Rejects:
 
 
 def _shortened(columns: list[pa.Array]) -> tuple[list[pa.Array], NDArray[np.bool_]]:
-    """Columns of which no row has much more than `ROW_BYTES_MAX` of text, and which rows were cut."""
+    """Columns in which no row has much more than `ROW_BYTES_MAX` of text, and which rows were shortened."""
     sizes = np.zeros(len(columns[0]) if columns else 0, np.int64)
     for column in columns:
         sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
@@ -177,10 +178,10 @@ def _more(rows: int, bytes_max: int, width: int) -> list[str]:
 
 
 def append(folder: Path, rows: Sequence[tuple[int, int, str, str]], column: str) -> None:
-    """Add rows that were refused when they came to the book: line, phone, reason and message.
+    """Add rows that were rejected by the merge: line, phone, reason and message.
 
     Args:
-        column: of phones, as the file calls it.
+        column: the name of the column of phones in the file.
     """
     path = folder / NAME
     with path.open("rb") as file:
@@ -198,9 +199,7 @@ def append(folder: Path, rows: Sequence[tuple[int, int, str, str]], column: str)
 
 def _as_csv(rows: Sequence[Sequence[Any]]) -> bytes:
     text = io.StringIO()
-    returns = any(
-        "\r" in str(cell) for row in rows for cell in row
-    )  # Python quotes none but of its line ends
+    returns = any("\r" in str(cell) for row in rows for cell in row)  # Python quotes only its own line ends
     writer = csv.writer(text, csv.unix_dialect if returns else csv.excel, lineterminator="\n")
     writer.writerows(rows)
     return text.getvalue().encode()

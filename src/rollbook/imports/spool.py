@@ -1,5 +1,5 @@
-"""The spool: a folder with the files of imports, one folder for each. Light, so that the API can put files
-there."""
+"""The spool: a folder with the files of imports, one folder for each. This module is light, so that the API
+can put files into the spool."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rollbook.errors import BadFile
 
 _ID = "spool.id"
 _NAME = re.compile(r"[0-9a-f]{32}|[0-9]{1,19}-[0-9]{1,19}")
-"""Of an import's folder. Those with two numbers, of the account and the import, are from before names were
-random."""
+"""The name of an import's folder. Names of two numbers, the ids of the account and the import, are older than
+random names."""
 
 STAGE_FILES = ("*.int64", "*.arrow")
 _UPLOAD, _PATH, _REJECTS, _LOCK = "upload", "path", "rejects.csv", "lock"
@@ -27,7 +27,7 @@ class Spool:
     """The files of imports.
 
     Args:
-        path: of the folder; made when the first file comes.
+        path: the folder; it is created when the first file arrives.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -35,7 +35,7 @@ class Spool:
 
     @property
     def id(self) -> str:
-        """What tells this spool from any other, "" while there is none: an import's row says in which one its
+        """The id of this spool, "" while it does not exist. The row of an import says in which spool its
         files are."""
         try:
             return (self.path / _ID).read_text()
@@ -43,34 +43,34 @@ class Spool:
             return ""
 
     def folder(self, folder: str) -> Path:
-        """Where the files of one import are.
+        """The folder with the files of one import.
 
         Args:
-            folder: the name that the import's row has for it.
+            folder: its name, from the row of the import.
         """
         return self.path / folder
 
     def has(self, folder: str) -> bool:
-        """Whether the import's files are in this spool, and not on another machine or gone."""
+        """Whether the import's files are in this spool, and not on another machine or deleted."""
         return (self.folder(folder) / "ready").exists()
 
     def free_bytes(self) -> int:
-        """The room on its disk."""
+        """The free space on its disk."""
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize
 
     def incoming(self) -> tuple[Path, BinaryIO]:
-        """A new file for a body that arrives: its path, and the file to write to."""
+        """A new file for a body that arrives: its path, and the open file."""
         folder = self.path / "incoming"
         _make(folder)
         path = folder / os.urandom(12).hex()
         return path, path.open("xb")
 
     def put(self, folder: str, path: Path) -> str:
-        """Make a file that arrived the one of an import, too; whoever made it removes its own name for it.
-        Returns the spool's id.
+        """Make a file that arrived the file of an import, under a second name; the caller removes the first
+        one. Returns the id of the spool.
 
-        It must be on the disk already: the answer to the caller says that it is kept.
+        The file must be on the disk already: the answer to the caller says that it is stored.
         """
         made = self._new(folder)
         os.link(path, made / _UPLOAD)
@@ -78,7 +78,7 @@ class Spool:
         return self.id
 
     def point(self, folder: str, path: Path) -> str:
-        """Make a file that stays where it is the one of an import. Returns the spool's id."""
+        """Make a file that stays where it is the file of an import. Returns the id of the spool."""
         made = self._new(folder)
         (made / _PATH).write_bytes(os.fsencode(path.absolute()))
         self._ready(made)
@@ -88,7 +88,7 @@ class Spool:
         """The file of an import.
 
         Raises:
-            BadFile: it is not there.
+            BadFile: it does not exist.
         """
         here = self.folder(folder)
         if (here / _UPLOAD).exists():
@@ -99,14 +99,14 @@ class Spool:
             raise BadFile("The file of this import is not in the spool any more.") from None
 
     def rejects(self, folder: str) -> Path | None:
-        """The CSV of the rows that were left out, if there is one."""
+        """The CSV of the rejected rows, if there is one."""
         path = self.folder(folder) / _REJECTS
         return path if path.exists() else None
 
     @contextmanager
     def held(self, folder: str) -> Iterator[bool]:
-        """Whether nobody else works on the import, which then holds until the end of the block, or until the
-        process ends, however it ends."""
+        """Lock an import until the end of the block, or until the process ends, in whatever way. False where
+        another process holds the lock, or the files are gone."""
         try:
             lock = paths.locked(self.folder(folder) / _LOCK)
         except FileNotFoundError:  # its files are gone
@@ -120,7 +120,7 @@ class Spool:
             os.close(lock)
 
     def old(self, before: float) -> list[str]:
-        """The folders of imports that were not changed since `before` (seconds since 1970)."""
+        """The folders of imports without a change since `before` (seconds since 1970)."""
         found = []
         for folder in self.path.glob("*"):
             with suppress(FileNotFoundError):
@@ -129,23 +129,23 @@ class Spool:
         return found
 
     def forget_incoming(self, before: float) -> None:
-        """Throw away what arrived before that moment and became no import."""
+        """Delete files that arrived before that moment and did not become an import."""
         for path in (self.path / "incoming").glob("*"):
             if path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)
 
     def forget_upload(self, folder: str) -> None:
-        """Throw away the file itself: what is needed of it is staged."""
+        """Delete the file itself: everything needed from it is staged."""
         (self.folder(folder) / _UPLOAD).unlink(missing_ok=True)
 
     def clear_stage(self, folder: str) -> None:
-        """Throw away what is staged of an import that failed before any of it came into the book."""
+        """Delete the stage of an import that failed before any of it was merged into the book."""
         for pattern in STAGE_FILES:
             for path in self.folder(folder).glob(pattern):
                 path.unlink(missing_ok=True)
 
     def discard(self, folder: str) -> None:
-        """Throw away everything of an import."""
+        """Delete all files of an import."""
         shutil.rmtree(self.folder(folder), ignore_errors=True)
 
     def _new(self, name: str) -> Path:
@@ -166,10 +166,10 @@ class Spool:
 
 
 def new_folder() -> str:
-    """A name for a folder that no import ever had. Ids are given again after a restore, and then what lies in
-    the spool would be that of another import."""
+    """A name for a folder that no import ever had. After a restore, ids are used again, and files in the
+    spool would belong to another import."""
     return os.urandom(16).hex()
 
 
 def _make(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds people's phone numbers
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # people's phone numbers are in it

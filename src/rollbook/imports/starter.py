@@ -1,5 +1,5 @@
-"""The service's own thread for imports: their work is done by processes that it looks after, since it must
-not stall the event loop."""
+"""The service's own thread for imports. It looks after processes that do the work, which would stall the
+event loop."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rollbook.imports.order import limits_of
 from rollbook.imports.spool import Spool
 
 LOOK_SECONDS = 0.5
-"""How often it looks whether it is the one that looks after imports."""
+"""How often it checks whether it is the one service that looks after the imports of its spool."""
 
 
 class ImportWorkers:
     """A thread that keeps as many workers as there are imports to work on, `import_workers` at most.
 
-    Of several services with one spool only one does so at a time. A worker ends when there is nothing to do,
-    or when the service ends, however that ends: its standard input is then at its end.
+    Of several services with one spool, only one does so at a time. A worker ends when there is nothing to do,
+    or when the service ends, in whatever way: its standard input is closed then.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -36,7 +36,7 @@ class ImportWorkers:
             self._thread.start()
 
     def close(self) -> None:
-        """Let the workers end after the chunk that is under way, and wait for them."""
+        """Ask the workers to end after their current chunks, and wait for them."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -61,13 +61,13 @@ class ImportWorkers:
                 keep_days=self._settings.import_keep_days,
             )
         except DatabaseDamaged:
-            return  # it was told in the log when it was found, and nothing goes on until a new start
+            return  # logged when it was found; nothing continues until a new start
         finally:
             os.close(lock)
 
     def _alone(self) -> int | None:
-        """The lock of the one service that starts workers for its spool; `None` when another has it, or there
-        is no spool yet."""
+        """The lock of the one service that starts workers for its spool; `None` when another service has it,
+        or the spool does not exist yet."""
         try:
             return paths.locked(self._spool.path / "workers.lock")
         except OSError:

@@ -1,8 +1,8 @@
-"""Taking back what an import created, unless somebody touched it since.
+"""Undo: takes back what an import created, unless it was changed since.
 
-A contact that the import created is touched when it has another phone now, other values than the file gave
-it, or other lists than the import's. Such a contact stays as it is. Stops stay, always; so do values that the
-import gave to contacts which were there before.
+A contact that the import created counts as changed when it now has another phone, other values than those
+from the file, or other lists than the import's. Such a contact stays as it is. Stops always stay; so do
+values that the import gave to existing contacts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rollbook.imports.stage import Stage
 from rollbook.members import Membership
 
 CONTACTS_AT_ONCE = 2_500
-"""Contacts that one transaction takes back: deleting costs several times what creating did."""
+"""How many contacts one transaction takes back: deleting one costs several times what creating it did."""
 
 
 class _Contact(msgspec.Struct, frozen=True):
@@ -31,10 +31,10 @@ class _Contact(msgspec.Struct, frozen=True):
 
 
 def step(tx: Transaction, account_id: int, import_: Import, staged: Stage) -> Import | None:
-    """Take back a piece of what the import did, the newest first.
+    """Take back a piece of the import, the newest first.
 
     Returns:
-        The import as it is then; `None` when nothing is left.
+        The import after it; `None` when nothing is left.
     """
     accounts.lock(tx, account_id)
     chunk = journal.last(tx, account_id, import_.id)
@@ -66,7 +66,7 @@ def step(tx: Transaction, account_id: int, import_: Import, staged: Stage) -> Im
 
 
 def finish(tx: Transaction, account_id: int, import_: Import, report: Report) -> Import:
-    """All is taken back: a list that was made for the import goes, too, if it is empty."""
+    """Finish an undo: a list that was created for the import is deleted, if it is empty."""
     accounts.lock(tx, account_id)
     undone = dict(report.undone)
     if report.stops_added:
@@ -91,7 +91,7 @@ def _exists(tx: Transaction, account_id: int, list_id: int) -> bool:
 
 
 def _return(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) -> int:
-    """Put contacts back into the list that they were taken out of, those that still can be."""
+    """Put contacts back into the list that they were removed from, where that is still possible."""
     masks = {row.id: row.stop_mask for row in contacts.rows_of(tx, account_id, ids)}
     wanted = [Membership(list_id, contact_id) for contact_id in masks]
     existing = members.existing(tx, account_id, wanted)
@@ -102,7 +102,7 @@ def _return(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) 
 
 
 def _take_out(tx: Transaction, account_id: int, list_id: int, ids: Sequence[int]) -> int:
-    """Take contacts that joined the list out of it, those that are still in."""
+    """Remove contacts that joined the list, if they are still members."""
     pairs = members.existing(tx, account_id, [Membership(list_id, contact_id) for contact_id in ids])
     inside = {pair.contact_id for pair in pairs}
     masks = {
@@ -123,7 +123,7 @@ def _delete(
     *,
     has_list: bool,
 ) -> dict[str, int]:
-    """Delete those of the contacts `first` and following that nobody touched."""
+    """Delete those of the contacts from id `first` on that were not changed since."""
     found = tx.all(
         _Contact,
         """
