@@ -145,6 +145,18 @@ def test_an_opt_out_file_stops_every_contact_that_it_names(db: Database, tmp_pat
     assert desk.drift() == []
 
 
+def test_an_opt_out_file_finds_such_contacts_in_each_of_its_columns(desk: Desk) -> None:
+    gone = [999123456789, 999123456780, 999123456781]
+    for phone in gone:
+        desk.db.write(contacts.create, desk.account_id, NewContact(phone))
+    rows = [("n/a", f"+{gone[0]}"), (f"+{gone[1]}", "n/a"), ("n/a", "n/a"), (f"+{gone[2]}", f"+{gone[0]}")]
+    file = "phone,mobile\n" + "".join(f"{first},{second}\n" for first, second in rows)
+    import_ = done(desk, file, columns={"phone": "phone", "mobile": "phone"}, stop=("sms",))
+    assert stops(desk) == sorted(gone)
+    assert sum(import_.report.rejected.values()) == 4
+    assert desk.drift() == []
+
+
 def test_contacts_are_still_to_be_valid_where_nobody_is_stopped(desk: Desk) -> None:
     import_ = done(desk, "phone\n+380 00 000 00 01\n")
     assert import_.report.rejected == {"not_assigned": 1}

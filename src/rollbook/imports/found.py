@@ -108,10 +108,12 @@ class FoundPhones(NamedTuple):
         Args:
             in_book: returns which of the given phones are contacts.
         """
-        literal: dict[int, int] = {}
-        for place in np.flatnonzero(~self.ok & (self.reasons != _EMPTY)).tolist():
-            if phone := phones.literally(self.text(place, cells, names) or ""):
-                literal[place] = phone
+        bad = np.flatnonzero(~self.ok & (self.reasons != _EMPTY))
+        texts = self._texts(bad, cells, names)
+        read = {text: phones.literally(text) for text in set(texts)}  # most are a few words, over and over
+        literal = {
+            place: phone for place, text in zip(bad.tolist(), texts, strict=True) if (phone := read[text])
+        }
         contacts = set(in_book(sorted(set(literal.values())))) if literal else set()
         places = [place for place, phone in literal.items() if phone in contacts]
         if not places:
@@ -120,6 +122,18 @@ class FoundPhones(NamedTuple):
         new.phones[places] = [literal[place] for place in places]
         new.ok[places] = True
         return new
+
+    def _texts(
+        self, places: NDArray[np.int64], cells: pa.Table | pa.RecordBatch, names: Sequence[str]
+    ) -> list[str]:
+        """The cells that some of them are from."""
+        texts = np.empty(len(places), object)
+        for number, name in enumerate(names):
+            of_column = np.flatnonzero(self.columns[places] == number)
+            cells_of_column = cells.column(name).take(pa.array(self.rows[places[of_column]]))
+            texts[of_column] = [text or "" for text in cells_of_column.to_pylist()]
+        found: list[str] = texts.tolist()
+        return found
 
     def _taken(self, places: NDArray[np.intp]) -> FoundPhones:
         """Some of the phones, in arrays of their own."""
