@@ -1,6 +1,7 @@
-"""Engines: one SQL text on SQLite and on PostgreSQL. Of the product's tables only Citus is told something.
+"""The database engines: SQLite and PostgreSQL behind one interface, with the same SQL. Only the module for
+Citus knows the product's tables.
 
-`open_database(url)` gives a `Database`; `database.write(fn, ...)` is the one way to change anything.
+`open_database(url)` returns a `Database`; `database.write(fn, ...)` is the only way to change data.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ __all__ = [
 def open_database(
     url: str, limits: EngineLimits | None = None, observer: Observer | None = None, *, create: bool = False
 ) -> Database:
-    """Open the database that `url` names; nothing is migrated yet, see `Database.migrate`.
+    """Open the database that `url` names. The schema is not migrated; see `Database.migrate`.
 
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user@host/name` with
-            whatever libpq takes (`?sslmode=verify-full`).
-        limits: sizes of queues, batches and thread groups.
-        observer: told of every commit, for metrics.
-        create: make the file of an embedded database where there is none; its folder must be there. On a
-            server, whoever runs that makes databases.
+            any parameter that libpq accepts (`?sslmode=verify-full`).
+        limits: the sizes of queues, batches and thread groups.
+        observer: notified of every commit, for metrics.
+        create: create the file of an embedded database if it is missing; its folder must exist. On a server,
+            the administrator creates databases.
 
     Raises:
         BadDatabaseUrl: the URL names neither engine.
-        NoDatabase: there is no such file.
-        StrangeDatabase: the file is another program's database.
+        NoDatabase: the file does not exist.
+        StrangeDatabase: the file is the database of another program.
         Unavailable: the file or the server cannot be opened.
     """
     limits = limits or EngineLimits()

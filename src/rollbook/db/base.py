@@ -1,4 +1,5 @@
-"""What both engines are: a database with lanes of work, and the limits of these."""
+"""The interface of both engines: a database that runs reads and writes in lanes, and the limits of these
+lanes."""
 
 from __future__ import annotations
 
@@ -24,15 +25,15 @@ _log = logging.getLogger("rollbook")
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """Sizes of the machinery around an engine.
+    """Sizes of the queues and threads of an engine.
 
     Args:
         write_queue_max: writes that may wait before the next one is refused (503).
-        write_batch_max: writes that share one COMMIT, at most.
+        write_batch_max: the most writes that share one COMMIT.
         read_queue_max: reads that may wait for a thread before the next one is refused (503).
         writer_threads: on PostgreSQL, connections that write; SQLite has exactly one.
-        reader_threads: connections that read in a thread of their own.
-        statement_timeout_seconds: on PostgreSQL, what one statement may take.
+        reader_threads: connections that read, each in its own thread.
+        statement_timeout_seconds: on PostgreSQL, the longest time that one statement may take.
         busy_timeout_seconds: on SQLite, how long to wait for another process that writes.
     """
 
@@ -46,7 +47,7 @@ class EngineLimits:
 
 
 class Observer:
-    """Told what the engine does; the default keeps nothing."""
+    """Receives events of the engine. This default ignores them."""
 
     def committed(self, jobs: int, seconds: float) -> None:
         """A batch of `jobs` writes was committed; its COMMIT took `seconds`."""
@@ -56,9 +57,10 @@ class Database(ABC):
     """A database of either engine. Thread-safe.
 
     Attributes:
-        embedded: it belongs to the one service that uses it; on a server, whoever runs that decides who may.
-        reads_inline: a point read is so quick that an event loop may run it itself.
-        name: what messages call it.
+        embedded: whether it belongs to the one service that uses it. A server is shared, and its
+            administrator decides who may use it.
+        reads_inline: whether a point read is so quick that an event loop may run it itself.
+        name: the name of the database in messages.
         statements_run: statements since the start, for tests that count them.
     """
 
@@ -77,10 +79,10 @@ class Database(ABC):
         self._readers: Lane | None = None
 
     def is_damaged(self, reason: object) -> Unavailable:
-        """The engine found pages that it cannot read: from now on the database is not ready.
+        """Record that the engine found pages that it cannot read. From now on the database is not ready.
 
         Returns:
-            What callers get.
+            The error to raise.
         """
         if not self.damage:
             self.damage = f"{self.name} is damaged"
@@ -93,26 +95,26 @@ class Database(ABC):
 
     @abstractmethod
     def look_for_damage(self) -> None:
-        """Read all of the storage, where the engine can tell by that whether it is damaged.
+        """Read the whole storage to find damage, where the engine can detect it in this way.
 
         Raises:
-            Unavailable: it is.
+            Unavailable: the storage is damaged.
         """
 
     @abstractmethod
     def checks(self, services: int) -> list[Check]:
-        """What `rollbook doctor` shows of the storage or the server; changes nothing.
+        """The results that `rollbook doctor` shows for the storage or the server. Nothing is changed.
 
         Args:
-            services: processes that will use the database.
+            services: the number of processes that will use the database.
 
         Raises:
-            Unavailable: it cannot be asked.
+            Unavailable: the database cannot be reached.
         """
 
     @abstractmethod
     def claim(self) -> None:
-        """Hold the database for this process where only one service may use it.
+        """Claim the database for this process where only one service may use it.
 
         Raises:
             DatabaseInUse: another process holds it.
@@ -126,37 +128,37 @@ class Database(ABC):
 
     @abstractmethod
     def migrate(self) -> list[str]:
-        """Bring the schema up to date under a lock, or set an empty database up; safe when two processes
-        start at once.
+        """Bring the schema up to date under a lock, or set up an empty database. Two processes may do so at
+        the same time.
 
         Returns:
             The names of the migrations that this call applied.
 
         Raises:
             DatabaseTooNew: a newer rollbook migrated it.
-            StrangeDatabase: it is another program's.
+            StrangeDatabase: it belongs to another program.
         """
 
     def update(self) -> list[str]:
         """`migrate` a database that was set up before.
 
         Raises:
-            NotSetUp: it is empty. Nothing was made.
+            NotSetUp: it is empty. Nothing was created.
         """
         if self.schema_version() == 0:
             raise NotSetUp(self.name)
         return self.migrate()
 
-    # Where it is
+    # Location
 
     @property
     def is_distributed(self) -> bool:
-        """Accounts are on several machines: a question about all of them asks all of these, and fails while
-        one is away. Known once there was a connection."""
+        """Whether accounts are on several machines. A query over all accounts then needs all machines, and
+        fails while one does not answer. Known after the first connection."""
         return False
 
     def nodes(self) -> Mapping[str, bool]:
-        """The machines that hold accounts, as host:port, and whether each answers; none where the database is
+        """The machines that hold accounts, as host:port, and whether each answers. Empty if the database is
         not distributed.
 
         Raises:
@@ -164,15 +166,15 @@ class Database(ABC):
         """
         return {}
 
-    # Work
+    # Jobs
 
     def write(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn(tx, *args, **kwargs)` in a transaction; returns when it is on disk.
+        """Run `fn(tx, *args, **kwargs)` in a transaction. Returns when its changes are on disk.
 
         Raises:
             Busy: the queue is full. Nothing was changed.
-            Unavailable: the database cannot be reached or cannot store. Nothing was acknowledged.
-            RollbookError: whatever `fn` raised; its changes are undone.
+            Unavailable: the database cannot be reached or cannot store the change. Nothing was acknowledged.
+            RollbookError: the error that `fn` raised; its changes are undone.
         """
         result: T = wait_for(self.enqueue_write, partial(fn, **kwargs) if kwargs else fn, args)
         return result
@@ -183,7 +185,7 @@ class Database(ABC):
         return result
 
     def enqueue_write(self, job: Job) -> None:
-        """Queue a write; its outcome is delivered once COMMIT returned.
+        """Queue a write. Its outcome is delivered after COMMIT has returned.
 
         Raises:
             Busy: the queue is full.
@@ -193,7 +195,7 @@ class Database(ABC):
         self._writers.put(job)
 
     def enqueue_read(self, job: Job) -> None:
-        """Queue a read for a thread of its own.
+        """Queue a read, which runs in a reader thread.
 
         Raises:
             Busy: the queue is full.
@@ -203,23 +205,23 @@ class Database(ABC):
         self._readers.put(job)
 
     def read_inline(self, fn: Callable[..., T], *args: Any) -> T:
-        """Run a point read in the calling thread; only where `reads_inline`."""
+        """Run a point read in the calling thread. Only for databases with `reads_inline`."""
         return self.read(fn, *args)
 
     def snapshot(self) -> Snapshot:
-        """One state of the database for several point reads in the calling thread; only where
-        `reads_inline`. Close it soon: while it is open the write-ahead log cannot begin anew."""
+        """One state of the database for several point reads in the calling thread. Only for databases with
+        `reads_inline`. Close it soon: while it is open the write-ahead log cannot be restarted."""
         raise TypeError(f"{self.engine} does not read in the calling thread")
 
     @abstractmethod
     def long_read(self) -> AbstractContextManager[Transaction]:
-        """One state of the database for as long as it takes, on a connection of its own, for reading only.
+        """One state of the database for a long read, on a separate read-only connection.
 
-        Nothing waits for it, but while it is open nothing that is newer can be cleared away: SQLite's
+        Nothing waits for it, but while it is open the engine cannot discard old versions: SQLite's
         write-ahead log grows by all that is written meanwhile, PostgreSQL keeps replaced rows.
 
         Raises:
-            Unavailable: the database cannot be opened, or went away.
+            Unavailable: the database cannot be opened, or the connection was lost.
         """
 
     @property
@@ -249,7 +251,7 @@ class Snapshot(Protocol):
     """One state of the database."""
 
     def read(self, fn: Callable[..., T], *args: Any) -> T:
-        """Run `fn(tx, *args)` on it."""
+        """Run `fn(tx, *args)` on this state."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release this state."""

@@ -1,4 +1,4 @@
-"""How the writes of a batch share one COMMIT: each call in a savepoint of its own."""
+"""Batches of writes: all share one COMMIT, each call has its own savepoint."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rollbook.db.transaction import Transaction
 
 
 class BatchRunner(ABC):
-    """Runs batches on one connection; each engine says how its transactions begin and end."""
+    """Runs batches on one connection. Each engine defines how its transactions begin and end."""
 
     @abstractmethod
     def begin(self) -> Transaction:
-        """Begin a transaction that writes."""
+        """Begin a write transaction."""
 
     @abstractmethod
     def commit(self) -> None:
-        """Make it durable; raises `BatchFailed` when it is not."""
+        """Commit the transaction durably; raises `BatchFailed` if that fails."""
 
     @abstractmethod
     def rollback(self) -> None:
@@ -27,21 +27,21 @@ class BatchRunner(ABC):
 
     @abstractmethod
     def savepoint(self) -> None:
-        """Mark the place that `back_to_savepoint` returns to."""
+        """Set the savepoint to which `back_to_savepoint` returns."""
 
     @abstractmethod
     def release(self) -> None:
-        """Forget the savepoint, keep what was done since."""
+        """Release the savepoint and keep the changes since."""
 
     @abstractmethod
     def back_to_savepoint(self) -> None:
-        """Undo what came since the savepoint, and forget it; the caller tells the transaction."""
+        """Undo the changes since the savepoint and release it. The caller notifies the transaction."""
 
     def run_batch(self, jobs: list[Job], observer: Observer) -> None:
         """Run every call in a savepoint of its own and COMMIT once for all of them.
 
         Raises:
-            BatchFailed: the transaction failed as a whole; no job may be told that it succeeded.
+            BatchFailed: the transaction failed as a whole; no job may be reported as successful.
         """
         grouped = calls(jobs)
         if len(grouped) == 1 and self._run_as_statement(grouped[0], observer):
@@ -71,7 +71,8 @@ class BatchRunner(ABC):
         observer.committed(len(jobs), time.perf_counter() - started)
 
     def _run_as_statement(self, group: list[Job], observer: Observer) -> bool:
-        """Run a call that is a single statement without BEGIN and COMMIT; False where that gains nothing."""
+        """Run a call that is a single statement without BEGIN and COMMIT. Returns False where that is no
+        faster."""
         return False
 
     def _run_groups(self, grouped: list[list[Job]], tx: Transaction) -> None:

@@ -1,4 +1,4 @@
-"""What an engine finds when it is asked whether all is as it must be, for `rollbook doctor`."""
+"""Checks of an engine, whose results `rollbook doctor` shows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ State = Literal["ok", "warning", "fault"]
 
 
 class Check(NamedTuple):
-    """One thing that was looked at.
+    """The result of one check.
 
     Args:
-        name: of the thing.
-        state: `fault` for what loses or refuses data, or will; `warning` for what may.
-        found: what it is.
-        advice: what it should be, or what to do; "" where all is well.
+        name: the name of the check.
+        state: `fault` if data is or will be lost or refused; `warning` if that may happen.
+        found: the value that was found.
+        advice: the value that it should have, or what to do; "" if all is well.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Check(NamedTuple):
 
 
 def size(size_bytes: int) -> str:
-    """A size in the largest unit of which it has at least one, such as `1.5 GiB`."""
+    """A size in the largest unit that is not larger than the size itself, such as `1.5 GiB`."""
     value = float(size_bytes)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if value < 1024:

@@ -1,6 +1,7 @@
-"""Citus, PostgreSQL on several machines: where the tables are, and what its nodes say (docs/decisions/0026).
+"""Citus, PostgreSQL on several machines: distributing the tables, and the state of the nodes
+(docs/decisions/0026).
 
-A session may be with any node. Only the coordinator changes the schema.
+A session may be connected to any node. Only the coordinator changes the schema.
 """
 
 from __future__ import annotations
@@ -17,26 +18,26 @@ from rollbook.errors import ClusterNotReady
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 FIRST = "account"
-"""The table that the others are placed with: all that an account has is on one node."""
+"""The table with which the others are colocated: all rows of an account are on one node."""
 
 ON_EVERY_NODE = ("api_key",)
-"""Tables that each node has all of. A key is looked for before its account is known."""
+"""Tables of which every node has a full copy. A key is looked up before its account is known."""
 
 NODE_CONNECT_TIMEOUT_SECONDS = 5
 """How long one node waits for another that does not answer at all; the default of Citus is 30."""
 
 NODES_TIMEOUT_SECONDS = 8
-"""How long the question which nodes answer may take."""
+"""How long the check of which nodes answer may take."""
 
 _OF_A_NODE = (
     "server closed the connection unexpectedly",
     "failure on connection marked as essential",
     "connection not open",
 )
-"""What an internal error (XX000) says that is about the connection between two nodes."""
+"""Messages of internal errors (XX000) that concern the connection between two nodes."""
 
 _BY_A_NODE = "while executing command on"
-"""What the context of an error begins with that one node had from another."""
+"""The beginning of the context of an error that a node received from another node."""
 
 
 def is_installed(connection: Connection) -> bool:
@@ -46,8 +47,8 @@ def is_installed(connection: Connection) -> bool:
 
 
 def prepare(connection: Connection) -> None:
-    """Settings of each session: what a transaction tells the planner reaches the nodes, and a node that does
-    not answer is waited for no longer than a server is."""
+    """Set up a session: planner settings of a transaction reach all nodes, and waiting for a node has the
+    same limit as waiting for a server."""
     connection.execute("SET citus.propagate_set_commands = 'local'")
     connection.execute(
         "SELECT set_config(name, %s, FALSE) FROM pg_settings WHERE name = 'citus.node_connection_timeout'",
@@ -56,29 +57,29 @@ def prepare(connection: Connection) -> None:
 
 
 def is_worker(connection: Connection) -> bool:
-    """Whether the session is with a node that is not the coordinator."""
+    """Whether the session is connected to a node other than the coordinator."""
     found = connection.execute("SELECT groupid FROM pg_dist_local_group").fetchone()
     return found is not None and found[0] != 0
 
 
 def has_nodes(connection: Connection) -> bool:
-    """Whether the coordinator knows any node. Without one it is plain PostgreSQL."""
+    """Whether the coordinator knows any node. Without nodes the database is plain PostgreSQL."""
     return connection.execute("SELECT 1 FROM pg_dist_node LIMIT 1").fetchone() is not None
 
 
 def distribute(connection: Connection, tables: Sequence[str], settings: Mapping[str, str]) -> int:
-    """Place the tables that have no place yet, with their rows, and tell the planner of every node what
-    sessions tell that of the coordinator. To be called on the coordinator, in a transaction.
+    """Distribute the tables that are not distributed yet, with their rows, and give every node the planner
+    settings of the coordinator's sessions. Call it on the coordinator, in a transaction.
 
     Args:
-        tables: all of rollbook's.
-        settings: of the database, on every node.
+        tables: all tables of rollbook.
+        settings: the settings of the database on every node.
 
     Returns:
-        How many tables were placed.
+        The number of tables that were distributed.
 
     Raises:
-        ClusterNotReady: a node is missing that must be known first. Nothing was changed.
+        ClusterNotReady: a node has to be added to the cluster first. Nothing was changed.
     """
     missing = connection.execute(
         """
@@ -109,8 +110,8 @@ def distribute(connection: Connection, tables: Sequence[str], settings: Mapping[
 
 
 def drop_copies(connection: Connection, tables: Sequence[str]) -> None:
-    """Give back the space of rows that the coordinator had before their tables were distributed: no query
-    sees them any more. To be called on the coordinator, once the distribution is committed."""
+    """Free the space of rows that the coordinator had before their tables were distributed. No query reads
+    them any more. Call it on the coordinator, after the distribution is committed."""
     copied = connection.execute(
         """
         SELECT name FROM unnest(%s::text[]) AS named (name)
@@ -134,9 +135,9 @@ def nodes(connection: Connection) -> dict[str, bool]:
 
 
 def is_of_a_node(error: BaseException | None) -> bool:
-    """Whether an error says that another node is away, while the session with our own one goes on.
+    """Whether an error says that another node does not answer, while the session with our own node goes on.
 
-    A connection of our own that breaks has no SQLSTATE: nobody was left to send one.
+    If our own connection breaks, the error has no SQLSTATE, since the server could not send one.
     """
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
         return False

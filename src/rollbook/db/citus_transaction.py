@@ -1,4 +1,4 @@
-"""Statements on Citus, where they differ from those on one PostgreSQL server."""
+"""Statements on Citus, where they differ from those on a single PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class CitusTransaction(PostgresTransaction):
     """Statements on Citus."""
 
     def exclusively(self, name: str) -> None:
-        # An advisory lock is one of the node that the session is with. The row of this table is on the
-        # coordinator, whichever node asks, and stays locked until the transaction ends.
+        # An advisory lock belongs to the node of the session. The row of this table is on the coordinator,
+        # whichever node changes it, and stays locked until the transaction ends.
         self.run(migrations.TAKE_IDS, kind=f"lock: {name}", count=0)
 
     def _plan(self, settings: Mapping[str, str]) -> None:

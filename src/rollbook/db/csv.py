@@ -1,20 +1,20 @@
-"""CSV that an engine writes itself: the cells of a row, and the pieces in which the rows come."""
+"""CSV that the engines format themselves: the cells of a row, and the pieces in which rows arrive."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 PIECE_ROWS = 5_000
-"""Rows that come at once: some 250 KB. More are no faster, and cost memory."""
+"""The rows of one piece, about 250 KB. Larger pieces are not faster, and cost memory."""
 
 
 class Cell(NamedTuple):
-    """SQL of one value of each row.
+    """One cell of each row.
 
     Args:
-        sql: a whole number or a text; NULL becomes an empty cell.
-        quoted: it stands in quotation marks: a text that may hold a comma or a line break. Never an empty
-            one, which would read as NULL.
+        sql: the SQL of a whole number or a text; NULL becomes an empty cell.
+        quoted: whether to put it in quotation marks, for a text that may contain a comma or a line break. The
+            text must not be empty, since that would read as NULL.
     """
 
     sql: str
@@ -22,7 +22,7 @@ class Cell(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Whole rows as CSV: RFC 4180 in UTF-8, a line feed behind each row."""
+    """Whole rows as CSV: RFC 4180 in UTF-8, with a line feed after each row."""
 
     rows: int
     data: bytes

@@ -1,5 +1,5 @@
-"""The file of an embedded database: whether it is there, whose it is, who holds it, and whether it is still
-the one that was opened (docs/decisions/0023)."""
+"""The file of an embedded database: finding or creating it, claiming it for one service, and noticing when it
+is replaced (docs/decisions/0023)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from rollbook.db.checks import Check, size
 from rollbook.errors import DatabaseInUse, NoDatabase, StrangeDatabase, Unavailable
 
 LOOK_SECONDS = 1.0
-"""How old a look at the file may be where reads are answered. Writes look at each commit."""
+"""How old a check of the file may be when a read is answered. Writes check at each commit."""
 
 APPLICATION_ID = 0x726F6C6C
-"""`roll`, in the file's head: https://www.sqlite.org/fileformat2.html, section 1.3.16."""
+"""`roll`, in the header of the file: https://www.sqlite.org/fileformat2.html, section 1.3.16."""
 
 LOCK, SPOOL = ".lock", ".spool"
 _LOG, _SHARED = "-wal", "-shm"
 _OF_THE_LOG = (_LOG, _SHARED)
 _BESIDE = (_LOG, _SHARED, LOCK, SPOOL)
-"""What lies beside a database that is, or was, there. No -journal: one that begins has it for a moment."""
+"""Files beside an existing or former database. Not -journal, which a new database has for a moment."""
 
 _LOCKED_BYTE = 1 << 62
-"""Where in the file its service holds a lock; SQLite's own are near 1 GiB."""
+"""The byte of the file that its service locks; SQLite's own locks are near 1 GiB."""
 
 _FLOCK = "hhqqi4x"
 """`struct flock` of fcntl(2)."""
@@ -43,14 +43,14 @@ _log = logging.getLogger("rollbook")
 Identity = tuple[int, int]
 
 FREE_BYTES_MIN = 256 << 20
-"""Room on the disk of the file, less of which is a fault."""
+"""Less free space on the disk of the file is a fault."""
 
 
 class DatabaseFile:
-    """The file at `path`, which may lie elsewhere: links are followed once, when it is opened.
+    """The file at `path`. Links are followed once, when it is opened.
 
     Args:
-        path: as the user gave it.
+        path: the path that the user gave.
     """
 
     def __init__(self, path: str) -> None:
@@ -66,12 +66,12 @@ class DatabaseFile:
         """Make sure that there is a file to open.
 
         Args:
-            create: make an empty one, for its owner only, where there is none and never was.
+            create: create an empty file, readable for its owner only, if there is no trace of a database.
 
         Raises:
-            NoDatabase: there is none, or it cannot be made.
+            NoDatabase: the file does not exist, or cannot be created.
             DatabaseInUse: a service uses the file under another name.
-            Unavailable: it is something else, or may not be read.
+            Unavailable: the path is not a file, or may not be read.
         """
         try:
             found = os.stat(self.path)
@@ -91,12 +91,12 @@ class DatabaseFile:
             self._make()
         elif not found.st_size:
             left = _left(self.path, self._real)
-            if not os.stat(self.path).st_size:  # another process may have set it up meanwhile
+            if not os.stat(self.path).st_size:  # another process may have set up the database meanwhile
                 self._require_new(left, empty=True, create=create)
         self._identities[self.path] = _identity(os.stat(self.path))
 
     def _require_new(self, left: Sequence[str], *, empty: bool, create: bool) -> None:
-        """Raises unless a database may begin here."""
+        """Raise an error unless a new database may be created here."""
         folder = os.path.dirname(self._real)
         if left:
             raise NoDatabase(self.shown, empty=empty, left=left)
@@ -106,18 +106,18 @@ class DatabaseFile:
             raise NoDatabase(self.shown, empty=empty)
 
     def _make(self) -> None:
-        """Make an empty file; SQLite gives its mode to those that it puts beside it."""
+        """Create an empty file. SQLite gives the files beside it the same mode."""
         try:
-            # It holds the secret that signs tokens, and people's phones.
+            # The file will hold the secret that signs tokens, and people's phones.
             os.close(os.open(self._real, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise Unavailable(f"The database {self.shown} cannot be made: {_reason(error)}.") from error
 
     def recognize(self, connection: apsw.Connection) -> None:
-        """Make sure that the open file is one of ours, or empty.
+        """Make sure that the open file is a database of rollbook, or empty.
 
         Raises:
-            StrangeDatabase: it is another program's.
+            StrangeDatabase: it belongs to another program.
             apsw.Error: it cannot be read.
         """
         [(mark,)] = connection.execute("PRAGMA application_id").fetchall()
@@ -137,7 +137,7 @@ class DatabaseFile:
             raise StrangeDatabase(self.shown)
 
     def checks(self) -> list[Check]:
-        """What `rollbook doctor` shows of the file and its disk."""
+        """The results that `rollbook doctor` shows for the file and its disk."""
         found = os.stat(self._real)
         log = self._real + _LOG
         log_bytes = os.path.getsize(log) if os.path.exists(log) else 0
@@ -162,15 +162,15 @@ class DatabaseFile:
         ]
 
     def claim(self) -> None:
-        """Hold the file for this process, as its only service, until `release` or until the process ends.
+        """Claim the file for this process as its only service, until `release` or until the process ends.
 
-        The lock file beside it stops a second service that comes by the same name. The lock on the file
-        itself stops one that comes by another, or that finds it where it was moved to. It belongs to the open
-        file (F_OFD_SETLK, fcntl(2)): SQLite's closing of its own files does not drop it, as it would a POSIX
-        lock.
+        The lock file beside it stops a second service that uses the same name. The lock on the file itself
+        stops a service that uses another name, or the place to which the file was moved. That lock belongs to
+        the open file (F_OFD_SETLK, fcntl(2)), so it remains when SQLite closes its own files; a POSIX lock
+        would be dropped.
 
         Raises:
-            DatabaseInUse: another process holds it.
+            DatabaseInUse: another process holds the file.
         """
         try:
             beside = os.open(f"{self._real}{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -189,13 +189,14 @@ class DatabaseFile:
         self.look()
 
     def release(self) -> None:
-        """Let go of it. Only after SQLite closed all that it opened: closing any descriptor of the file drops
-        the locks that SQLite has on it in this process."""
+        """Release the file. Call it only after SQLite has closed everything: closing any descriptor of the
+        file drops the locks that SQLite has on it in this process."""
         while self._locks:
             os.close(self._locks.pop())
 
     def remember_log(self) -> None:
-        """A connection that stays open begins to write: from now on the log stays the same files."""
+        """Remember the files of the log. A connection stays open from now on, so they must
+        remain the same."""
         for suffix in _OF_THE_LOG:
             path = f"{self._real}{suffix}"
             if path not in self._identities:
@@ -205,13 +206,13 @@ class DatabaseFile:
                     continue
 
     def look(self, *, stored: bool = False) -> None:
-        """Make sure that the file and its log are still those that are open.
+        """Make sure that the file and its log at these paths are still the open ones.
 
         Args:
-            stored: a change was just written to what is open.
+            stored: whether a change was just written to the open files.
 
         Raises:
-            Unavailable: one of them is gone, or another one lies in its place.
+            Unavailable: one of them was deleted or replaced.
         """
         self._looked_at = time.monotonic()
         missing = ""
@@ -242,13 +243,14 @@ class DatabaseFile:
             )
 
     def look_now_and_then(self) -> None:
-        """`look`, once in `LOOK_SECONDS`; in between it says what it saw then."""
+        """Call `look` once in `LOOK_SECONDS`; in between, repeat its last result."""
         if self._missing or time.monotonic() - self._looked_at > LOOK_SECONDS:
             self.look()
 
     def _refuse_other_name(self) -> None:
-        """The file has several names. SQLite finds the log by the name: whoever comes by another one than the
-        service does misses what is in the log, and breaks the file by writing."""
+        """Refuse a file that a service uses under another name. SQLite finds the log by the name of the file:
+        a process that uses another name misses the changes in the log, and corrupts the file when it
+        writes."""
         if sys.platform != "linux":
             return
         itself = os.open(self._real, os.O_RDONLY | os.O_CLOEXEC)
@@ -265,7 +267,7 @@ def _lock_of_service() -> bytes:
 
 
 def _left(*paths: str) -> Sequence[str]:
-    """What lies beside a file of these names."""
+    """The files that exist beside a file with these names."""
     beside = {path + suffix for path in paths for suffix in _BESIDE}
     return sorted(path for path in beside if os.path.lexists(path))
 

@@ -1,7 +1,7 @@
 """Lanes: threads that run waiting jobs in batches, each thread on a connection of its own.
 
-A lane never waits to fill a batch: it takes what is there. While one batch commits, the next one
-gathers by itself (group commit).
+A lane never waits to fill a batch: it takes all jobs that wait. While one batch commits, the jobs of the
+next one gather (group commit).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Deliver = Callable[[Sequence["Job"]], None]
 
 
 PATIENCE_SECONDS = 0.05
-"""How long a batch may take before another thread of its lane goes ahead with what waits."""
+"""How long a batch may take before another thread of its lane runs the waiting jobs."""
 
 
 class BatchFailed(Exception):
-    """A batch cannot go on as a whole: no job of it succeeded.
+    """A batch failed as a whole: none of its jobs succeeded.
 
     Args:
-        error: what each of its callers gets.
-        again: running the batch once more is safe and may work.
-        attempts_max: how often it is worth running in all, where that is less than usual; 0: as usual.
+        error: the error for each of its callers.
+        again: whether running the batch again is safe and may succeed.
+        attempts_max: the most attempts in all, where that is fewer than usual; 0 for the usual number.
     """
 
     def __init__(self, error: RollbookError, *, again: bool = False, attempts_max: int = 0) -> None:
@@ -39,20 +39,20 @@ class BatchFailed(Exception):
 
 
 class Taken(Exception):
-    """A unique key refused a row. Only this job is concerned."""
+    """A unique key refused a row. Only this job fails."""
 
 
 class SetBased:
-    """A function that also comes in a form for many at once.
+    """A function with a second form that handles many items at once.
 
-    Jobs of one batch that call the same `SetBased` for the same account run as one `many`.
+    Jobs of one batch that call the same `SetBased` for the same account run as one call of `many`.
 
     Args:
         one: `one(tx, account_id, item)` returns a value or raises.
         many: `many(tx, account_id, items)` returns, in the order of `items`, a value or a
             `RollbookError` for each.
-        one_statement: whether `many` does these items with a single statement, which is a transaction
-            by itself. `one` must then do each with a single statement too.
+        one_statement: whether `many` handles these items with a single statement, which is a transaction
+            by itself. `one` must then also use a single statement for each item.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class SetBased:
 
 
 class Job:
-    """One call that waits for a lane, and what came of it.
+    """One call that waits for a lane, and its outcome.
 
     Args:
         fn: called as `fn(tx, *args)`.
-        args: the account first. A call about none is one of the service itself.
-        deliver: called once with all jobs of a batch that share it, when their outcome is certain.
+        args: the account id first. A call without an account belongs to the service itself.
+        deliver: called once, when their outcome is certain, with all jobs of a batch that share it.
     """
 
     __slots__ = ("args", "deliver", "error", "fn", "seconds", "value", "waiter")
@@ -96,28 +96,28 @@ class Job:
 
 
 class Runner(Protocol):
-    """What one thread of a lane runs its batches on: usually a connection."""
+    """Runs the batches of one thread of a lane, usually on a connection."""
 
     def run(self, jobs: list[Job]) -> None:
-        """Set every job's `value` or `error`; raising fails all of them with what was raised."""
+        """Set the `value` or `error` of every job. An exception becomes the error of all of them."""
 
     def close(self) -> None:
-        """Called in the thread when it ends."""
+        """Release the resources. Called in the thread when it ends."""
 
 
 class Lane:
     """Threads that take waiting jobs in batches.
 
-    One thread does the work, so that batches are large; the others look on. When a batch takes longer than
-    `PATIENCE_SECONDS` while jobs wait, one of them goes ahead with those.
+    One thread does the work, so that batches are large; the others stand by. When a batch takes longer than
+    `PATIENCE_SECONDS` while jobs wait, another thread runs these jobs.
 
     Args:
-        name: of the threads, for a debugger.
+        name: the name of the threads, for a debugger.
         make_runner: called once in each thread; must not fail.
-        threads: how many.
-        batch_max: jobs in a batch, at most.
-        queue_max: jobs that may wait before `put` refuses. The accounts share them, see `Waiting`.
-        one_account: whether a batch has jobs of one account only; asked before each.
+        threads: the number of threads.
+        batch_max: the most jobs in a batch.
+        queue_max: jobs that may wait before `put` refuses more. The accounts share them; see `Waiting`.
+        one_account: whether a batch may only have jobs of one account; called before each batch.
     """
 
     def __init__(
@@ -152,26 +152,26 @@ class Lane:
 
     @property
     def depth(self) -> int:
-        """Jobs waiting now."""
+        """The number of jobs that wait now."""
         return len(self._waiting)
 
     def put(self, job: Job) -> None:
         """Queue `job`.
 
         Raises:
-            Busy: `queue_max` jobs wait already, or its account has no room left.
+            Busy: `queue_max` jobs wait already, or the queue of the job's account is full.
             Unavailable: the lane is closed.
         """
         self._waiting.put(job)
-        # First the job, then these looks; `_lead` says that it is idle, or busy, and looks for jobs then: one
-        # of them sees it.
+        # The job is queued before these checks. `_lead` marks itself idle or busy before it looks for jobs,
+        # so either this thread or `_lead` notices the job.
         if self._idle:
             self._wake.put(None)
         if self._busy:
             self._call_for_help()
 
     def close(self) -> None:
-        """Finish what was queued, then end the threads. Safe to call again."""
+        """Finish the queued jobs, then end the threads. Safe to call again."""
         if self._waiting.close():
             self._closed = True
             self._wake.put(None)
@@ -192,9 +192,9 @@ class Lane:
         runner.close()
 
     def _next(self) -> list[Job]:
-        """The next batch, when there is one; none at the end."""
+        """Wait for the next batch and return it; an empty list when the lane is closed."""
         while True:
-            closed = self._closed  # before the look: what is queued comes before the end
+            closed = self._closed  # read before the queue: jobs queued before the close are still run
             if batch := self._take():
                 return batch
             if closed:
@@ -242,7 +242,7 @@ class Lane:
 
 
 def deliver(jobs: Iterable[Job]) -> None:
-    """Hand each job back to whoever waits for it, one call for all that share a `deliver`."""
+    """Deliver jobs to their callers, with one call for all jobs that share a `deliver`."""
     waiting: dict[Deliver, list[Job]] = {}
     for job in jobs:
         waiting.setdefault(job.deliver, []).append(job)
@@ -251,10 +251,10 @@ def deliver(jobs: Iterable[Job]) -> None:
 
 
 def calls(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Group the jobs of a batch into calls: those that one `SetBased.many` can answer together.
+    """Group the jobs of a batch into calls; a group is answered by one call of `SetBased.many`.
 
-    All of them wait at the same time, so any order among them is a true one: by account, so that two
-    batches never hold accounts that the other one waits for.
+    All jobs wait at the same time, so any order is correct. They are ordered by account, so that two batches
+    never deadlock on accounts that they hold.
     """
     together: dict[tuple[Any, Any], list[Job]] = {}
     grouped: list[list[Job]] = []
@@ -272,10 +272,10 @@ def calls(jobs: Sequence[Job]) -> list[list[Job]]:
 
 
 def run_one(job: Job, tx: Any) -> None:
-    """Run a single job; its error is kept, not raised.
+    """Run a single job. Its error is stored in the job, not raised.
 
     Raises:
-        BatchFailed: the transaction is lost, not only this job.
+        BatchFailed: the whole transaction failed, not only this job.
     """
     started = time.perf_counter()
     try:
@@ -289,10 +289,10 @@ def run_one(job: Job, tx: Any) -> None:
 
 
 def run_many(jobs: Sequence[Job], tx: Any) -> None:
-    """Answer jobs that share a `SetBased` with one call.
+    """Run jobs that share a `SetBased` with one call.
 
     Raises:
-        Exception: whatever `many` raised; then no job was answered.
+        Exception: the error that `many` raised; no job has an outcome then.
     """
     fn = jobs[0].fn
     assert isinstance(fn, SetBased)
@@ -308,7 +308,7 @@ def run_many(jobs: Sequence[Job], tx: Any) -> None:
 
 
 def wait_for(put: Callable[[Job], None], fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Run `fn` through `put` and wait in this thread for what it returns or raises."""
+    """Run `fn` through `put`, and wait in this thread until it returns or raises."""
     done = threading.Event()
 
     def wake(_: Sequence[Job]) -> None:

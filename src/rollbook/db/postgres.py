@@ -1,6 +1,6 @@
 """The server engine: PostgreSQL through psycopg, a few writer threads with group commit.
 
-Each thread owns one connection and opens it anew when the server comes back; callers meanwhile get
+Each thread owns one connection and reconnects when the server is back; until then callers get
 `Unavailable`.
 """
 
@@ -31,11 +31,11 @@ from rollbook.errors import Busy, ClusterNotReady, DatabaseTooNew, StrangeDataba
 _log = logging.getLogger("rollbook")
 
 MIGRATION_LOCK = 7_655_661_011
-"""Key of the advisory lock under which migrations run; any number that nothing else here uses."""
+"""The key of the advisory lock for migrations: any number that rollbook does not use for another lock."""
 
 
 class PostgresDatabase(Database):
-    """A database on a PostgreSQL server; any number of services may share it."""
+    """A database on a PostgreSQL server. Any number of services may share it."""
 
     embedded = False
     reads_inline = False
@@ -47,7 +47,8 @@ class PostgresDatabase(Database):
         self.name = f"The PostgreSQL database {place.path.removeprefix('/') or 'of the URL'}"
         milliseconds = int(limits.statement_timeout_seconds * 1000)
         planner = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
-        # Whoever waited for a lock must then see what its holder did, whatever the server's default is.
+        # A transaction that waited for a lock must see the changes of its former holder, whatever the
+        # server's default is.
         options = (
             f"{planner} -c statement_timeout={milliseconds} -c default_transaction_isolation=read\\ committed"
         )
@@ -55,10 +56,10 @@ class PostgresDatabase(Database):
         self._ids = IdBlocks(self, self.server)
 
     def claim(self) -> None:
-        """Any number of services may share a server: nothing to hold."""
+        """Nothing to claim: any number of services may share a server."""
 
     def look_for_damage(self) -> None:
-        """The server tells when a statement meets it."""
+        """Nothing to read: the server reports damage when a statement meets it."""
 
     def checks(self, services: int) -> list[Check]:
         needed = services * (self.limits.writer_threads + self.limits.reader_threads + 1)
@@ -92,7 +93,7 @@ class PostgresDatabase(Database):
             return applied
 
     def _require_migrated(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        """Of a node that may not change the schema: see that there is nothing to change."""
+        """On a node that cannot change the schema, check that the schema is up to date."""
         version, newest = self._version(connection), migrations.all_steps()[-1].version
         if version > newest:
             raise DatabaseTooNew(version, newest)
@@ -103,8 +104,8 @@ class PostgresDatabase(Database):
             )
 
     def _distribute(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        """Give every table its place in a cluster. Tables that a later migration made are among them, and
-        those that had rows before there was a cluster."""
+        """Distribute all tables over a cluster, including tables of later migrations and tables that had rows
+        before the cluster existed."""
         tables = migrations.tables()
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
@@ -124,7 +125,7 @@ class PostgresDatabase(Database):
             return citus.nodes(connection)
 
     def _version(self, connection: psycopg.Connection[tuple[Any, ...]]) -> int:
-        """See `schema_version`; raises `StrangeDatabase` where the migrations are another program's."""
+        """See `schema_version`. Raises `StrangeDatabase` if the migrations belong to another program."""
         found = connection.execute("SELECT to_regclass('schema_migration')").fetchone()
         if found is None or found[0] is None:
             return 0
@@ -140,7 +141,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def _schema_errors(self) -> Iterator[None]:
-        """Turns what can be wrong with the schema of a database into sentences."""
+        """Turn errors of the schema of a database into sentences."""
         try:
             yield
         except (pg.DuplicateTable, pg.DuplicateObject, pg.WrongObjectType) as error:
@@ -168,7 +169,7 @@ class PostgresDatabase(Database):
         self._ids.close()
 
     def transaction(self, connection: psycopg.Connection[tuple[Any, ...]]) -> PostgresTransaction:
-        """Statements of the transaction that is open on `connection`, or that each is by itself."""
+        """Statements on `connection`: in its open transaction, or each in a transaction by itself."""
         kind = CitusTransaction if self.is_distributed else PostgresTransaction
         return kind(self, connection, self._ids)
 
@@ -200,10 +201,10 @@ class PostgresDatabase(Database):
 
 
 class _Writer(Connected, BatchRunner):
-    """One of the connections that write. The lanes of each engine run on a `_Writer` and `_Reader`s."""
+    """One of the write connections. The lanes of each engine run on `_Writer`s and `_Reader`s."""
 
     _open: psycopg.Connection[tuple[Any, ...]]
-    """The connection of the transaction under way; never opened anew in the middle of one."""
+    """The connection of the current transaction; it is never replaced in the middle of one."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         super().__init__(database.server)
@@ -215,7 +216,7 @@ class _Writer(Connected, BatchRunner):
     def _run_as_statement(self, group: list[Job], observer: Observer) -> bool:
         fn = group[0].fn
         if self._database.is_distributed:
-            return False  # when a node goes away meanwhile, nobody knew whether the statement was stored
+            return False  # if a node is lost meanwhile, it is unknown whether the statement was stored
         if not isinstance(fn, SetBased) or not fn.one_statement([job.args[1] for job in group]):
             return False
         tx = self._database.transaction(self.connection)
@@ -230,10 +231,10 @@ class _Writer(Connected, BatchRunner):
                 raise uncertain() from failed  # the statement was its own COMMIT
             raise
         except Exception:
-            return False  # nothing was stored; one by one, each is told its own error
+            return False  # nothing was stored; run one by one, each gets its own error
         observer.committed(len(group), time.perf_counter() - started)
         for job in group:
-            job.seconds = 0.0  # most of it was the commit, which a larger group shares
+            job.seconds = 0.0  # most of the time was the commit, which a larger group shares
         return True
 
     def begin(self) -> Transaction:
@@ -279,7 +280,7 @@ class _Writer(Connected, BatchRunner):
 
 
 class _Reader(Connected):
-    """One of the connections that read."""
+    """One of the read connections."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         super().__init__(database.server)

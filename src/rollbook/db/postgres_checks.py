@@ -1,4 +1,4 @@
-"""What `rollbook doctor` asks of a PostgreSQL server and of the nodes of Citus."""
+"""Checks of a PostgreSQL server and of the nodes of Citus, for `rollbook doctor`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from rollbook.db import citus
 from rollbook.db.checks import Check, State, size
 
 VERSION_MIN = 150_000
-"""PostgreSQL 15, as `server_version_num` has it."""
+"""PostgreSQL 15, in the form of `server_version_num`."""
 
 CLOCK_SECONDS_MAX = 5.0
-"""Between the clocks of two machines, before it is worth a word; a token may be a minute early."""
+"""A larger difference between the clocks of two machines is reported; a token may be a minute early."""
 
 WORKER_PROCESSES_MIN = 16
-"""`max_worker_processes` of a node of Citus: its maintenance takes one for each database, others move
-shards."""
+"""The smallest `max_worker_processes` of a node of Citus: its maintenance takes one for each database, others
+move shards."""
 
 DURABLE: Mapping[str, str] = {
     "fsync": "a power cut can damage the whole database",
     "full_page_writes": "a power cut can damage pages of the database",
     "synchronous_commit": "a crash loses stops that were confirmed to callers",
 }
-"""Settings that have to be on, and what happens when one is off."""
+"""Settings that must be on, and the consequence if one is off."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def of_server(connection: Connection, *, connections_needed: int) -> Iterator[Check]:
-    """What can be asked of any server.
+    """Checks of any server.
 
     Args:
-        connections_needed: how many one service opens.
+        connections_needed: the number of connections that one service opens.
     """
     settings: dict[str, str] = dict(
         connection.execute(
@@ -90,11 +90,11 @@ def _clock(connection: Connection) -> Check:
 
 
 def of_cluster(connection: Connection, tables: Sequence[str], settings: Mapping[str, str]) -> Iterator[Check]:
-    """What can be asked where the database has Citus.
+    """Checks of a database with Citus.
 
     Args:
-        tables: all of rollbook's.
-        settings: that the database must have on every node.
+        tables: all tables of rollbook.
+        settings: the settings that the database must have on every node.
     """
     found = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'citus'").fetchone()
     where = "a worker node" if citus.is_worker(connection) else "the coordinator"

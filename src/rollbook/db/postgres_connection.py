@@ -1,5 +1,5 @@
-"""Connections to PostgreSQL: opened anew when the server comes back, repeated where that is safe, and what
-callers are told when something ends a transaction."""
+"""Connections to PostgreSQL: reconnecting, repeating work where that is safe, and translating the errors that
+end a transaction."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ CONNECT_TIMEOUT_SECONDS = 5
 """How long a caller may wait for a server that does not answer at all."""
 
 ATTEMPTS_MAX = 8
-"""How often a batch is run when it meets a deadlock or a connection that died while idle."""
+"""The most attempts to run a batch that meets a deadlock or a connection that broke while idle."""
 
 NODE_ATTEMPTS_MAX = 2
-"""How often a batch is run that needs another node of Citus: that one may have been started anew."""
+"""The most attempts to run a batch that needs another node of Citus, which may have been restarted."""
 
 ID_BLOCK = 1000
-"""Ids that one process takes at a time; what is left when it ends stays unused."""
+"""One process takes this many ids at a time; the rest stays unused when it ends."""
 
 ID_BLOCK_CITUS_MAX = 100_000
-"""The same where ids are with the coordinator of Citus: each block of a process is twice as large as the one
-before, up to this, so that a service on another node has some for a while without it."""
+"""The largest block on Citus, where the coordinator keeps the ids: each block of a process is twice as large
+as the one before, so that a service on another node can go on for a while without the coordinator."""
 
 _NO_DATABASE = re.compile(r'FATAL:\s+database "([^"]*)" does not exist')
-"""What the server says when it is asked for a database that it does not have; there is no code with it."""
+"""The server's message for a database that does not exist; it comes without an error code."""
 
 
 class PostgresServer:
     """The PostgreSQL server of a URL.
 
     Args:
-        url: for libpq.
-        options: of the server's command line, for each session.
+        url: the URL for libpq.
+        options: command-line options of the server for each session.
     """
 
     def __init__(self, url: str, options: str) -> None:
@@ -59,13 +59,13 @@ class PostgresServer:
         self._reachable = True
         self._was_reached = False
         self.is_citus = False
-        """The database is one of Citus; known from the first connection on."""
+        """Whether the database uses Citus; known after the first connection."""
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """Open a connection; says in the log when the server goes away and when it is back.
+        """Open a connection. The log records when the server cannot be reached any more, and when it is back.
 
         Raises:
-            BatchFailed: the server cannot be reached or refuses.
+            BatchFailed: the server cannot be reached, or refuses the connection.
         """
         try:
             connection = psycopg.connect(
@@ -113,7 +113,7 @@ class PostgresServer:
 
 
 class Connected:
-    """A connection that is opened when needed and forgotten when it broke."""
+    """A connection that is opened when it is needed, and dropped when it is broken."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
@@ -121,10 +121,10 @@ class Connected:
 
     @property
     def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """The connection, a new one when the server closed it while it was idle."""
+        """The connection, or a new one if the server closed it while it was idle."""
         if self._connection is not None and not self._connection.closed:
             readable, _, _ = select.select([self._connection.fileno()], [], [], 0)
-            if readable:  # a server that has something to say unasked has most likely said goodbye
+            if readable:  # data that nobody requested most likely means that the server closed the connection
                 try:
                     self._connection.pgconn.consume_input()
                 except psycopg.OperationalError:
@@ -135,14 +135,14 @@ class Connected:
 
     @property
     def is_broken(self) -> bool:
-        """The connection under way broke, or there is none."""
+        """Whether the current connection is broken or missing."""
         return self._connection is None or self._connection.broken or self._connection.closed
 
     def again(self, work: Callable[[], None]) -> None:
-        """Run `work`, and once more after what it may safely be repeated for.
+        """Run `work`, and repeat it after errors for which that is safe.
 
         Raises:
-            BatchFailed: it did not work.
+            BatchFailed: the work failed.
         """
         for attempt in range(ATTEMPTS_MAX):
             try:
@@ -160,7 +160,7 @@ class Connected:
 
 
 class IdBlocks:
-    """Ids taken from the database a block at a time, in a transaction of their own."""
+    """Ids that are taken from the database in blocks, each in its own transaction."""
 
     def __init__(self, database: Database, server: PostgresServer) -> None:
         self._database = database
@@ -192,17 +192,17 @@ class IdBlocks:
         return int(row[0])
 
     def close(self) -> None:
-        """Close the connection. What is left of the blocks stays unused."""
+        """Close the connection. The rest of the blocks stays unused."""
         self._connected.close()
 
 
 def uncertain() -> BatchFailed:
-    """The connection broke while a COMMIT was under way: only the server knows what became of it."""
+    """The error for a connection that broke during a COMMIT: only the server knows whether it was stored."""
     return BatchFailed(Unavailable("The database went away during the change: it may or may not be stored."))
 
 
 class translated:
-    """Turns errors that end a transaction into `BatchFailed`; others belong to one job."""
+    """Turns errors that end a transaction into `BatchFailed`. Other errors concern only one job."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -229,5 +229,5 @@ class translated:
 
 @lru_cache(maxsize=STATEMENTS_KNOWN_MAX)
 def percent(sql: str) -> bytes:
-    """`:name` parameters as psycopg wants them. A `:` in our SQL text begins a parameter, always."""
+    """SQL with its `:name` parameters in the form of psycopg. In our SQL a `:` always begins a parameter."""
     return re.sub(r":([a-z]\w*)", r"%(\1)s", sql.replace("%", "%%")).encode()

@@ -1,4 +1,4 @@
-"""Statements on PostgreSQL: the SQL that is its own, its parameters, and what its planner is told."""
+"""Statements on PostgreSQL: its own SQL, its parameters, and the settings of its planner."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LOOK_UPS = {
     "cpu_operator_cost": "0.0001",
     "cpu_index_tuple_cost": "0.001",
 }
-"""What the planner is told in every session. An account without statistics is taken to be small, and reading
-all of it to be cheap. A service looks rows up: tables are joined in the order they are written in, by index,
-and an index look-up costs less than anything else (docs/decisions/0018)."""
+"""Planner settings of every session. Without statistics the planner assumes that an account is small, and
+that reading all of it is cheap. A service looks up rows: tables are joined in the order in which they are
+written, by index, and an index look-up costs less than anything else (docs/decisions/0018)."""
 
 SETTINGS = LOOK_UPS | {"plan_cache_mode": "force_custom_plan"}
-"""All that the planner is told in every session."""
+"""All planner settings of every session."""
 
 _USUAL = {
     "join_collapse_limit": "8",
@@ -44,11 +44,12 @@ _USUAL = {
     "cpu_operator_cost": "0.0025",
     "cpu_index_tuple_cost": "0.005",
 }
-"""What the planner's settings are where the service does not change them."""
+"""The default values of the planner's settings."""
 
 _JOINED = _USUAL | {"enable_nestloop": "off", "enable_hashagg": "off"}
-"""For joining whole tables: of an account that is taken to be small, the planner would look millions of rows
-up, or keep too much in hash tables; sorted indexes merge (docs/decisions/0022)."""
+"""Planner settings for joining whole tables. If the planner assumes that an account is small, it would look
+up millions of rows or build hash tables that are too large; sorted indexes are merged
+(docs/decisions/0022)."""
 
 
 class PostgresTransaction(Transaction):
@@ -163,10 +164,10 @@ class PostgresTransaction(Transaction):
 
 
 def _array(values: Sequence[Any]) -> str:
-    """An array as PostgreSQL reads it (its documentation, section 8.15.6).
+    """An array in the text form of PostgreSQL (its documentation, section 8.15.6).
 
-    The driver's own way takes 13 times as long, of time that all threads share; JSON is a little quicker
-    still, but then the planner does not know how many rows there are.
+    The driver's own conversion takes 13 times as long, while it blocks all threads. JSON is a little faster
+    still, but then the planner does not know the number of rows.
     """
     elements = ",".join(["NULL" if value is None else _element(value) for value in values])
     return f"{{{elements}}}"

@@ -1,4 +1,4 @@
-"""Rows by column name, and parameters by name: what both engines share around a statement."""
+"""Rows and parameters of statements: rows by column name, and many rows or numbers as one parameter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Rows:
     """Many rows as one parameter: `Rows(id=[1, 2], name=["a", "b"])`; see `Transaction.rows`.
 
     Args:
-        columns: for each column its values, all of one length: whole numbers, texts, booleans, `None`.
+        columns: the values of each column, all of the same length: whole numbers, texts, booleans, `None`.
     """
 
     __slots__ = ("columns",)
@@ -28,8 +28,7 @@ class Integers:
     """Many whole numbers as one parameter; see `Transaction.integers`.
 
     Args:
-        values: an array of signed 64-bit integers in one piece of memory (numpy's, or `array.array("q")`),
-            at least one.
+        values: a contiguous array of signed 64-bit integers (numpy's, or `array.array("q")`), not empty.
     """
 
     __slots__ = ("values",)
@@ -40,18 +39,18 @@ class Integers:
 
 @lru_cache(maxsize=4096)
 def from_epoch(seconds: int) -> datetime:
-    """The UTC datetime of `seconds` since 1970: how every table stores a moment."""
+    """The UTC datetime of `seconds` since 1970, the form in which every table stores a moment."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def builder(kind: type[Any], names: Sequence[str]) -> Callable[[Sequence[Any]], Any]:
     """Make the function that turns a row with columns `names` into a `kind`.
 
-    Columns are matched to the Struct's fields by name, once for each statement; what differs between
-    the engines (booleans) or from Python (moments are whole seconds) is converted here.
+    Columns are matched to the Struct's fields by name, once for each statement. Values that differ between
+    the engines (booleans) or from Python (moments are whole seconds) are converted here.
 
     Raises:
-        TypeError: a column has no field of that name, or a field without default has no column.
+        TypeError: a column matches no field, or a field without a default matches no column.
     """
     if len(names) == 1 and kind in (int, str, bytes):
         return lambda row: row[0]
@@ -89,6 +88,6 @@ _CONVERT: dict[Any, Callable[[Any], Any]] = {bool: bool, datetime: from_epoch}
 
 
 def _plain(hint: Any) -> Any:
-    """`bool` for `bool | None`: the type that a column's value has when it is there."""
+    """`bool` for `bool | None`: the type of a column's values that are not NULL."""
     kinds = [kind for kind in get_args(hint) if kind is not NoneType]
     return kinds[0] if kinds else hint

@@ -1,7 +1,7 @@
-"""The embedded engine: SQLite through apsw, one writer thread with group commit, readers beside it.
+"""The embedded engine: SQLite through apsw, one writer thread with group commit, and reader threads.
 
-A second libsqlite (another driver) must never open the same file in the same process: closing its
-handle drops this one's POSIX locks (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+A second copy of libsqlite (another driver) must never open the same file in the same process: closing its
+handle drops the POSIX locks of this one (https://www.sqlite.org/howtocorrupt.html, section 2.2).
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ from rollbook.errors import Busy, DatabaseDamaged, Unavailable
 T = TypeVar("T")
 
 WAL_PAGES_MAX = 4000
-"""Pages (4 KiB) in the write-ahead log before it is folded into the database: 16 MB."""
+"""Pages (4 KiB) in the write-ahead log before it is copied back into the database: 16 MB."""
 
 MAPPED_BYTES = 2_147_418_112
-"""Of the file that are read through memory, the most that SQLite takes. Reading a page of 4 KiB by a system
-call costs several times what looking for a row in it does (docs/decisions/0018)."""
+"""The part of the file that is memory-mapped, the maximum of SQLite. Reading a page of 4 KiB with a system
+call costs several times as much as finding a row in it (docs/decisions/0018)."""
 
 WRITER_CACHE_KIB = 65_536
-"""Pages that the writer keeps: what a call of thousands of rows changes must not go to the log twice."""
+"""The page cache of the writer: pages that a call changes for thousands of rows must not go to the log
+twice."""
 
 BUSY_LOOK_SECONDS = 0.001
-"""How often a connection looks whether another process lets go of the database."""
+"""The time between two checks of whether another process has released the database."""
 
 LONG_READ_CACHE_KIB = 32_768
-"""Pages that a long read keeps. It reads its file without mapping it: what is mapped counts as memory of the
-process, up to 2 GB, and from the first row to the last reading is as quick (docs/decisions/0022)."""
+"""The page cache of a long read. It does not map its file: mapped pages count as memory of the process, up to
+2 GB, and a sequential read is just as fast without them (docs/decisions/0022)."""
 
 STATEMENT_CACHE = 256
-"""Prepared statements kept on each connection."""
+"""The number of prepared statements that each connection keeps."""
 
 _READING = (
     apsw.SQLITE_IOERR_READ,
@@ -55,7 +56,7 @@ _READING = (
 
 
 class SqliteDatabase(Database):
-    """A database in one file beside the process. One service at a time, see `claim`."""
+    """A database in one local file. Only one service may use it at a time; see `claim`."""
 
     embedded = True
     reads_inline = True
@@ -180,7 +181,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def _storage_errors(self) -> Iterator[None]:
-        """Turns errors that lie in the file or its disk into what callers get."""
+        """Turn errors of the file or its disk into the errors that callers get."""
         try:
             yield
         except (apsw.Error, UnicodeDecodeError) as error:
@@ -189,7 +190,8 @@ class SqliteDatabase(Database):
             raise
 
     def unavailable(self, error: Exception) -> Unavailable | None:
-        """What callers get for an error that lies in the file or its disk, not in a statement."""
+        """The error that callers get for an error of the file or its disk; `None` for errors of a
+        statement."""
         if isinstance(error, (apsw.BusyError, apsw.LockedError)):
             return Busy("Another process holds the database; try again.")
         if isinstance(error, apsw.NotADBError) and not self._recognized:
@@ -215,13 +217,13 @@ class SqliteDatabase(Database):
             raise self.is_damaged(found)
 
     def look(self, *, stored: bool = False) -> None:
-        """Make sure that the file is the one that was opened, and that nobody found it damaged.
+        """Make sure that the file is still the one that was opened, and that no damage was found.
 
         Args:
-            stored: a change was just written to it.
+            stored: whether a change was just written to it.
 
         Raises:
-            Unavailable: it is not.
+            Unavailable: the file was replaced or is damaged.
         """
         self.file.look(stored=stored)
         if self.damage:
@@ -233,10 +235,10 @@ class SqliteDatabase(Database):
             raise DatabaseDamaged()
 
     def _connect(self) -> apsw.Connection:
-        """A new connection to the very file that was found at first.
+        """Open a connection to the same file that was opened first.
 
         Raises:
-            Unavailable: it cannot be opened, or another one lies there now.
+            Unavailable: the file cannot be opened, or was replaced by another one.
         """
         try:
             connection = apsw.Connection(
@@ -291,7 +293,7 @@ class SqliteDatabase(Database):
 
 
 class _Snapshot:
-    """A read transaction that stays open for several reads, which then share the locks it takes."""
+    """A read transaction that stays open for several reads, which share its locks."""
 
     def __init__(
         self,
@@ -314,7 +316,7 @@ class _Snapshot:
         if self._connection.in_transaction:
             try:
                 self._connection.execute("COMMIT")
-            except apsw.Error:  # damaged: whoever read was told
+            except apsw.Error:  # damaged: the reader has got the error already
                 with suppress(apsw.Error):
                     self._connection.execute("ROLLBACK")
         if self._back_to is not None:
@@ -322,10 +324,10 @@ class _Snapshot:
 
 
 class _Patience:
-    """Waits for another process that writes, looking each millisecond whether it is through.
+    """Waits for another process that writes, and checks every millisecond whether it has finished.
 
-    SQLite's own way looks ever more rarely, up to each 100 ms: beside an import, which leaves the database to
-    others for some milliseconds between chunks, it would wait for many chunks instead of one.
+    SQLite's own handler checks less and less often, down to once in 100 ms. During an import, which releases
+    the database for a few milliseconds between chunks, it would wait for many chunks instead of one.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -340,7 +342,7 @@ class _Patience:
 
 
 class _Writer(BatchRunner):
-    """The one connection that writes."""
+    """The only write connection."""
 
     def __init__(self, database: SqliteDatabase, connection: apsw.Connection) -> None:
         self._database = database
@@ -354,7 +356,7 @@ class _Writer(BatchRunner):
 
     def commit(self) -> None:
         self._execute("COMMIT")
-        self._look(stored=True)  # what is written to a file without a name is gone with the process
+        self._look(stored=True)  # changes to a deleted file are lost when the process ends
 
     def rollback(self) -> None:
         if self._connection.in_transaction:
@@ -393,7 +395,7 @@ class _Writer(BatchRunner):
 
 
 class _Reader:
-    """A thread for reads that would hold up an event loop."""
+    """Runs reads that would block an event loop, in a thread."""
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
@@ -407,4 +409,4 @@ class _Reader:
                 job.error = error
 
     def close(self) -> None:
-        """Its connections go back to the database, which closes them."""
+        """Nothing to close: the connections return to the database, which closes them."""

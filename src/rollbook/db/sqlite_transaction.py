@@ -1,4 +1,4 @@
-"""Statements on SQLite: the SQL that is its own, and its parameters."""
+"""Statements on SQLite: its own SQL, and its parameters."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _UNIQUE = (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
 class Storage(Shared, Protocol):
-    """What a transaction has to know of the database that it is in."""
+    """The part of the database that a transaction uses."""
 
     def unavailable(self, error: Exception) -> Unavailable | None:
-        """What a caller gets for an error that lies in the file or its disk, not in a statement."""
+        """The error that callers get for an error of the file or its disk; `None` for errors of a
+        statement."""
 
 
 class SqliteTransaction(Transaction):
@@ -73,8 +74,8 @@ class SqliteTransaction(Transaction):
         return f"(SELECT rowid AS place, value FROM carray(:{name})) AS {name}"
 
     def insert_new(self, table: str, ids: Sequence[int], sql: str, /, **params: Any) -> Collection[int]:
-        # Each row that RETURNING gives is a step, and each step gives the interpreter away and waits to
-        # get it back; the number of changes costs nothing (docs/decisions/0002).
+        # Each row of RETURNING is a step, and each step releases the interpreter lock and waits to get it
+        # back; the number of changes costs nothing (docs/decisions/0002).
         self.run(sql, **params)
         if self._connection.changes() == len(ids):
             return ids
@@ -93,14 +94,14 @@ class SqliteTransaction(Transaction):
         """The single writer is the lock."""
 
     def read_whole_tables(self, *, joined: bool = False) -> None:
-        """It joins in the order that is written, always."""
+        """Nothing to set: SQLite joins in the order in which tables are written."""
 
     def look_rows_up(self) -> None:
-        """It always does, where there is an index."""
+        """Nothing to set: SQLite looks up rows wherever there is an index."""
 
     def merged(self, *, any_of: Sequence[str], all_of: Sequence[str], none_of: Sequence[str]) -> str:
-        # Sorted by their index, compound SELECTs are merged like sorted files: 10 M less 1 M ids take 1.2 s,
-        # a look at the other set for each of them 5 s. They associate to the left, all alike.
+        # Compound SELECTs that are sorted by an index are merged like sorted files: 10 M minus 1 M ids take
+        # 1.2 s, looking up each id in the other set 5 s. They associate to the left with equal precedence.
         first = [" UNION ".join(any_of)] if any_of else []
         return " EXCEPT ".join([" INTERSECT ".join([*first, *all_of]), *none_of]) + f" {self.in_pieces('id')}"
 
@@ -114,8 +115,8 @@ class SqliteTransaction(Transaction):
         return f"json_quote({column})"
 
     def csv(self, cells: Sequence[Cell], rows: str, where: str = "TRUE", /, **params: Any) -> Iterator[Piece]:
-        # One statement for each piece, all in one transaction: each row that a statement gives costs as much
-        # as formatting three (docs/decisions/0022).
+        # One statement for each piece, all in one transaction: each row that a statement returns costs as
+        # much as formatting three rows (docs/decisions/0022).
         line = " || ',' || ".join(_csv(cell) for cell in cells)
         sql = f"""
             SELECT max(source.id), count(*) FILTER (WHERE {where}),
@@ -139,7 +140,7 @@ class SqliteTransaction(Transaction):
 
 
 def _csv(cell: Cell) -> str:
-    """SQL: a cell as CSV has it."""
+    """SQL: a cell in the form of CSV."""
     text = f"""'"' || replace({cell.sql}, '"', '""') || '"'""" if cell.quoted else cell.sql
     return f"coalesce({text}, '')"
 

@@ -1,4 +1,4 @@
-"""Jobs that wait for a lane: each account has a queue of its own, and they take turns
+"""Jobs that wait for a lane: each account has its own queue, and the accounts take turns
 (docs/decisions/0024)."""
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any, Generic, Protocol, TypeVar
 from rollbook.errors import Busy, Unavailable
 
 BATCH_SECONDS = 0.5
-"""What a batch may take, by what such jobs took before, while one account has the lane for itself."""
+"""The expected duration of a batch, estimated from former jobs, while only one account uses the lane."""
 
 SHARED_BATCH_SECONDS = 0.002
-"""The same while several accounts use the lane. Whoever comes waits for the batch under way and for its own
-one: about as long as a commit takes, each."""
+"""The same while several accounts use the lane. A new job waits for the running batch and for its own one,
+each of which takes about as long as a commit."""
 
 NEIGHBOR_SECONDS = 10.0
-"""How long after its last job an account counts as one that uses the lane."""
+"""How long after its last job an account still counts as using the lane."""
 
 COSTS_KNOWN_MAX = 4096
-"""Pairs of account and function of which it is remembered how long a job took."""
+"""The most pairs of account and function whose job durations are remembered."""
 
 
 class Waits(Protocol):
-    """What a queue knows of a job; `seconds` is what it took, once it ran."""
+    """The part of a job that a queue uses; `seconds` is its duration after it ran."""
 
     fn: Callable[..., Any]
     args: tuple[Any, ...]
@@ -37,18 +37,18 @@ J = TypeVar("J", bound=Waits)
 
 
 def account_of(job: Waits) -> int:
-    """The account that a job is about, which comes first in its arguments; 0 for a job about none."""
+    """The account of a job, which is its first argument; 0 for a job without an account."""
     args = job.args
     return args[0] if args and type(args[0]) is int else 0
 
 
 class Waiting(Generic[J]):
-    """A queue for each account. Within one, the first to come is the first served. The accounts take turns, a
-    job each turn: whoever sends little is in the next batch, however much others have waiting.
+    """A queue for each account, first in, first out. The accounts take turns with one job each, so an account
+    that sends little is in the next batch, however many jobs of others wait.
 
     Args:
-        most: jobs that may wait, of all accounts together.
-        clock: gives seconds.
+        most: the most jobs that may wait, of all accounts together.
+        clock: returns seconds.
     """
 
     def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,11 +69,12 @@ class Waiting(Generic[J]):
     def put(self, job: J) -> None:
         """Queue a job.
 
-        An account may have as many waiting as there is room left: alone it fills half, and others find room.
+        An account may have as many waiting jobs as there is free room. So a single account fills half of the
+        queue, and room remains for others.
 
         Raises:
-            Busy: too many wait already.
-            Unavailable: it was closed.
+            Busy: too many jobs wait already.
+            Unavailable: the queue was closed.
         """
         account = account_of(job)
         with self._lock:
@@ -90,11 +91,11 @@ class Waiting(Generic[J]):
             self._count += 1
 
     def take(self, most: int, *, one_account: bool = False) -> list[J]:
-        """The jobs of the next batch: at least one when any waits, and no more than fit into its time.
+        """Take the jobs of the next batch: at least one if any waits, and no more than fit into its time.
 
         Args:
-            most: how many.
-            one_account: of whoever's turn it is, and no other's.
+            most: the most jobs to take.
+            one_account: take only jobs of the account whose turn it is.
         """
         batch: list[J] = []
         with self._lock:
@@ -109,7 +110,7 @@ class Waiting(Generic[J]):
                 queue = self._queues[account]
                 budget -= self._costs.get(_kind(account, queue[0]), 0.0)
                 if batch and budget < 0:
-                    break  # its turn is the first of the next batch
+                    break  # the next batch begins with this account
                 batch.append(queue.popleft())
                 if not queue:
                     self._turns.popleft()
@@ -122,7 +123,7 @@ class Waiting(Generic[J]):
         return batch
 
     def learn(self, jobs: Sequence[J]) -> None:
-        """Remember what these jobs took: at once what took longer than before, by half what took less."""
+        """Update the remembered durations: a longer one is adopted at once, a shorter one by half."""
         costs = self._costs
         if len(costs) > COSTS_KNOWN_MAX:
             costs.clear()
@@ -132,13 +133,13 @@ class Waiting(Generic[J]):
             costs[kind] = max(job.seconds, (before + job.seconds) / 2)
 
     def close(self) -> bool:
-        """Take no more jobs; those that wait are still to be taken. False when it was closed before."""
+        """Refuse further jobs; waiting jobs can still be taken. Returns False if it was closed before."""
         with self._lock:
             closed, self._closed = self._closed, True
         return not closed
 
     def _budget(self) -> float:
-        """What the next batch may take; notes which accounts it is for."""
+        """The time for the next batch. Also records which accounts use the lane."""
         now = self._clock()
         for account in self._turns:
             if account:
@@ -152,6 +153,7 @@ class Waiting(Generic[J]):
 
 
 def _kind(account: int, job: Waits) -> tuple[int, object]:
-    """What is taken to take alike. A closure is made anew for each call; its code is not."""
+    """The key of jobs with similar durations. A closure is created anew for each call, but its code is
+    not."""
     fn = getattr(job.fn, "func", job.fn)
     return account, getattr(fn, "__code__", fn)

@@ -1,8 +1,8 @@
-"""Numbered migrations: `NNNN_title.sql` beside this file, one text for both engines.
+"""Numbered migrations of the schema: `NNNN_title.sql` beside this file, the same text for both engines.
 
-A statement ends with a `;` at the end of a line. `{bigint}`, `{text}`, `{boolean}` and `{hot}` stand
-for what the engines spell differently; a statement that begins with `-- only postgresql` or
-`-- only sqlite` runs there alone.
+A statement ends with a `;` at the end of a line. `{bigint}`, `{text}`, `{boolean}` and `{hot}` are
+placeholders for SQL that differs between the engines. A statement that begins with `-- only postgresql` or
+`-- only sqlite` runs only on that engine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POSTGRESQL = {
     "boolean": "boolean",
     "hot": "",
 }
-"""Text compares by code point, as on SQLite."""
+"""Text is compared by code point, as on SQLite."""
 
 CREATE = """
     CREATE TABLE IF NOT EXISTS schema_migration (
@@ -38,7 +38,7 @@ CREATE = """
 """
 VERSION = "SELECT coalesce(max(version), 0) FROM schema_migration"
 FIRST = "SELECT name FROM schema_migration WHERE version = 1"
-"""Whose migrations they are: other programs have tables of that name."""
+"""SQL to recognize our migrations: other programs have tables of that name too."""
 
 TAKE_IDS = """
     INSERT INTO id_block (kind, next_id) VALUES (:kind, 1 + :count)
@@ -48,7 +48,7 @@ TAKE_IDS = """
 
 
 class Migration(NamedTuple):
-    """One step of the schema."""
+    """One migration of the schema."""
 
     version: int
     name: str
@@ -56,7 +56,7 @@ class Migration(NamedTuple):
 
 
 def all_steps() -> list[Migration]:
-    """All migrations that this rollbook has, oldest first."""
+    """All migrations of this version of rollbook, oldest first."""
     found = []
     for file in resources.files(__name__).iterdir():
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
@@ -66,7 +66,7 @@ def all_steps() -> list[Migration]:
 
 
 def tables() -> list[str]:
-    """Every table that migrations make, in the order in which they do."""
+    """Every table that the migrations create, in the order of creation."""
     texts = [CREATE, *(step.text for step in all_steps())]
     return [
         name
@@ -76,18 +76,18 @@ def tables() -> list[str]:
 
 
 def apply(execute: Callable[[str], Sequence[Sequence[Any]]], words: dict[str, str], engine: str) -> list[str]:
-    """Apply what is missing. The caller holds the lock and commits.
+    """Apply the missing migrations. The caller holds the lock and commits.
 
     Args:
         execute: runs one statement without parameters and returns its rows.
-        words: what the placeholders stand for on this engine.
-        engine: its name, for `-- only` statements.
+        words: the values of the placeholders on this engine.
+        engine: the name of the engine, for `-- only` statements.
 
     Returns:
-        The names of the migrations applied.
+        The names of the migrations that were applied.
 
     Raises:
-        DatabaseTooNew: the database has a version that is not known here.
+        DatabaseTooNew: the schema of the database is newer than the migrations known here.
     """
     execute(_filled(CREATE, words))
     version = int(execute(VERSION)[0][0])
