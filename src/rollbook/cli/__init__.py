@@ -17,7 +17,7 @@ from rollbook.texts import visible
 
 
 class _Commands(CommandGroup):
-    """Commands whose errors, click's own too, are shown as one line that does nothing to the terminal."""
+    """Commands whose errors, including click's own, are one line that cannot control the terminal."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _visible_errors():
@@ -70,5 +70,5 @@ for _command in (
 def main() -> None:
     """Run the command."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may not be valid text
     rollbook_command(prog_name="rollbook")

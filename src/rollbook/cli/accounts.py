@@ -1,4 +1,4 @@
-"""`rollbook account` and `rollbook key`: whose data it is, and who may do what with it."""
+"""`rollbook account` and `rollbook key`: accounts, and the API keys that give access to them."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ from rollbook.texts import visible, visible_json
 
 
 class Command(click.Command):
-    """A command that refuses what is said twice, where only one value counts, and what is empty: the shell's
-    `--reachable "$CHANNELS"` with nothing in it must not widen the selection."""
+    """A command that refuses empty values, and repeated ones where only one counts: `--reachable "$CHANNELS"`
+    with an empty variable must not widen the selection."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -68,25 +68,25 @@ class _Channels(click.ParamType[tuple[str, ...]]):
 def channels_flag(
     name: str, help: str, *, required: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command a flag that takes channels, comma-separated; it gets a tuple of them, or `None`.
+    """Give a command a flag for comma-separated channels; the command gets a tuple of them, or `None`.
 
     Args:
-        name: `--channels`.
-        help: in which `{channels}` becomes those that there are.
+        name: the name of the flag: `--channels`.
+        help: its help, in which `{channels}` is replaced by the names of all channels.
     """
     text = help.format(channels=", ".join(channels.CHANNELS))
     return click.option(name, type=_Channels(), required=required, metavar="CHANNELS", help=text)
 
 
 KEPT_BY_THE_SERVICE = 0o077
-"""The umask of processes that keep files of their own, with people's phones. A file that somebody asks a
-command for follows the umask of whoever asks."""
+"""The umask of processes that keep files of their own, with people's phones. A file that a user asks a
+command for follows the umask of that user."""
 
 _TYPES = {str: click.STRING, int: click.INT, float: click.FLOAT}
 
 
 def flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the settings `names` (all when none are named) as flags; it gets `Settings`."""
+    """Give a command the settings `names` (or all of them) as flags; the command gets `Settings`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         chosen = [
@@ -121,7 +121,7 @@ json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def account_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags that say whose data is meant: `account_name` and `sandbox`."""
+    """Give a command the flags that choose the account: `account_name` and `sandbox`."""
     command = click.option(
         "--sandbox", is_flag=True, help="Use the account's sandbox, the data that test keys see."
     )(command)
@@ -131,11 +131,11 @@ def account_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def account_of(database: Database, name: str | None, *, sandbox: bool) -> int:
-    """The id of the account that is meant, or of its sandbox.
+    """The id of the chosen account, or of its sandbox.
 
     Raises:
         NotFound: there is no such account.
-        UsageError: none is named and there is not just one.
+        UsageError: no account is named, and there is not exactly one.
     """
     candidates = accounts_of(database, name)
     if len(candidates) != 1:
@@ -159,16 +159,16 @@ def accounts_of(database: Database, name: str | None) -> list[Account]:
 
 
 def confirmed(question: str) -> bool:
-    """Ask a question on standard error, where it is not in the way of results, and read yes or no.
+    """Ask a question on standard error, apart from the results, and read yes or no.
 
     Raises:
-        Abort: there is nobody to answer.
+        Abort: there is no answer.
     """
     return click.confirm(question, err=True)
 
 
 def csv_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags that say for whom a CSV of it is: `raw` and `bom`."""
+    """Give a command the flags for the form of its CSV: `raw` and `bom`."""
     command = click.option(BOM.flag, is_flag=True, help=BOM.about)(command)
     return click.option(
         "--raw",
@@ -178,22 +178,22 @@ def csv_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def must_differ(output: str, source: str) -> None:
-    """See that a file to be written is not the one that is read.
+    """Check that a file to write is not the one that is read.
 
     Raises:
-        CannotWrite: it is.
+        CannotWrite: they are the same file.
     """
     try:
         same = source != "-" and os.path.samefile(output, source)
     except OSError:
-        return  # one of them is not there
+        return  # one of them does not exist
     if same:
         raise CannotWrite(output, "it is the file that is read")
 
 
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
-    """Let an error that callers may see end the command with its message and 1."""
+    """End the command with exit code 1 and the message of an error that users may see."""
     try:
         yield
     except RollbookError as error:
@@ -202,7 +202,7 @@ def errors_as_sentences() -> Iterator[None]:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Let input that cannot be end the command as wrong flags do, with 2."""
+    """End the command with exit code 2 after invalid input, as after wrong flags."""
     try:
         yield
     except Invalid as error:
@@ -214,10 +214,10 @@ def database_of(settings: Settings, *, create: bool = False) -> Iterator[Databas
     """The database of `settings`, its schema brought up to date; closed afterwards.
 
     Args:
-        create: set it up where it is empty or not there.
+        create: whether an empty or missing database is set up.
 
     Raises:
-        NoDatabase, NotSetUp: it is not there, or empty. Nothing was made.
+        NoDatabase, NotSetUp: the database does not exist, or is empty. Nothing was created.
     """
     database = opened(settings, create=create)
     try:
@@ -235,7 +235,7 @@ def opened(settings: Settings, observer: Observer | None = None, *, create: bool
     """Open the database of `settings`; the caller closes it.
 
     Args:
-        create: make the file of an embedded database where there is none.
+        create: whether the file of an embedded database is created if it does not exist.
     """
     limits = EngineLimits(
         write_queue_max=settings.write_queue_max,
@@ -250,13 +250,13 @@ def opened(settings: Settings, observer: Observer | None = None, *, create: bool
 
 
 def say(text: str = "", *, err: bool = False) -> None:
-    """Print a line, on standard error if `err`. Whatever names and cells of strangers are in it, it stays one
-    line and does nothing to the terminal."""
+    """Print a line, on standard error if `err`. Names and cells from other people in it cannot add lines or
+    control the terminal."""
     click.echo(visible(text), err=err)
 
 
 def standard_output() -> BinaryIO:
-    """Standard output for a file: as it is, but where it is a terminal what acts on one is made visible."""
+    """Standard output for a file. On a terminal, characters that would control it are made visible."""
     return cast("BinaryIO", _Terminal()) if sys.stdout.isatty() else sys.stdout.buffer
 
 
@@ -284,10 +284,10 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(found: Any, head: list[str], rows: list[list[str]], *, as_json: bool) -> None:
-    """Print what was found as JSON, or as a table.
+    """Print results as JSON, or as a table.
 
     Args:
-        found: what the JSON has.
+        found: the value for the JSON.
         head, rows: the table.
     """
     if as_json:
@@ -297,7 +297,7 @@ def print_rows(found: Any, head: list[str], rows: list[list[str]], *, as_json: b
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:
-    """Print rows under a head, each column as wide as its widest cell."""
+    """Print rows under a header, each column as wide as its widest cell."""
     rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     for row in [head, *rows]:
@@ -305,10 +305,10 @@ def print_table(head: list[str], rows: list[list[str]]) -> None:
 
 
 def date(moment: datetime) -> str:
-    """A moment as people read it, to the second."""
+    """A moment in a readable form, to the second."""
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def quoted(name: str) -> str:
-    """A name as a shell takes it as one word."""
+    """A name quoted so that a shell reads it as one word."""
     return shlex.quote(name)

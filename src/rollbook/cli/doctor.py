@@ -1,4 +1,4 @@
-"""`rollbook doctor`: whether all that a service needs is as it must be."""
+"""`rollbook doctor`: checks everything that a service needs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from rollbook.options import as_flags
 from rollbook.texts import counted
 
 RECOUNT_DAYS_MAX = 7
-"""How long ago the last whole recount may be, before it is worth a word: a service recounts each day."""
+"""How old the last whole recount may be before there is a warning: a service recounts each day."""
 
 AHEAD_SECONDS_MAX = 60
-"""How far what was stored may be ahead of the clock: more, and the clock was set back."""
+"""How far stored moments may be ahead of the clock: beyond that, the clock was set back."""
 
 DESCRIPTORS_PER_CONNECTION = 2
 

@@ -1,4 +1,4 @@
-"""How commands that import end: with which exit code, and what they say of rows that were rejected."""
+"""The end of commands that import: the exit code, and the message about rejected rows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rollbook.imports import Import
 from rollbook.texts import counted, visible
 
 REJECTED = 3
-"""Exit code of an import that was done and left out rows: all of them, some where phones are to be stopped,
-or any with --strict."""
+"""Exit code of an import that is done but left out rows: all rows, some where phones are to be stopped, or
+any with --strict."""
 
 strict_flag = click.option("--strict", is_flag=True, help=f"Exit with {REJECTED} when a row was rejected.")
 
@@ -23,8 +23,8 @@ allow_rejects_flag = click.option(
 
 
 def end(import_: Import, *, strict: bool = False, allow_rejects: bool = False) -> None:
-    """End the command as its import did: with 1 when it was not done, with `REJECTED` when it left out what
-    it should not, which is said in a line that is red on a terminal.
+    """End the command with the result of its import: exit code 1 when it is not done, `REJECTED` when it left
+    out rows that it should not have; that is printed in a line that is red on a terminal.
 
     Raises:
         SystemExit: with these codes.

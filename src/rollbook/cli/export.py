@@ -40,13 +40,13 @@ from rollbook.files.formulas import BOM
 from rollbook.texts import counted
 
 COUNT_SECONDS_MAX = 3600.0
-"""What one statement of a count may take on PostgreSQL."""
+"""How long one statement of a count may take on PostgreSQL."""
 
 STDOUT = "-"
 
 FORMAT_OF = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl"}
 COMPRESSION_OF = {".gz": "gzip", ".zst": "zstd"}
-"""What a file's name says of it."""
+"""The compression for each suffix of a file's name."""
 
 
 class ExportSummary(msgspec.Struct):
@@ -59,7 +59,7 @@ class ExportSummary(msgspec.Struct):
 
 
 def audience_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags that say which contacts are meant: the words for an `Audience`."""
+    """Give a command the flags that choose contacts: the parts of an `Audience`."""
     for option in (
         channels_flag(
             "--stopped",
@@ -234,7 +234,7 @@ def export(
             binary = wanted.compress or wanted.format in ("xlsx", "parquet")
             if output == STDOUT and binary and sys.stdout.isatty():
                 raise click.UsageError("Refusing to write binary data to a terminal; use -o FILE.")
-            hidden = quiet or as_json or (output == STDOUT and sys.stdout.isatty())  # the rows are seen then
+            hidden = quiet or as_json or (output == STDOUT and sys.stdout.isatty())  # rows are visible then
             with _written(output, force=force) as file, _progress(total, quiet=hidden) as progress:
                 rows = exports.write(database, account_id, wanted, file, progress)
     if output != STDOUT and Path(output).is_file():
@@ -276,7 +276,7 @@ def _person(database: Database, account_id: int, text: str) -> bytes:
 
 
 def _named_by(output: str) -> tuple[str | None, str | None]:
-    """The format and the compression that a file's name says: `list.csv.gz`."""
+    """The format and the compression in the name of a file: `list.csv.gz`."""
     suffixes = [suffix.lower() for suffix in Path(output).suffixes[-2:]]
     compression = COMPRESSION_OF.get(suffixes[-1]) if suffixes else None
     if compression:
@@ -286,10 +286,10 @@ def _named_by(output: str) -> tuple[str | None, str | None]:
 
 @contextmanager
 def _written(output: str, *, force: bool) -> Iterator[BinaryIO]:
-    """The file to write to: standard output, or one that has its name only once it is whole.
+    """The output: standard output, or a file that gets its name only when it is complete.
 
     Raises:
-        CannotWrite: it is there already, another export writes it, or the disk does not take it.
+        CannotWrite: the file exists, another export writes it, or the disk cannot store it.
     """
     if output == STDOUT:
         file = standard_output()
@@ -297,11 +297,11 @@ def _written(output: str, *, force: bool) -> Iterator[BinaryIO]:
         file.flush()
         return
     path = Path(output)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends like Ctrl-C, and tidies up
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the command like Ctrl-C, and cleans up
     try:
         if path.is_dir():
             raise CannotWrite(path, "it is a folder")
-        if path.exists() and not path.is_file():  # a device or a pipe, which nothing can take the place of
+        if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced by a file
             with path.open("wb") as device:
                 yield device
             return

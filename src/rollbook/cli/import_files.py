@@ -15,10 +15,10 @@ from rollbook.files.formulas import csv_pieces
 
 
 def must_be_readable(path: Path) -> None:
-    """Raise where a file cannot be imported.
+    """Raise an error if a file cannot be imported.
 
     Raises:
-        BadFile: it is a folder, cannot be opened, or has a name that no database can keep.
+        BadFile: it is a folder, cannot be opened, or has a name that the database cannot store.
     """
     if path.is_dir():
         raise BadFile(f"{path} is a folder, not a file.")
@@ -34,10 +34,11 @@ def must_be_readable(path: Path) -> None:
 
 @contextmanager
 def rejects_file(path: str | None, source: str) -> Iterator[BinaryIO | None]:
-    """The file for the rejects, open before anything is imported; what is in it stays until they come.
+    """The file for the rejected rows, opened before anything is imported; its contents stay until it is
+    filled.
 
     Raises:
-        CannotWrite: it cannot be written, or is the file that is imported.
+        CannotWrite: it cannot be written, or is the file to import.
     """
     if path is None:
         yield None
@@ -53,14 +54,14 @@ def rejects_file(path: str | None, source: str) -> Iterator[BinaryIO | None]:
     try:
         yield file
     finally:
-        if is_new and not os.fstat(file.fileno()).st_size:  # there were none to come
+        if is_new and not os.fstat(file.fileno()).st_size:  # there were no rejected rows
             os.unlink(path)
-        with suppress(OSError):  # what could not be written was told when it was
+        with suppress(OSError):  # write errors were reported before
             file.close()
 
 
 def fill_rejects(file: BinaryIO, path: str, rejects: Path, *, raw: bool, bom: bool) -> None:
-    """Write the rejects of an import into the file that was opened for them."""
+    """Write the rejected rows of an import into the file that was opened for them."""
     try:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.truncate(0)

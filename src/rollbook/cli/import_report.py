@@ -13,7 +13,7 @@ from rollbook.options import as_flags
 
 
 def waits_for(import_: Import) -> str:
-    """Why an import waits to be confirmed."""
+    """Why an import waits for a confirmation."""
     report = import_.report
     return (
         f"Import {import_.id} would take {report.leaving:,} of {report.members:,} members out of the list "
@@ -41,8 +41,7 @@ def print_import(import_: Import, *, as_json: bool, rejects_path: str | None = N
     """Print an import and its report.
 
     Args:
-        rejects_path: the file that has the rejected rows now; without one the command that prints them is
-            named.
+        rejects_path: the file with the rejected rows; without one, the command that prints them is named.
     """
     if as_json:
         print_json(shown(import_))

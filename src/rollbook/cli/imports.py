@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 
 
 def work_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags of work on an import; it gets `settings` and their values by name."""
+    """Give a command the flags for work on an import; the command gets `settings` and their values by
+    name."""
     command = account_flags(flags("database_url", "spool_dir", *LIMITS)(json_flag(command)))
     return click.option("--quiet", is_flag=True, help="Show no progress.")(command)
 
@@ -104,7 +105,7 @@ def import_file(
     name: str | None = options["list"]
     options["confirm"] = yes
     with usage_errors():
-        spec_of(options, list=0 if name is not None else None)  # its list is looked up below
+        spec_of(options, list=0 if name is not None else None)  # the list is looked up below
     spool = Spool(config.spool_of(settings))
     with (
         rejects_file(rejects_path, path) as rejects,
@@ -144,7 +145,7 @@ def import_file(
 
 
 def _say_which_list(found: ContactList, word: str) -> None:
-    """Say which list it is that was named by its id: it may not be the one that somebody had in mind."""
+    """Name the list that was given by its id: the user may have had another one in mind."""
     if texts.normal(word.strip()) != found.name:
         say(f"The list {word.strip()} is {found.name!r}.", err=True)
 
@@ -173,14 +174,14 @@ def _worked_on(
 
 
 def _confirmed(import_: Import, stopping: threading.Event) -> bool:
-    """Ask on a terminal whether a list is to be replaced."""
+    """Ask on a terminal whether a list should be replaced."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     try:
         with interruptible(stopping):
             return confirmed(f"{waits_for(import_)} Go on?")
     except (click.Abort, KeyboardInterrupt):
-        say("", err=True)  # the cursor stands behind the question
+        say("", err=True)  # the cursor is behind the question
         return False
 
 
@@ -235,7 +236,7 @@ def imports_list(
 
 
 def _known_size(_: click.Context, __: click.Parameter, import_id: int) -> int:
-    """An id that a database can be asked for."""
+    """An id that the database can look up."""
     if import_id > ID_MAX:
         raise click.ClickException(str(NotFound("import", import_id)))
     return import_id
@@ -351,10 +352,10 @@ def _continued(
     quiet: bool,
     as_json: bool,
 ) -> Import:
-    """Work on an import to its end, print it, and give it as it is then.
+    """Work on an import to its end, print it, and return it.
 
     Args:
-        begin: gives the import to work on; called with the database, the spool and the account's id.
+        begin: returns the import to work on; called with the database, the spool and the account's id.
     """
     spool = Spool(config.spool_of(settings))
     with stop_on_signals() as stopping, database_of(settings) as database:

@@ -1,4 +1,4 @@
-"""What waits for a pipe or a person, and how an interrupt ends it."""
+"""Interrupts of commands that wait for a pipe or a person."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def interruptible(stopping: threading.Event) -> Iterator[int]:
     """Let SIGINT and SIGTERM end the block, which waits for a pipe or a person.
 
     Args:
-        stopping: set where one came.
+        stopping: set when a signal arrived.
 
     Returns:
-        A descriptor that can be read when a signal came. Wait for it, too: a read that begins just then would
-        not be interrupted.
+        A descriptor that becomes readable when a signal arrives. Wait for it, too: a read that begins at that
+        moment would not be interrupted.
 
     Raises:
-        KeyboardInterrupt: one came, in the block or before.
+        KeyboardInterrupt: a signal arrived, in the block or before it.
     """
 
     def interrupt(*_: object) -> None:
@@ -72,10 +72,10 @@ def interruptible(stopping: threading.Event) -> Iterator[int]:
 
 
 def spooled_input(spool: Spool, stopping: threading.Event) -> Path:
-    """Standard input, in a file of the spool: the work may be done again.
+    """Copy standard input into a file of the spool, since the work may have to be repeated.
 
-    An interrupt ends who writes into the pipe, too, and that looks like the end of the file. So it ends the
-    command before there is an import.
+    An interrupt ends the writer of the pipe, too, which looks like the end of the file. So it ends the
+    command before the import exists.
     """
     path = None
     try:

@@ -1,4 +1,4 @@
-"""`rollbook numbers check`: what can be told about the phone numbers in a file, without a book."""
+"""`rollbook numbers check`: classifies the phone numbers in a file, without a database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from rollbook.phones.column import PhoneColumn
 
 REGIONS_SHOWN = 15
-"""Of the table; the rest is one row. JSON has all."""
+"""How many regions the table shows; the rest is one row. JSON has all of them."""
 
 _NUMBER = re.compile(r"[-+0-9 ().\xa0]*")
 
@@ -50,16 +50,16 @@ DETAILS = ("international", "national", "carrier", "time_zones")
 
 
 class NumbersReport(msgspec.Struct):
-    """How many numbers of a file are what.
+    """How many numbers of a file are valid, possible, and of each type and region.
 
     Args:
-        column: where they are.
-        rows: of the file, but for those that cannot be read.
+        column: the column of the numbers.
+        rows: the rows of the file, except those that cannot be read.
         unreadable: rows that cannot be read.
         valid: numbers in a range that their country assigns.
-        possible: valid ones, and others of a right length.
+        possible: valid numbers, and others of a possible length.
         reasons: why the others are not valid.
-        types, regions: of the valid ones.
+        types, regions: the types and regions of the valid ones.
     """
 
     column: str
@@ -74,7 +74,7 @@ class NumbersReport(msgspec.Struct):
 
 @click.group(cls=CommandGroup)
 def numbers() -> None:
-    """Phone numbers by themselves: nothing here needs a database."""
+    """Phone numbers by themselves: no command here needs a database."""
 
 
 @numbers.command("check")
@@ -193,9 +193,9 @@ class _Rows:
     """Writes a row for each number.
 
     Args:
-        file: a CSV, empty.
-        detailed: with formats, carrier and time zones.
-        raw: texts of the file are not marked where a spreadsheet would run them.
+        file: an empty CSV file.
+        detailed: whether the rows have formats, carrier and time zones.
+        raw: whether texts of the file stay unmarked where a spreadsheet would run them as formulas.
     """
 
     def __init__(self, file: TextIO, *, detailed: bool, raw: bool) -> None:
@@ -241,7 +241,7 @@ def _writing(output: str | None, *, detailed: bool, raw: bool, bom: bool) -> Ite
 
 
 def _safe(text: str) -> str:
-    """Without letters a text is a number or a sum at most, which does nothing."""
+    """The text, marked if a spreadsheet could run it: without letters it is a number or a sum at most."""
     return text if _NUMBER.fullmatch(text) else formulas.marked(text)
 
 

@@ -1,4 +1,4 @@
-"""Options as flags of commands."""
+"""Options of imports and exports as flags of commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rollbook.options import NUMBER_MAX, Option, as_flags
 
 
 class _Value(click.ParamType[Any]):
-    """The value of an option that is a text, checked."""
+    """The checked value of an option that is a text."""
 
     def __init__(self, option: Option) -> None:
         self._option = option
@@ -28,7 +28,7 @@ class _Value(click.ParamType[Any]):
 
 
 def option_flags(options: Sequence[Option]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the flags of `options`; it gets their values by name, checked."""
+    """Give a command the flags of `options`; the command gets their checked values by name."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):

@@ -1,4 +1,5 @@
-"""A live line on the terminal for long work, whose last state stays; nothing where nobody looks."""
+"""A progress line on the terminal for long work. Its last state stays; without a terminal there is no
+line."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from rich.progress import Progress as RichProgress
 from rollbook.imports import Import
 
 WIDE, NARROW = 90, 60
-"""Columns of a terminal for all that there is to tell, and for a bar at all."""
+"""The columns that a terminal needs for the whole line, and for a bar at all."""
 
 _STYLES = {"done": "green", "undone": "green", "failed": "red", "cancelled": "yellow", "stopped": "yellow"}
 
@@ -24,10 +25,11 @@ _NOTHING: dict[str, Any] = {"amount": "", "rate": "", "left": "", "style": "none
 
 
 class Line:
-    """Shows how far something is, on standard error.
+    """Shows progress on standard error.
 
     Args:
-        quiet: show nothing; nothing is shown either where that is no terminal, or one that cannot move.
+        quiet: show nothing. Nothing is shown either where there is no terminal, or one without cursor
+            movement.
         console: the terminal, in tests.
     """
 
@@ -58,12 +60,12 @@ class Line:
         self._bar.stop()
 
     def show(self, state: str, done: int, total: int, unit: str, rows_per_second: float) -> None:
-        """Show it as it is now.
+        """Show the current state.
 
         Args:
-            done, total: how much of how much; 0 where that is not known.
-            unit: of them, `rows` or `bytes`.
-            rows_per_second: 0 where there is nothing to tell.
+            done, total: the progress, and the total; 0 where that is not known.
+            unit: their unit, `rows` or `bytes`.
+            rows_per_second: 0 where it is not known.
         """
         if state != self._state:
             self._state = state
@@ -78,11 +80,11 @@ class Line:
         self._bar.update(self._task, left=_time(self._bar.tasks[0].time_remaining))
 
     def end(self, state: str, rows: int | None = None) -> None:
-        """Show how it ended, and leave that there.
+        """Show the final state, and leave the line there.
 
         Args:
-            state: how; the bar is full only when it is done.
-            rows: how many there were.
+            state: the final state; the bar is full only when the work is done.
+            rows: the number of rows.
         """
         self._ended = True
         task = self._bar.tasks[0]
@@ -111,10 +113,10 @@ class Line:
 
 
 class Progress(Line):
-    """Shows how far an import is."""
+    """Shows the progress of an import."""
 
     def tell(self, import_: Import) -> None:
-        """Show an import as it is now."""
+        """Show the current state of an import."""
         if import_.ended:
             self.end(import_.state, import_.rows_read)
             return

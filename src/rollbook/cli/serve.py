@@ -1,4 +1,4 @@
-"""`rollbook serve`."""
+"""`rollbook serve`: runs the service."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def serve(settings: Settings, create: bool) -> None:
             if database.schema_version() == 0:
                 if database.embedded and not new:
                     raise NotSetUp(database.name)
-                database.migrate()  # before it is held: a start that is killed leaves no lock without a book
+                database.migrate()  # before the claim: a killed start leaves no lock without a book
             database.claim()
             database.migrate()
             renumbering.bring_up_to_date(database)

@@ -1,4 +1,4 @@
-"""`rollbook stops`: stop single phones and let them go, by hand."""
+"""`rollbook stops`: stops and releases single phones by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rollbook systemd-unit`."""
+"""`rollbook systemd-unit`: prints a unit file for systemd."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from rollbook.cli.common import Command, say
 
 UNIT = resources.files("rollbook.cli") / "rollbook.service"
-"""The unit file, a valid one by itself."""
+"""The unit file, which is valid without changes."""
 
 UNIT_PROGRAM = "/opt/rollbook/bin/rollbook"
 """The program that the unit file starts, where docs/how-to/install.md puts it."""
@@ -38,7 +38,7 @@ def systemd_unit() -> None:
 
 
 def unit(program: tuple[Path | str, ...]) -> str:
-    """The unit file, with `program` (a path and its arguments) as what it starts."""
+    """The unit file that starts `program`, a path and its arguments."""
     command = " ".join(_word(str(part)) for part in program)
     return UNIT.read_text("utf-8").replace(f"ExecStart={UNIT_PROGRAM} ", f"ExecStart={command} ")
 
@@ -51,7 +51,7 @@ def _program() -> tuple[Path, *tuple[str, ...]]:
 
 
 def _word(text: str) -> str:
-    """A word of a command line in a unit file, where `%` stands for itself and spaces belong to it
+    """A word of a command line in a unit file, in which `%` has no special meaning and spaces do not split it
     (systemd.service(5), "Command lines")."""
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"' if " " in text else text

@@ -1,4 +1,4 @@
-"""`rollbook migrate` and `rollbook verify`: looking after a database."""
+"""`rollbook migrate` and `rollbook verify`: update and check a database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rollbook.texts import counted
 from rollbook.verify import Drift
 
 VERIFY_SECONDS_MAX = 3600.0
-"""What one statement of a recount may take on PostgreSQL."""
+"""How long one statement of a recount may take on PostgreSQL."""
 
 
 @click.command(cls=Command)
@@ -99,7 +99,7 @@ def verify(settings: Settings, account_name: str | None, fix: bool, as_json: boo
 
 
 def _verified(database: Database, account_id: int, *, fix: bool) -> list[Drift]:
-    """What has drifted in an account, mended if `fix`."""
+    """The wrong counts in an account, corrected if `fix`."""
     drift = database.read(recounting.recount, account_id)
     if drift and fix:
         drift = database.write(recounting.fix, account_id)

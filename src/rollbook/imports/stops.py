@@ -1,4 +1,4 @@
-"""Phones of a piece of the stage onto the stop list: arrays all the way, with no object for each phone."""
+"""Puts the phones of a piece of the stage on the stop list, as arrays, without an object for each phone."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from rollbook.phones import changes
 Ids = NDArray[np.int64]
 
 RANGE_READ_MAX = 5_000
-"""Rows of the stop list between a piece's first and last phone that are read at once, rather than each phone
-being looked up: a tenth of the time, and most of a book is not stopped."""
+"""Rows of the stop list between the first and the last phone of a piece that are read at once, instead of a
+look-up for each phone. That takes a tenth of the time, and most of a book is not stopped."""
 
 _ALL_BITS = (1 << MASK_BITS) - 1
 _NEW_RANGES = np.array(list(changes.new_ranges()), np.int64)
 
 
 def masks(tx: Transaction, account_id: int, phones: Ids) -> Ids:
-    """What phones are stopped on; 0 for nothing.
+    """The channels on which phones are stopped, as masks; 0 for none.
 
     Args:
-        phones: ascending, no two alike, at least one.
+        phones: ascending, each once, at least one.
     """
     found = np.zeros(len(phones), np.int64)
     stopped = _stopped_between(tx, account_id, phones)
@@ -53,8 +53,8 @@ def masks(tx: Transaction, account_id: int, phones: Ids) -> Ids:
 
 
 def _stopped_between(tx: Transaction, account_id: int, phones: Ids) -> Ids:
-    """What is on the stop list from the first of `phones` to the last, each mask in the last bits of its
-    phone; one more than `RANGE_READ_MAX` when there are more than that."""
+    """The rows of the stop list from the first of `phones` to the last, each with its mask in the last bits
+    of its phone; one row more than `RANGE_READ_MAX` when there are more than that."""
     return _numbers(
         tx.one(
             str,
@@ -74,12 +74,12 @@ def _stopped_between(tx: Transaction, account_id: int, phones: Ids) -> Ids:
 
 
 def _numbers(text: str | None) -> Ids:
-    """The whole numbers in a text: as one text they leave a database without an object for each."""
+    """The integers in a text: as one text they come from the database without an object for each."""
     return np.fromstring(text, np.int64, sep=" ") if text else np.zeros(0, np.int64)
 
 
 class _Wanted(NamedTuple):
-    """Phones, ascending, no two alike, what they are stopped on, and what they are to be stopped on."""
+    """Phones, ascending, each once, with the channels on which they are stopped, and will be."""
 
     phones: Ids
     before: Ids
@@ -88,15 +88,15 @@ class _Wanted(NamedTuple):
 
 def add(tx: Transaction, account_id: int, phones: Ids, before: Ids, added: Ids) -> Ids:
     """Stop phones, each on channels of its own, and contacts that have them in an old form. The caller holds
-    the account.
+    the lock of the account.
 
     Args:
-        phones: ascending, no two alike, at least one.
-        before: what they are stopped on, as `masks` says.
-        added: what each is to be stopped on besides.
+        phones: ascending, each once, at least one.
+        before: the masks of the channels on which they are stopped, as from `masks`.
+        added: the masks of the channels on which to stop each of them.
 
     Returns:
-        What each is stopped on then.
+        The masks of the channels on which each is stopped afterwards.
     """
     missing = (added & ~before) != 0
     if not missing.any():
@@ -125,7 +125,7 @@ def add(tx: Transaction, account_id: int, phones: Ids, before: Ids, added: Ids) 
 
 
 def _with_old_forms(tx: Transaction, account_id: int, wanted: _Wanted, added: Ids) -> _Wanted:
-    """The same, and contacts that have one of the phones in an old form: a stop holds for both
+    """The same phones, and contacts that have one of them in an old form: a stop applies to both
     (docs/decisions/0025)."""
     stored = stop_list.contacts_in_old_form(tx, account_id, old_forms(wanted.phones))
     old = np.array(sorted(stored), np.int64)
@@ -143,7 +143,7 @@ def _with_old_forms(tx: Transaction, account_id: int, wanted: _Wanted, added: Id
 
 
 def old_forms(phones: Ids) -> Ids:
-    """The old forms that any of some phones may have had, ascending.
+    """The old forms that any of the phones may have had, ascending.
 
     Args:
         phones: ascending.

@@ -1,1 +1,1 @@
-"""The processes that serve: the server, the workers beside it, and what they do by themselves."""
+"""The processes of the service: the server, its workers, and their background work."""

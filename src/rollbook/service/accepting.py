@@ -1,6 +1,6 @@
-"""Taking connections, when the operating system has no descriptor left for one too.
+"""Accepts connections, even when the operating system has no file descriptor left.
 
-The event loop's own way is silent then: it closes what comes, or stops to listen for good.
+The event loop's own way fails silently then: it closes new connections, or stops listening for good.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rollbook.service.connections import Connections
 from rollbook.service.refusals import error_answer
 
 ACCEPTS_A_TURN = 8
-"""Connections that are taken before the others have their turn."""
+"""How many connections are accepted before the existing ones get their turn."""
 
 PAUSE_SECONDS = 0.1
-"""How long nothing is taken after that failed."""
+"""How long to wait after a connection could not be accepted."""
 
 TAKEN_BYTES = 65_536
-"""What is read of a request that cannot be answered otherwise."""
+"""How much is read of a request that can only be refused."""
 
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
@@ -32,7 +32,7 @@ Listening = Callable[[], asyncio.Protocol]
 
 
 def raise_descriptor_limit() -> int:
-    """Allow this process as many descriptors as it may allow itself; returns how many."""
+    """Raise the descriptor limit of this process as far as the system allows, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == hard:
         return soft
@@ -42,10 +42,10 @@ def raise_descriptor_limit() -> int:
 
 
 class Acceptor:
-    """Takes the connections of a socket, as `asyncio.Server` does.
+    """Accepts the connections of a socket, as `asyncio.Server` does.
 
     Args:
-        listening: bound, not listening yet.
+        listening: the socket, bound but not listening yet.
         make: makes the protocol of a connection.
     """
 
@@ -64,7 +64,7 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Take no more."""
+        """Accept no more connections."""
         self._loop.remove_reader(self._listening)
         if self._pause is not None:
             self._pause.cancel()
@@ -73,7 +73,7 @@ class Acceptor:
             self._spare = None
 
     async def wait_closed(self) -> None:
-        """Nothing is waited for: who is connected is known elsewhere."""
+        """Return at once: open connections are known elsewhere."""
 
     def _resume(self) -> None:
         self._loop.add_reader(self._listening, self._accept)
@@ -97,10 +97,10 @@ class Acceptor:
             taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(self._make, taken)
         except OSError:
-            taken.close()  # it went away meanwhile
+            taken.close()  # the client went away meanwhile
 
     def _failed(self, error: OSError) -> None:
-        """Make room, or tell the one who waits longest that there is none; then go on."""
+        """Make room, or refuse the client that has waited longest; then continue."""
         self._connections.not_accepted(error)
         short = error.errno in OUT_OF_DESCRIPTORS and not self._opening
         if short and not self._connections.let_go_of_idle("descriptors"):
@@ -124,7 +124,7 @@ class Acceptor:
 
 
 def _nothing_open() -> int | None:
-    """A descriptor to be given up when one is needed; `None` when there is none left."""
+    """A descriptor to give up when one is needed; `None` when there is none left."""
     try:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,7 +1,7 @@
-"""What connections may cost: bytes and time of a head, the pace of a body and of a reader, their number.
+"""Limits on connections: the size and time of a head, the pace of a body and of a reader, their number.
 
-Anybody who can reach the port can do all of this without a key, so nothing here waits for one. Times are
-looked at by one sweep over all connections, not by a timer each: a request costs no timer.
+Anyone who can reach the port can use up all of these without a key, so no limit depends on one. One sweep
+over all connections checks the times, instead of a timer for each: a request costs no timer.
 """
 
 from __future__ import annotations
@@ -25,52 +25,54 @@ from rollbook.service.cycle import Application, Connection, Cycle
 from rollbook.service.refusals import Refused, error_answer
 
 TARGET_BYTES_MAX = 512 * 1024
-"""Of a request target; bulk calls put thousands of ids in the query."""
+"""The longest request target; bulk calls put thousands of ids in the query."""
 
 PATH_BYTES_MAX = 8 * 1024
-"""Of the path in it, which the parser reads."""
+"""The longest path in a request target; the parser reads it."""
 
 PIPELINED_MAX = 100
-"""Requests of a connection that wait while one is answered."""
+"""How many requests of a connection may wait while one is answered."""
 
 HEADS_BYTES_MAX = 64 * 1024 * 1024
-"""Of all heads that are not complete yet, together."""
+"""The total size of all incomplete heads."""
 
 ANSWERS_BYTES_MAX = 128 * 1024 * 1024
-"""Of all answers that wait for their readers, together."""
+"""The total size of all answers that wait for their readers."""
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open: more than a reverse proxy in front keeps its own (60 s)."""
 
 LINGER_SECONDS = 2.0
-"""How long what still comes from a refused client is thrown away: a connection that is closed at once, with
-bytes unread, takes the answer with it."""
+"""How long further bytes from a refused client are read and dropped: a connection that is closed at once,
+with unread bytes, loses the answer."""
 
 LINGERING_MAX = 64
-"""Connections beyond the limit that are told so."""
+"""How many connections beyond the limit get an answer that says so."""
 
 TELL_SECONDS = 10.0
-"""The log has the same trouble once in this time."""
+"""The log reports the same trouble once in this time."""
 
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 FRAMING = (b"content-length", b"transfer-encoding")
-"""Headers that say how long a body is."""
+"""Headers that define the length of a body."""
 
 _log = logging.getLogger("rollbook")
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What connections may cost.
+    """The limits on connections.
 
     Args:
-        connections: at once.
-        header_bytes: of a request's header, together.
-        headers: lines of it.
-        header_seconds: from the connection, or the first byte of a further request, to the end of the head.
-        bytes_per_second: of a body that comes and an answer that is taken, at least; 0 for no such bound.
-        slow_seconds: over which that is measured.
+        connections: how many there may be at once.
+        header_bytes: the total size of a request's headers.
+        headers: the number of header lines.
+        header_seconds: the time from the connection, or the first byte of a further request, to the end of
+            the head.
+        bytes_per_second: the slowest pace at which a body may arrive and an answer may be read; 0 for no
+            limit.
+        slow_seconds: the time over which that pace is measured.
     """
 
     connections: int
@@ -82,8 +84,8 @@ class Bounds:
 
     @classmethod
     def of(cls, settings: Settings, descriptors: int) -> Bounds:
-        """The bounds of a process that may have so many descriptors: a connection may need one beside its
-        own, for a file."""
+        """The limits of a process with that many descriptors: a connection may need a second one, for a
+        file."""
         return cls(
             max(1, min(settings.connections_max, (descriptors - 100) // 2)),
             settings.header_bytes_max,
@@ -95,14 +97,14 @@ class Bounds:
 
 
 class Connections:
-    """What the connections of a process share."""
+    """The state that the connections of a process share."""
 
     def __init__(self, bounds: Bounds, metrics: Metrics) -> None:
         self.bounds = bounds
         self.idle: dict[Protocol, None] = {}
-        """Those that wait for a request's first byte, the longest first."""
+        """Connections that wait for the first byte of a request, the longest wait first."""
         self.slow: dict[Protocol, None] = {}
-        """Those whose answer waits for the reader, the longest first."""
+        """Connections whose answer waits for the reader, the longest wait first."""
         self.all: set[Protocol] = set()
         self.heads_bytes = 0
         self._metrics = metrics
@@ -111,14 +113,14 @@ class Connections:
         self._head = b""
 
     def common_head(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The lines of headers that every answer has; the server makes a new list each second."""
+        """The header lines that every answer has; the server makes a new list each second."""
         if headers is not self._headers:
             self._headers = headers
             self._head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
         return self._head
 
     def ended(self, reason: str, message: str) -> None:
-        """Count that a connection is ended, and log the first of many."""
+        """Count a connection that is ended, and log the first of many."""
         self._metrics.ended(reason)
         now = time.monotonic()
         if now - self._told.get(reason, -TELL_SECONDS) >= TELL_SECONDS:
@@ -126,7 +128,7 @@ class Connections:
             _log.warning("connection ended (%s): %s", reason, message)
 
     def not_accepted(self, error: OSError) -> None:
-        """Count that the operating system gave no connection, and log the first of many."""
+        """Count a connection that could not be accepted, and log the first of many."""
         self._metrics.accept_failed()
         now = time.monotonic()
         if now - self._told.get("accept", -TELL_SECONDS) >= TELL_SECONDS:
@@ -138,7 +140,7 @@ class Connections:
             )
 
     def let_go_of_idle(self, reason: str = "idle_at_limit") -> bool:
-        """Close the connection that has been idle for the longest; False if none is."""
+        """Close the connection that has been idle the longest; False if none is idle."""
         for connection in self.idle:
             del self.idle[connection]
             self.ended(reason, "another one needs its place")
@@ -147,7 +149,7 @@ class Connections:
         return False
 
     def admit(self, connection: Protocol) -> None:
-        """Take a new connection, or tell it that there are too many."""
+        """Accept a new connection, or refuse it because there are too many."""
         self.all.add(connection)
         self.idle[connection] = None
         self._metrics.connections = len(self.all)
@@ -166,14 +168,14 @@ class Connections:
             connection.refuse(503, "The service has as many connections as it takes; try again.", "limit")
 
     def forget(self, connection: Protocol) -> None:
-        """It is closed."""
+        """Forget a connection that is closed."""
         self.all.discard(connection)
         self.idle.pop(connection, None)
         self.slow.pop(connection, None)
         self._metrics.connections = len(self.all)
 
     def make_room_for_answers(self) -> None:
-        """End the slowest readers while more waits for readers than may."""
+        """End the slowest readers while too many bytes wait for readers."""
         waiting = {connection: connection.unsent for connection in self.slow}
         total = sum(waiting.values())
         for connection, size in waiting.items():
@@ -185,21 +187,21 @@ class Connections:
             connection.transport.abort()
 
     def sweep(self, now: float) -> None:
-        """End what takes too long.
+        """End connections that take too long.
 
         Args:
-            now: by `time.monotonic`.
+            now: the time of `time.monotonic`.
         """
         for connection in list(self.all):
             connection.look_at(now)
 
 
 IDLE, HEAD, BODY, WHOLE = range(4)
-"""What of a request has come: nothing, a part of its head, its head, all of it."""
+"""How much of a request has arrived: nothing, a part of its head, its head, all of it."""
 
 
 class Pace:
-    """Whether something goes on quickly enough, by how far it is when it is looked at."""
+    """Measures whether something progresses quickly enough, each time it is checked."""
 
     __slots__ = ("_at", "_since")
 
@@ -208,11 +210,11 @@ class Pace:
         self._at = 0
 
     def rest(self) -> None:
-        """Nothing need go on now."""
+        """Stop measuring: no progress is expected now."""
         self._since = None
 
     def too_slow(self, done: int, now: float, bounds: Bounds) -> bool:
-        """Whether less was done in `slow_seconds` than must be."""
+        """Whether less was done in `slow_seconds` than required."""
         if self._since is None:
             self._since, self._at = now, done
         elif now - self._since >= bounds.slow_seconds:
@@ -223,10 +225,10 @@ class Pace:
 
 
 class Protocol(Connection):
-    """HTTP of one connection, with bounds, long request targets, and the one form of errors.
+    """HTTP on one connection, with limits, long request targets, and errors in their common form.
 
-    The URL parser counts in 16 bits: of a target over 64 KiB it sees only a part. So the query is
-    split off before the target is parsed.
+    The URL parser counts in 16 bits: of a target over 64 KiB it sees only a part. So the query is split off
+    before the target is parsed.
     """
 
     def __init__(self, connections: Connections, server: ServerState, application: Application) -> None:
@@ -244,15 +246,15 @@ class Protocol(Connection):
         self._bounds = connections.bounds
         self._stage = IDLE
         self._since = time.monotonic()
-        self._unread = 0  # bytes that came since the parser last gave something out
-        self._held = 0  # of them, those that count against HEADS_BYTES_MAX
+        self._unread = 0  # bytes that arrived since the last event of the parser
+        self._held = 0  # how many of them count against HEADS_BYTES_MAX
         self._framing: list[tuple[bytes, bytes]] = []
         self._body_bytes = 0
         self._coming = Pace()
         self._going = Pace()
         self._refused_at: float | None = None
         self._used = False
-        self._body_follows = False  # though the parser says that the message ends with its head
+        self._body_follows = False  # although the parser reports that the message ends with its head
 
     # The connection
 
@@ -273,7 +275,7 @@ class Protocol(Connection):
         if self._cycle is not None:
             self._cycle.gone()
         super().resume_writing()
-        del self._parser  # it knows this connection, which knows it
+        del self._parser  # it and this connection refer to each other
 
     def data_received(self, data: bytes) -> None:
         if self._refused_at is not None:
@@ -281,7 +283,7 @@ class Protocol(Connection):
         if self._stage == IDLE:
             self._shared.idle.pop(self, None)
             self._stage = HEAD
-            if self._used:  # the first request has its time from the connection on
+            if self._used:  # the time of the first request starts with the connection
                 self._since = time.monotonic()
         self._unread += len(data)
         try:
@@ -295,10 +297,10 @@ class Protocol(Connection):
             self.refuse(refused.status, refused.message, refused.reason)
 
     def _read_otherwise(self, data: bytes, error: Exception) -> None:
-        """Nothing is upgraded to: what follows the head that asked for it is read as it is without.
+        """Ignore a request to upgrade: what follows its head is read as if it had not asked for it.
 
         Raises:
-            Refused: it is something else that the parser did not like.
+            Refused: the parser failed for another reason.
         """
         while isinstance(error, httptools.HttpParserUpgrade):
             data = data[error.args[0] :]
@@ -314,8 +316,8 @@ class Protocol(Connection):
         raise Refused(400, "Invalid HTTP request received.", "malformed") from None
 
     def _read_on(self) -> None:
-        """Take a new parser: the old one takes what comes for something else than a body. It is told how
-        long that is."""
+        """Start a new parser: the old one would not read what follows as a body. The new one gets the length
+        of that body."""
         self._parser = _parser_for(self)
         if self._body_follows:
             framing = [name + b": " + value for name, value in self._framing]
@@ -366,7 +368,7 @@ class Protocol(Connection):
             self._url = url
         else:
             if isinstance(self._url, bytes):
-                self._url = cast("bytes", bytearray(self._url))  # it grows in place
+                self._url = cast("bytes", bytearray(self._url))  # a bytearray grows in place
             self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -382,7 +384,7 @@ class Protocol(Connection):
         version = parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise Refused(400, f"The service speaks HTTP/1.1 and HTTP/1.0, not HTTP/{version}.", "malformed")
-        # Counted here, once: until now they were bounded by what came of the head and was not given out.
+        # Counted here, once: until now, the limit on unread bytes of the head covered them.
         if len(headers) > self._bounds.headers or (
             self._unread > self._bounds.header_bytes
             and sum(len(name) + len(value) for name, value in headers) > self._bounds.header_bytes
@@ -410,7 +412,7 @@ class Protocol(Connection):
             expects_continue=self._expects_continue,
         )
         scope[CONNECTION] = cycle
-        self._headers = []  # what follows a body in chunks is no header of the request: nobody sees it
+        self._headers = []  # trailers of a chunked body are not headers of the request: they are dropped
         self._stage, self._unread, self._body_bytes = BODY, 0, 0
         self._coming.rest()
         if parser.should_upgrade():
@@ -459,7 +461,7 @@ class Protocol(Connection):
             self._rest()
 
     def _rest(self) -> None:
-        """Wait for the next request, if this one is read and answered."""
+        """Wait for the next request, if the current one is read and answered."""
         cycle = self._cycle
         if (
             self._stage == WHOLE
@@ -487,11 +489,11 @@ class Protocol(Connection):
 
     @property
     def unsent(self) -> int:
-        """Bytes of answers that the client has not taken."""
+        """How many bytes of answers the client has not read."""
         return 0 if self.transport.is_closing() else int(self.transport.get_write_buffer_size())
 
     def look_at(self, now: float) -> None:
-        """End it if it takes too long."""
+        """End the connection if it takes too long."""
         bounds = self._bounds
         if self._refused_at is not None:
             if now - self._refused_at > LINGER_SECONDS:
@@ -516,7 +518,7 @@ class Protocol(Connection):
                 least = f"{bounds.bytes_per_second:g} bytes a second"
                 self.refuse(408, f"The body came more slowly than {least}; nothing was changed.", "slow_body")
         elif answering:
-            self._since = now  # its next request need not come before this one is answered
+            self._since = now  # the time for the next request starts after the answer
         elif self._stage == HEAD and now - self._since > bounds.header_seconds:
             self.refuse(
                 408, f"The request's head did not come within {bounds.header_seconds:g} seconds.", "slow_head"
@@ -529,13 +531,14 @@ class Protocol(Connection):
             self.transport.close()
 
     def refuse(self, status: int, message: str, reason: str) -> None:
-        """Answer in the one form of errors, if an answer can still be told apart, and end the connection."""
+        """Answer with an error, if the client can still tell which request it answers, and end the
+        connection."""
         self._shared.ended(reason, message)
         self._refused_at = time.monotonic()
         self._hold(0)
         cycle = self._cycle
         under_way = self._answering
-        # An answer must be the one to the request that it is about.
+        # The client must not take the error for the answer to another request.
         if self._stage == BODY:
             answerable = cycle is not None and under_way and not cycle.response_started and not self._pipeline
         else:
@@ -550,7 +553,7 @@ class Protocol(Connection):
         self.transport.write_eof()
 
     def shutdown(self) -> None:
-        """Close the connection, once what is under way is answered."""
+        """Close the connection, once the current request is answered."""
         if self._cycle is not None and self._answering and self._refused_at is None:
             self._cycle.keep_alive = False
         else:
@@ -559,7 +562,7 @@ class Protocol(Connection):
 
 def _parser_for(protocol: Protocol) -> httptools.HttpRequestParser:
     parser = httptools.HttpRequestParser(protocol)
-    # Without it, what follows a request that closes the connection would be an error in place of nothing.
+    # Without it, bytes after a request that closes the connection would be an error. They are ignored.
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 
@@ -568,7 +571,7 @@ def _split(target: bytes) -> tuple[bytes, bytes]:
     """The path and the query of a request target, as they came.
 
     Raises:
-        Refused: one of them cannot be taken.
+        Refused: the path or the query is not acceptable.
     """
     path, _, query = bytes(target).partition(b"?")
     if len(path) > PATH_BYTES_MAX:

@@ -1,7 +1,7 @@
 """One request to the application and its answer, and the connection that carries both.
 
-ASGI (https://asgi.readthedocs.io/en/latest/specs/www.html) is what the application speaks. Every failure of
-it gets the one form of errors, as long as nothing was sent.
+The application is called through ASGI (https://asgi.readthedocs.io/en/latest/specs/www.html). Each of its
+failures becomes an error in the common form, as long as nothing was sent.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Event = dict[str, Any]
 
 HELD_BYTES_MAX = 64 * 1024
-"""Of a body that came and was not read by the application: beyond that no more is taken."""
+"""How much of a body may wait unread by the application: beyond that, reading pauses."""
 
 WHOLE_BYTES_MAX = 64 * 1024
-"""Of a body that is put behind its head into one piece."""
+"""The largest body that is joined with its head into one piece."""
 
 FAILED = "The service failed; the log has the details under this request id."
 
 _UNFIT = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-"""What would end a header, or cut it."""
+"""Characters that would end a header, or cut it."""
 
 _BODILESS = (204, 304)
 _STATUS_LINES = {
@@ -41,34 +41,34 @@ _log = logging.getLogger("rollbook")
 
 
 class Connection(asyncio.Protocol):
-    """The side of a connection that answers go out by."""
+    """The sending side of a connection."""
 
     transport: Any
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.written = 0
-        """Bytes of answers so far."""
+        """How many bytes of answers were written."""
         self.common_head = b""
-        """Lines that the head of every answer has."""
+        """The header lines that every answer has."""
         self.read_paused = False
         self.writable: asyncio.Event | None = None
-        """What to wait for before more is sent, while the client does not take what was."""
+        """Set when more can be sent; waited for while the client does not read."""
 
     def write(self, data: bytes) -> None:
-        """Send bytes, if the client is still there: the loop knows before the application does."""
+        """Send bytes, if the client is still there: the loop notices before the application does."""
         if not self.transport.is_closing():
             self.written += len(data)
             self.transport.write(data)
 
     def pause_reading(self) -> None:
-        """Take nothing more for now."""
+        """Stop reading for now."""
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take what comes."""
+        """Read again."""
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
@@ -82,24 +82,24 @@ class Connection(asyncio.Protocol):
             self.writable = None
 
     def answered(self) -> None:
-        """The answer to the request under way is sent."""
+        """Called when the answer to the current request is sent."""
         raise NotImplementedError
 
     def over(self, cycle: Cycle) -> None:
-        """The application is done with a request."""
+        """Called when the application is done with a request."""
         raise NotImplementedError
 
 
 class Cycle:
     """A request and its answer.
 
-    The head of an answer goes out together with the first of its body: two writes are two system calls and
-    two packets, a fifth of a short request's time (docs/decisions/0006-one-write-an-answer.md).
+    The head of an answer is sent together with the first piece of its body: two writes are two system calls
+    and two packets, a fifth of a short request's time (docs/decisions/0006-one-write-an-answer.md).
 
     Args:
-        scope: of ASGI.
+        scope: the scope of ASGI.
         keep_alive: whether the connection stays open afterwards.
-        expects_continue: the client waits to be told that it may send the body.
+        expects_continue: whether the client waits for permission to send the body.
     """
 
     __slots__ = (
@@ -128,27 +128,27 @@ class Cycle:
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expects_continue
         self.task: asyncio.Task[None] | None = None
-        """That runs it."""
+        """The task that runs it."""
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
         self._body = b""
         self._more_body = True
-        self._news = False  # whether there is something to receive
+        self._news = False  # set when there is something to receive
         self._waiting: asyncio.Event | None = None
         self._head = b""
         self._chunked = False
-        self._rest = 0  # bytes of the answer's body that are to come
+        self._rest = 0  # bytes of the answer's body that are still to be sent
 
     @property
     def transport(self) -> Any:
-        """Of the connection."""
+        """The transport of the connection."""
         return self._connection.transport
 
-    # The body comes
+    # The body arrives
 
     def take(self, piece: bytes) -> None:
-        """The next bytes of the request's body."""
+        """Add the next bytes of the request's body."""
         if self.response_complete:
             return
         self._body = self._body + piece if self._body else piece
@@ -157,13 +157,13 @@ class Cycle:
         self._tell()
 
     def end(self) -> None:
-        """The request's body is all there."""
+        """Note that the request's body is complete."""
         if not self.response_complete:
             self._more_body = False
             self._tell()
 
     def gone(self) -> None:
-        """The client is gone."""
+        """Note that the client is gone."""
         if not self.response_complete:
             self.disconnected = True
         self._tell()
@@ -176,7 +176,7 @@ class Cycle:
     # The application
 
     async def run(self, application: Application) -> None:
-        """Have the request answered."""
+        """Let the application answer the request."""
         try:
             await application(self._scope, self.receive, self.send)
         except BaseException as error:
@@ -188,7 +188,7 @@ class Cycle:
             self._connection.over(self)
 
     async def receive(self) -> Event:
-        """What comes next: bytes of the body, or that the client is gone or answered."""
+        """The next event: bytes of the body, or that the client is gone or answered."""
         connection = self._connection
         if self.waiting_for_100_continue:
             self.waiting_for_100_continue = False
@@ -210,7 +210,7 @@ class Cycle:
         """Send the head of the answer, or bytes of its body.
 
         Raises:
-            RuntimeError: it is none that may come now, or the body has another length than was said.
+            RuntimeError: the event is not allowed now, or the body does not have the length in its head.
         """
         if (writable := self._connection.writable) is not None and not self.disconnected:
             await writable.wait()
@@ -271,13 +271,13 @@ class Cycle:
             self._connection.answered()
 
     def _flush(self) -> None:
-        """Send a head that no body followed yet."""
+        """Send a head that is not followed by a body yet."""
         if self._head:
             head, self._head = self._head, b""
             self._connection.write(head)
 
     def _fail(self, error: BaseException) -> None:
-        """Log a failure of the application, and tell it if an answer can still be told."""
+        """Log a failure of the application, and answer with an error if nothing was sent."""
         request_id = os.urandom(8).hex()
         _log.error("unforeseen error", exc_info=error, extra={"request_id": request_id})
         if self.disconnected:

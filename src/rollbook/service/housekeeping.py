@@ -1,5 +1,5 @@
-"""What the service does beside answering: it removes leftovers, keeps the metrics of the last recount, and
-sees which machines of a distributed database answer."""
+"""Background work of the service: removes leftovers, keeps the metrics of the last recount, and checks which
+machines of a distributed database answer."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rollbook.metrics import Metrics
 from rollbook.rounds import Rounds
 
 LOOK_SECONDS = 1.0
-"""How often it looks for something to do."""
+"""How often it looks for work."""
 
 LEFTOVERS_SECONDS = 10.0
 """How often it looks for leftovers where the database is distributed."""
 
 VERIFIED_SECONDS = 60.0
-"""How often it reads what the last recounts found, there."""
+"""How often it reads the results of the last recounts where the database is distributed."""
 
 NODES_SECONDS = 10.0
-"""How often it asks which machines answer, there."""
+"""How often it checks which machines answer where the database is distributed."""
 
 _log = logging.getLogger("rollbook")
 
 
 class Housekeeper:
-    """A thread that does in small transactions what no request should wait for."""
+    """A thread for work, in small transactions, that no request should wait for."""
 
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class Housekeeper:
         self._thread.start()
 
     def close(self) -> None:
-        """End after the transaction that is under way."""
+        """End after the current transaction."""
         self._ended.set()
         self._thread.join()
 
@@ -53,7 +53,7 @@ class Housekeeper:
                 try:
                     step()
                 except RollbookError:
-                    continue  # the database is away or behind; whoever asks for something is told
+                    continue  # the database is unreachable or behind; requests report that
                 except Exception:
                     _log.exception("housekeeping failed")
 
@@ -85,7 +85,7 @@ class Housekeeper:
         self._metrics.verified(self._database.read(verify.last))
 
     def _remove_leftovers(self) -> None:
-        """Remove what there is, a chunk of each in turns."""
+        """Remove all leftovers, a chunk of each in turn."""
         found = deque(self._leftovers.ask())
         while found and not self._ended.is_set():
             each = found.popleft()
@@ -94,6 +94,6 @@ class Housekeeper:
                 if self._database.write(leftovers.remove_some, each.account_id, each):
                     found.append(each)
             except RollbookError:
-                continue  # it is found again when its account can be reached
-            # As long again for the others, who wait for answers; nobody waits for this.
+                continue  # found again when its account can be reached
+            # Leave as much time to requests, whose clients wait; for this, no one waits.
             self._ended.wait(min(time.monotonic() - started, LOOK_SECONDS))

@@ -1,4 +1,4 @@
-"""Requests that are not read to their end, and the answer that they get without the application."""
+"""Refusals without the application: the answer to a request that is not read to its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 def error_answer(status: int, message: str) -> bytes:
-    """An answer in the one form of errors, after which the connection ends."""
+    """An error in the common form, after which the connection ends."""
     return b"".join(_answer(status, message))
 
 

@@ -1,4 +1,4 @@
-"""The process that serves: uvicorn around the application, until SIGTERM."""
+"""The server process: runs uvicorn around the application, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ SWEEP_SECONDS = 0.5
 """How often connections that take too long are looked for."""
 
 SHARE_SECONDS = 1.0
-"""How often a worker writes its metrics where the others find them."""
+"""How often a worker writes its metrics for the other workers."""
 
 COLLECT_AFTER = (50_000, 20, 100)
-"""When the garbage collector looks for cycles: the interpreter's own threshold of 700 objects is reached
-by a few dozen requests in flight, which cost 8 % of the time to look through, and are no garbage."""
+"""When the garbage collector looks for cycles. A few dozen requests in flight reach the interpreter's own
+threshold of 700 objects; looking through them takes 8 % of the time, and they are not garbage."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with bounds on connections; after a signal it exits with 0 once all is finished."""
+    """The server of uvicorn, with limits on connections; after a signal it exits with 0 once all is
+    finished."""
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
@@ -68,11 +69,11 @@ class Server(uvicorn.Server):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a service is made of.
+    """The parts of a service.
 
     Args:
-        open_database: opens and migrates it.
-        make_app: as `app.build`; benchmarks add routes.
+        open_database: opens and migrates the database.
+        make_app: makes the application, as `app.build`; benchmarks add routes.
     """
 
     settings: Settings
@@ -84,11 +85,11 @@ def serve(parts: Parts, started: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; then finish what was accepted and return.
 
     Args:
-        started: called with the service's URL once it takes requests.
+        started: called with the service's URL once it accepts requests.
 
     Raises:
-        CannotListen: the address cannot be had.
-        RollbookError: whatever `open_database` raises.
+        CannotListen: the address is not available.
+        RollbookError: an error of `open_database`.
     """
     settings = parts.settings
     set_up_logging(settings.log_level)
@@ -163,7 +164,7 @@ def _serve_here(
 
 
 async def _beside(server: Server, metrics: Metrics, started: Callable[[], None]) -> None:
-    """Tell that the server takes requests, then share its metrics as long as it does."""
+    """Report that the server accepts requests, then share its metrics as long as it runs."""
     while not server.started:
         await asyncio.sleep(0.01)
     started()
@@ -187,7 +188,7 @@ def _url(address: socket.socket) -> str:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket that has the address, before anything else is touched."""
+    """A socket bound to the address, before anything else is touched."""
     try:
         [(family, kind, protocol, _, place), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -205,4 +206,4 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 async def _placeholder(scope: Any, receive: Any, send: Any) -> None:
-    """Replaced before the first request; uvicorn wants an app when it is configured."""
+    """Replaced before the first request; uvicorn requires an app in its configuration."""

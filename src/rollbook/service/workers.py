@@ -14,13 +14,13 @@ from types import FrameType
 from rollbook.errors import WorkerFailed
 
 RESTART_SECONDS = 1.0
-"""How long a worker that died is mourned before another takes its place."""
+"""How long after the death of a worker the next one is started."""
 
 START_SECONDS_MAX = 60
 
 Work = Callable[[Callable[[], None], int], None]
-"""`work(ready, lifeline)` serves until SIGTERM, or until `lifeline` (a file descriptor) reports its end;
-it calls `ready` when it takes requests."""
+"""`work(ready, lifeline)` serves until SIGTERM, or until `lifeline` (a file descriptor) reports its end; it
+calls `ready` when it accepts requests."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ def supervise(count: int, work: Work, started: Callable[[], None]) -> None:
     Call it before the process has threads.
 
     Args:
-        started: called once, when all take requests.
+        started: called once, when all of them accept requests.
 
     Raises:
-        WorkerFailed: one did not start.
+        WorkerFailed: one of them did not start.
     """
     _Supervisor(work).run(count, started)
 
@@ -45,7 +45,7 @@ class _Supervisor:
         self._workers: set[int] = set()
         self._stopping = False
         self._ready_read, self._ready_write = os.pipe()
-        # Nobody writes to it: it ends with this process, however that ends, and tells the workers.
+        # Nothing is written to it: it ends with this process, in whatever way, and so the workers notice.
         self._lifeline_read, self._lifeline_write = os.pipe()
 
     def run(self, count: int, started: Callable[[], None]) -> None:
