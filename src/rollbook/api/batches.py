@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Item(msgspec.Struct):
-    """What became of one item of a batch."""
+    """The result of one item of a batch."""
 
     index: Annotated[int, msgspec.Meta(description="Its place in the request, from 0.", examples=[0])]
     result: Literal["created", "updated", "unchanged", "invalid"]
@@ -39,7 +39,7 @@ class Item(msgspec.Struct):
 
 
 class SummaryJson(msgspec.Struct):
-    """How many items came out how, and each of them in the order of the request."""
+    """The number of items with each result, and all items in the order of the request."""
 
     created: int
     updated: int
@@ -49,7 +49,7 @@ class SummaryJson(msgspec.Struct):
 
 
 class BatchJson(msgspec.Struct):
-    """What became of a batch: what is invalid was left out, all else is stored."""
+    """The result of a batch: invalid items were left out, all others are stored."""
 
     data: SummaryJson
 

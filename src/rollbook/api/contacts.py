@@ -81,7 +81,7 @@ class ContactCreate(msgspec.Struct):
 
 
 class ContactUpdate(msgspec.Struct):
-    """What to change in a contact. Lists are added, values set; nothing is removed but values."""
+    """The changes to a contact. Lists are added and values set; only values can be removed."""
 
     phone: wire.Phone | msgspec.UnsetType = msgspec.UNSET
     groups: _Groups = None
@@ -89,7 +89,7 @@ class ContactUpdate(msgspec.Struct):
 
 
 class ContactsDelete(msgspec.Struct):
-    """Contacts to delete, beside those that the query names."""
+    """Contacts to delete, in addition to those in the query."""
 
     contact_ids: Annotated[
         list[wire.Id] | None, msgspec.Meta(description="Ids of contacts.", examples=[[1]])

@@ -57,7 +57,7 @@ class FieldError(msgspec.Struct):
 
 
 class ErrorBody(msgspec.Struct):
-    """The one form of every error."""
+    """The common form of all errors."""
 
     message: str
     errors: list[FieldError]

@@ -79,7 +79,7 @@ class OfListJson(msgspec.Struct):
 
 
 class OfContactJson(msgspec.Struct):
-    """A person in the book; `fields` by name, those that are not shown too."""
+    """A person in the book; `fields` by name, including hidden ones."""
 
     id: int
     created_at: str
@@ -96,7 +96,7 @@ class OfStopListJson(msgspec.Struct):
 
 
 class PersonJson(msgspec.Struct):
-    """Everything that is kept under a phone."""
+    """Everything that is stored under a phone."""
 
     phone: int
     exported_at: str

@@ -57,7 +57,7 @@ class FieldCreate(msgspec.Struct):
 
 
 class FieldUpdate(msgspec.Struct):
-    """What to change in a field; an absent member stays as it is. The type never changes."""
+    """The changes to a field; absent members keep their values. The type never changes."""
 
     name: _Name | msgspec.UnsetType = msgspec.UNSET
     description: _Description | msgspec.UnsetType = msgspec.UNSET

@@ -33,8 +33,8 @@ QUIET_SECONDS = 15.0
 
 
 class Counts(msgspec.Struct):
-    """How many rows of the file became what. Every row is in exactly one of `rejected`, `duplicates`,
-    `created`, `updated`, `unchanged`, `not_in_book` and `only_stopped`."""
+    """The number of rows of the file with each result. Every row is in exactly one of `rejected`,
+    `duplicates`, `created`, `updated`, `unchanged`, `not_in_book` and `only_stopped`."""
 
     rejected: Annotated[int, msgspec.Meta(description="Rows left out; `/rejects` has them.")]
     rejected_by_reason: dict[str, int]
@@ -73,7 +73,7 @@ class Counts(msgspec.Struct):
 
 
 class ImportJson(msgspec.Struct):
-    """An import: how far it is, and what became of the rows so far."""
+    """An import: its progress, and the results of the rows so far."""
 
     id: Annotated[int, msgspec.Meta(examples=[1])]
     filename: str

@@ -58,7 +58,7 @@ class ListCreate(msgspec.Struct):
 
 
 class ListUpdate(msgspec.Struct):
-    """What to change in a list; an absent member stays as it is."""
+    """The changes to a list; absent members keep their values."""
 
     name: _Name | msgspec.UnsetType = msgspec.UNSET
     description: _Description | msgspec.UnsetType = msgspec.UNSET

@@ -38,7 +38,7 @@ class NumbersCheck(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CheckedNumber(msgspec.Struct):
-    """What can be told about a number."""
+    """What is known about a number."""
 
     number: Annotated[str, msgspec.Meta(description="As it was sent.", examples=["(050) 765-43-21"])]
     valid: Annotated[bool, msgspec.Meta(description="It is in a range that its country assigns.")]
@@ -46,7 +46,7 @@ class CheckedNumber(msgspec.Struct):
         bool, msgspec.Meta(description="Its country code exists and has numbers of that length.")
     ]
     reason: Annotated[
-        # The words stand once, in phones/verdict.py; mypy knows only a Literal whose words are written out.
+        # The words are defined once, in phones/verdict.py; mypy knows only a Literal with its words in place.
         Literal[REASONS[1:]] | None,  # type: ignore[valid-type]
         msgspec.Meta(description="Why it is not valid.", examples=["too_short"]),
     ]
@@ -66,7 +66,7 @@ class CheckedNumber(msgspec.Struct):
             description="Two letters (ISO 3166-1); `001` for numbers of no country.", examples=["UA"]
         ),
     ]
-    # As for the reason.
+    # As with the reason above.
     type: Annotated[Literal[TYPES], msgspec.Meta(examples=["mobile"])]  # type: ignore[valid-type]
     e164: Annotated[str | None, msgspec.Meta(examples=["+380507654321"])]
     international: Annotated[str | None, msgspec.Meta(examples=["+380 50 765 4321"])]
@@ -82,7 +82,7 @@ class CheckedNumber(msgspec.Struct):
 
 
 class CheckedNumbers(msgspec.Struct):
-    """About each number, in the order of the request."""
+    """The result for each number, in the order of the request."""
 
     data: list[CheckedNumber]
 

@@ -41,7 +41,7 @@ _Types = Annotated[
 
 
 class StopsAdd(msgspec.Struct):
-    """Phones to stop, and where."""
+    """Phones to stop, and the channels."""
 
     phones: Annotated[
         list[wire.Phone],
@@ -55,7 +55,7 @@ class StopsAdd(msgspec.Struct):
 
 
 class StopsRemove(msgspec.Struct):
-    """Rows of the stop list to let go of, and where."""
+    """Rows of the stop list to release, and the channels."""
 
     ids: Annotated[
         list[wire.Id],
@@ -82,7 +82,7 @@ _Channels = Annotated[
 
 
 class StopItem(msgspec.Struct, forbid_unknown_fields=True):
-    """A phone to stop, and where."""
+    """A phone to stop, and the channels."""
 
     phone: wire.Phone
     channels: _Channels
@@ -90,7 +90,7 @@ class StopItem(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReleaseItem(msgspec.Struct, forbid_unknown_fields=True):
-    """A phone to let go, and where; everywhere when `channels` is left out."""
+    """A phone to release, and the channels; all channels when `channels` is left out."""
 
     phone: wire.Phone
     channels: _Channels | msgspec.UnsetType = msgspec.UNSET
@@ -115,7 +115,7 @@ class StopsUpsert(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StopsRelease(msgspec.Struct, forbid_unknown_fields=True):
-    """Phones to let be messaged again, each on channels of its own."""
+    """Phones to release, each on channels of its own."""
 
     stops: Annotated[
         list[msgspec.Raw],
@@ -150,20 +150,20 @@ class _Item(msgspec.Struct):
 
 
 class StoppedItem(_Item):
-    """What became of a phone that was to be stopped: `created`, it was not stopped at all; `updated`, only
-    on other channels."""
+    """The result for a phone to stop: `created`, it was not stopped before; `updated`, only on
+    other channels."""
 
     result: Literal["created", "updated", "unchanged", "invalid"]
 
 
 class ReleasedItem(_Item):
-    """What became of a phone that was to be let go: `not_stopped`, on none of the channels."""
+    """The result for a phone to release: `not_stopped`, it was stopped on none of the channels."""
 
     result: Literal["released", "not_stopped", "invalid"]
 
 
 class StopsSummary(msgspec.Struct):
-    """How many items came out how, and each of them in the order of the request."""
+    """The number of items with each result, and all items in the order of the request."""
 
     created: int
     updated: int
@@ -173,13 +173,13 @@ class StopsSummary(msgspec.Struct):
 
 
 class StopsBatch(msgspec.Struct):
-    """What became of phones to stop: what is invalid was left out, all others are stopped."""
+    """The results for phones to stop: invalid items were left out, all others are stopped."""
 
     data: StopsSummary
 
 
 class ReleaseSummary(msgspec.Struct):
-    """How many items came out how, and each of them in the order of the request."""
+    """The number of items with each result, and all items in the order of the request."""
 
     released: int
     not_stopped: int
@@ -188,7 +188,7 @@ class ReleaseSummary(msgspec.Struct):
 
 
 class ReleaseBatch(msgspec.Struct):
-    """What became of phones to let go: what is invalid was left out."""
+    """The results for phones to release: invalid items were left out."""
 
     data: ReleaseSummary
 

@@ -81,7 +81,7 @@ Next = Annotated[
 
 
 class MetaPage(msgspec.Struct):
-    """Where a page of search results stands."""
+    """The position of a page of search results."""
 
     total: int
     limit: int
@@ -105,7 +105,7 @@ class Meta(msgspec.Struct, omit_defaults=True):
 
 
 class Nothing(msgspec.Struct):
-    """It is done: an empty object."""
+    """An empty object: the call succeeded."""
 
 
 @dataclass(frozen=True)

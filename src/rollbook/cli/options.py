@@ -1,4 +1,4 @@
-"""Options of imports and exports as flags of commands."""
+"""Options of reading and importing files, as flags of commands."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _PHONES = click.argument("texts", metavar="PHONE...", nargs=-1, required=True)
 
 
 class _Shown(msgspec.Struct):
-    """What became of a phone."""
+    """The result for a phone."""
 
     phone: int
     result: str

@@ -17,7 +17,7 @@ UNIT_PROGRAM = "/opt/rollbook/bin/rollbook"
 """The program that the unit file starts, where docs/how-to/install.md puts it."""
 
 HIDDEN_FOLDERS = (Path("/home"), Path("/root"), Path("/run/user"))
-"""What the unit's `ProtectHome=` hides from the service (systemd.exec(5))."""
+"""The folders that the unit's `ProtectHome=` hides from the service (systemd.exec(5))."""
 
 
 @click.command("systemd-unit", cls=Command)

@@ -176,7 +176,7 @@ def _pieces(tx: Transaction, account_id: int, export: Export, chosen: list[Expor
     if export.what == "contacts":
         selected = audience.select(tx, account_id, export.audience)
         return tx.csv(cells, selected.rows, selected.where, **{**params, **selected.params})
-    # By phone, as it is stored: a phone is above 0 and its own key.
+    # In the order of phones, as stored: a phone is above 0 and unique.
     rows = f"""
         SELECT stop_list.phone AS id, stop_list.phone, stop_list.id AS row_id, stop_list.mask,
                stop_list.created_at

@@ -52,7 +52,7 @@ class Writer(ABC):
 
     @abstractmethod
     def add(self, rows: bytes) -> None:
-        """Add whole rows: CSV in UTF-8 without a header. An empty cell is no value."""
+        """Add whole rows: CSV in UTF-8 without a header. An empty cell means that there is no value."""
 
     def end(self) -> None:
         """Write what follows the last row."""
@@ -225,7 +225,7 @@ class _Xlsx(Writer):
     def discard(self) -> None:
         self._book.fileclosed = True  # otherwise it complains that it was not closed
         for sheet in self._book.worksheets():
-            sheet.row_data_fh.close()  # where it keeps the rows
+            sheet.row_data_fh.close()  # the file with the rows
         self._folder.cleanup()
 
     def _begin_sheet(self) -> None:

@@ -65,7 +65,7 @@ class Report(msgspec.Struct):
         blank: empty rows of the file, which do not count as rows.
         hidden_rows: hidden rows of a workbook; the spec says whether they were imported.
         left_out: numbers in vCards that are not phones, by their use: fax, pager.
-        columns: what each column of the file was taken for: `phone`, `stop list`, `country code`, a field's
+        columns: the meaning of each column of the file: `phone`, `stop list`, `country code`, a field's
             name, or "".
         other_phone_columns: further columns full of phones, which were left out.
         warnings: sentences about what was left out and may matter. They name options as `options.mention`

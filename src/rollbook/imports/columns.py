@@ -74,7 +74,7 @@ class Columns(NamedTuple):
         ignored: all other columns.
         doubtful: ignored columns that may hold opt-outs, judging by their name or their cells.
         others: columns as full of phones as the chosen one, which are not used as phones.
-        own_export: what the file is if it is an export of rollbook.
+        own_export: the meaning of its columns, if it is an export of rollbook.
         repaired: its columns of rejected rows, if it is a repaired file of rollbook's rejects.
         codes: the column with the country codes of the phones, if there is one.
     """

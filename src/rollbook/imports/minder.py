@@ -132,7 +132,7 @@ class _Worker:
         self.process.stdout.close()
 
     def _say(self, what: msgspec.Struct) -> None:
-        with contextlib.suppress(BrokenPipeError):  # that it ended is seen next
+        with contextlib.suppress(BrokenPipeError):  # its end is noticed next
             os.write(self._stdin, msgspec.json.encode(what) + b"\n")
 
 

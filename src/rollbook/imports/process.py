@@ -58,7 +58,7 @@ def run(
             except DatabaseDamaged:
                 raise
             except Unavailable:
-                idle_since = time.monotonic()  # it is not known whether there is anything to do
+                idle_since = time.monotonic()  # whether there is anything to do is unknown
             except RollbookError as error:
                 _log.warning("%s", error)
             except Exception:

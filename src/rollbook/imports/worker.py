@@ -148,7 +148,7 @@ class Worker:
                 return import_
             except (Unavailable, NotNow) as error:
                 self._alive()
-                if str(error) != logged:  # a person may be waiting, and can fix it
+                if str(error) != logged:  # a person may be waiting who can fix it
                     logged = str(error)
                     _log.warning("import %d waits and tries again: %s", import_id, logged)
                 if self._stopping.wait(AWAY_SECONDS):

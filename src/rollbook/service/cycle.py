@@ -145,7 +145,7 @@ class Cycle:
         """The transport of the connection."""
         return self._connection.transport
 
-    # The body arrives
+    # The body of the request
 
     def take(self, piece: bytes) -> None:
         """Add the next bytes of the request's body."""

@@ -45,7 +45,7 @@ class _Supervisor:
         self._workers: set[int] = set()
         self._stopping = False
         self._ready_read, self._ready_write = os.pipe()
-        # Nothing is written to it: it ends with this process, in whatever way, and so the workers notice.
+        # Nothing is written to it: it closes when this process ends, in whatever way, and the workers notice.
         self._lifeline_read, self._lifeline_write = os.pipe()
 
     def run(self, count: int, started: Callable[[], None]) -> None:
