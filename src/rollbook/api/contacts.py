@@ -202,7 +202,7 @@ def update(call: Call, body: ContactUpdate) -> Write:
     """Change a contact: another phone, more lists, other values.
 
     Lists are added and given values set; null or an empty text clears a value, nothing else is removed. A
-    changed phone takes its lists along.
+    contact keeps its lists when its phone changes.
     """
     problems: list[Problem] = []
     list_ids = _list_ids(body.groups, problems)

@@ -136,8 +136,8 @@ class Download(NotJson):
 def of_list(call: Call) -> Read:
     """Export the contacts of a list as a file.
 
-    All of it is as it is at one moment. If it cannot be brought to its end, the connection ends without the
-    last chunk.
+    The file shows the list at one moment. If the export fails midway, the connection ends without the last
+    chunk.
     """
     narrowed = _narrowed(call.query, list_ids=(call.id,))
 

@@ -72,8 +72,8 @@ def detach(call: Call, body: Members) -> Write:
 def add(call: Call, body: PhonesJson) -> Write:
     """Put phones into a contact list, creating contacts as needed.
 
-    One transaction. A phone that is none, or that came before in the same call, is `invalid` and left out;
-    all others are stored. `updated` means that the contact was there and joined the list.
+    One transaction. An item that is not a phone, or repeats an earlier one of the call, is `invalid` and left
+    out; all others are stored. `updated` means that the contact existed and joined the list.
     """
     problem = wire.too_many(body.phones, "phones", 1, upserts.CONTACTS_MAX)
     if problem:

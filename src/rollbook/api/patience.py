@@ -1,4 +1,4 @@
-"""Limits how long requests wait for the database, and refuses them at once while it answers nothing.
+"""Limits how long requests wait for the database, and refuses them at once while it is stuck.
 
 A database that is frozen does not break a connection and does not answer. Without a limit, every request
 would wait until it recovers.

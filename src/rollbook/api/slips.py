@@ -1,5 +1,8 @@
-"""Mistakes of callers. Rollbook's own routes refuse what is unknown, empty or repeated; the vendor's routes
-ignore unknown parameters by contract, and log them."""
+"""Unknown parameters of requests: refused by rollbook's own routes, logged by the vendor's.
+
+Rollbook's own routes also refuse what is empty or repeated. The vendor's routes ignore unknown parameters by
+contract.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _DIGITS = re.compile(r"\d{4,}")
 
 
 class NoBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Nothing: what a call without a body takes."""
+    """The body of a call that takes none: an empty object."""
 
 
 NO_BODY = Body(NoBody)

@@ -265,7 +265,8 @@ def upsert(call: Call, body: StopsUpsert) -> Write:
     """Put phones on the stop list, each on its own channels.
 
     One transaction, up to 10,000 phones. One with an error is left out, its result says why, and
-    all others are stopped. Items are done in their order, so of a phone that comes twice all channels count.
+    all others are stopped. Items are processed in order, so a phone that occurs twice is
+    stopped on the channels of both items.
     """
     if problem := wire.too_many(body.stops, "stops", 1, stop_list.ITEMS_MAX):
         raise Invalid([problem])
@@ -300,7 +301,7 @@ def release(call: Call, body: StopsRelease) -> Write:
     """Take phones off the stop list, of some channels or of all.
 
     One transaction, up to 10,000 phones. One with an error is left out, its result says why, and
-    all others are let go.
+    all others are released.
     """
     if problem := wire.too_many(body.stops, "stops", 1, stop_list.ITEMS_MAX):
         raise Invalid([problem])

@@ -42,7 +42,7 @@ class Upload:
         size_bytes: its size.
         name: the name that the sender gave it; "" if none.
         fields: the other parts of a form, each with all of its values.
-        digest: of the file and the fields, if it was requested.
+        digest: the digest of the file and the fields, if it was requested.
     """
 
     path: Path

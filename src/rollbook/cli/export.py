@@ -1,4 +1,4 @@
-"""`rollbook export` and `rollbook audience`."""
+"""`rollbook export` and `rollbook audience`: write contacts and stops to files, and count audiences."""
 
 from __future__ import annotations
 

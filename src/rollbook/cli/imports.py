@@ -1,4 +1,4 @@
-"""`rollbook import`, `rollbook imports ...` and `rollbook work`."""
+"""`rollbook import`, `rollbook imports ...` and `rollbook work`: start, manage and work on imports."""
 
 from __future__ import annotations
 

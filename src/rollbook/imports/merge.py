@@ -1,4 +1,4 @@
-"""A chunk of staged phones into the book: planned first, then applied in one transaction.
+"""Merges a chunk of staged phones into the book: planned first, then applied in one transaction.
 
 A dry run only plans. A real import plans and applies inside one transaction, under the lock of the account.
 So both count the same, and the counts of lists are correct after each chunk.

@@ -1,5 +1,7 @@
-"""The service's own thread for imports. It looks after processes that do the work, which would stall the
-event loop."""
+"""The service's thread that looks after the processes of imports.
+
+The work itself would stall the event loop, so it is done in those processes.
+"""
 
 from __future__ import annotations
 

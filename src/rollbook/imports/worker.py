@@ -1,4 +1,4 @@
-"""The work on an import, step by step. After a crash, the next worker continues where the last one stopped.
+"""Works on an import, step by step; after a crash, the next worker continues where the last one stopped.
 
 The files of an import are in a folder of the spool. The process that works on it holds a lock on that folder,
 which the system releases when the process ends, in whatever way. Each step is recorded in the same
