@@ -32,6 +32,7 @@ ACROSS_ACCOUNTS: Mapping[str, str] = {
     "imports.__init__.unfinished": "the minder looks for imports of any account",
     "imports.__init__.waiting_for_confirmation": "housekeeping: imports that nobody confirmed",
     "leftovers.some": "housekeeping: what deleted lists and fields of any account left",
+    "renumbering._behind": "asks once, at a start, which accounts have numbers in an old form",
     "verify.last": "a metric about all accounts",
 }
 """Sites that may look across accounts, and why."""

@@ -89,7 +89,7 @@ def _of_schema(database: Database) -> Iterator[Check]:
     state: State = "ok"
     advice = ""
     if version == 0:
-        state, advice = "fault", "it is empty: run rollbook migrate, if it is the right one"
+        state, advice = "fault", "it is empty: if it is the right one, run `rollbook migrate` first"
     elif version < latest:
         state, advice = "warning", "the next start, or rollbook migrate, brings it up to date"
     elif version > latest:
