@@ -1,6 +1,6 @@
-"""Phone numbers by the numbering plan: `read` for any text, `parse` for one that has to be a number.
+"""Phone numbers by their numbering plans: `read` accepts any text, `parse` only a phone number.
 
-Columns of numbers are read by `phones.column`; its arrays take a moment to load.
+`phones.column` reads columns of numbers. It is not imported here, since its arrays take a moment to load.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Country calling codes in a column of their own, in front of the numbers in another."""
+"""Country calling codes in a separate column, which are put before the numbers of another column."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from rollbook.phones import spelling
 from rollbook.phones.column import classify
 
 _CODE = r"^\s*'?\(?(?:\+|00)?(?P<code>[1-9][0-9]{0,2}(?:[ -]?[0-9]{1,4})?)(?:\.0)?\)?\s*$"
-"""The code of a country, and where several share it, such as +1 876 and +44 1481, of an area in it."""
+"""A country calling code; with an area code where several countries share one, such as +1 876 and +44
+1481."""
 
 CODE_DIGITS_MAX = 7
-"""Of a code, with the area."""
+"""The most digits of a code, including the area code."""
 
 _BARE = r"(?s)^(?P<head>[^+0-9(]*)(?P<number>[0-9(].*)$"
-"""A number without a + in front, with what stands before it."""
+"""A number without a leading +, and the characters before it."""
 
 _DOUBLE_ZERO = r"^\(?0[ ().\-]*0"
 
 
 def is_code(digits: str) -> bool:
-    """Whether digits are a country calling code, or that of an area in a country that shares one."""
+    """Whether digits are a country calling code, or one with the code of an area that shares it."""
     return int(digits[:3]) in COUNTRY_CODE_TO_REGION_CODE or len(digits) > 3
 
 
 def joined(numbers: pa.Array, codes: pa.Array) -> pa.Array:
-    """Numbers with their country codes in front.
+    """Put country codes before numbers.
 
-    A number that has a `+` or 00 stays as it is; so does one whose row has no code. One that begins with the
-    digits of its code anyhow, and is valid so, only gets the `+`. Where it may be read either way both
-    readings stand in the text, which is refused as `two_numbers`.
+    A number that has a `+` or 00 stays as it is, as does a number whose row has no code. A number that
+    already begins with the digits of its code, and is valid so, only gets the `+`. If both readings are
+    possible, both are written to the text, which is then refused as `two_numbers`.
 
     Args:
-        numbers: texts, nulls allowed.
-        codes: as many texts.
+        numbers: texts; nulls are allowed.
+        codes: the same number of texts.
     """
     code = pc.struct_field(pc.extract_regex(codes, _CODE), "code")
     code = pc.replace_substring_regex(code, "[ -]", "")
@@ -64,7 +65,7 @@ def joined(numbers: pa.Array, codes: pa.Array) -> pa.Array:
 
 
 def _begin(digits: pa.Array, codes: pa.Array) -> NDArray[np.bool_]:
-    """Which of some texts begin with the code at their place."""
+    """Whether each text begins with the code of its row."""
     found = np.zeros(len(digits), bool)
     for size in range(1, CODE_DIGITS_MAX + 1):
         same = pc.equal(pc.utf8_slice_codeunits(digits, 0, size), codes)

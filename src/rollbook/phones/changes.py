@@ -1,8 +1,8 @@
-"""Numbering plans that changed: the old form of a number that has one new form.
+"""Changes of numbering plans: which new form replaced the old form of a number.
 
-Only what is not assigned today, and is in the new form, is read as the new one (see `phones.read`): what the
-table says can never take a number from somebody who has it now. In Argentina +54 11 15 ... is +54 9 11 ... by
-libphonenumber itself; +54 11 ... without 9 or 15 is a number of its own, a fixed line.
+An old form is read as the new one only if it is not assigned today and the new one is (see `phones.read`). So
+the table can never redirect a number that somebody has now. In Argentina libphonenumber itself reads +54 11
+15 ... as +54 9 11 ...; +54 11 ... without 9 or 15 is a different number, a fixed line.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 VERSION = 1
-"""To be counted up when a plan is added: what is stored is brought up to date then (`renumbering`)."""
+"""Increase it when a plan is added: stored phones are then brought up to date (`renumbering`)."""
 
 
 class PrefixChange(NamedTuple):
-    """One rule of a plan: digits in front of a national number give way to others.
+    """One rule of a plan: leading digits of national numbers were replaced by others.
 
     Args:
-        old: what the national number began with.
-        digits: how many it had.
-        new: what it begins with now.
+        old: the leading digits of the old national number.
+        digits: the number of digits that it had.
+        new: the leading digits of the new national number.
     """
 
     old: str
@@ -33,8 +33,9 @@ class ChangedPlan(NamedTuple):
 
     Args:
         country: two letters (ISO 3166-1).
-        since: from when on the new form can be dialled everywhere. The old one worked for up to a year more.
-        source: the regulator's act that says so.
+        since: the date from which the new form can be dialled everywhere. The old one worked for up to a year
+            more.
+        source: the regulator's act about the change.
     """
 
     country: str
@@ -47,7 +48,7 @@ _BRAZIL = {
     "1": "123456789", "2": "12478", "3": "1234578", "4": "123456789", "5": "1345", "6": "123456789",
     "7": "134579", "8": "123456789", "9": "123456789",
 }  # fmt: skip
-"""Area codes, by their first digit."""
+"""The second digits of area codes, by the first digit."""
 
 _IVORY_COAST = {"01": "0123", "05": "456", "07": "789"}
 _VIETNAM = {
@@ -106,7 +107,7 @@ CHANGED_PLANS: Mapping[int, ChangedPlan] = {
 
 
 def renewed(country_code: int, national: str) -> str | None:
-    """The new form of a national number; `None` where the table has none."""
+    """The new form of a national number; `None` if the table has no new form for it."""
     if country_code in CHANGED_PLANS:
         for change in CHANGED_PLANS[country_code].changes:
             if len(national) == change.digits and national.startswith(change.old):
@@ -115,7 +116,7 @@ def renewed(country_code: int, national: str) -> str | None:
 
 
 def old_ranges() -> Iterator[tuple[int, int]]:
-    """Ranges of E.164 numbers in which old forms are: the first and the last of each."""
+    """The ranges of E.164 numbers that contain old forms: the first and the last number of each."""
     ranges = sorted(
         (
             int(f"{code}{change.old}") * 10 ** (change.digits - len(change.old)),
@@ -157,7 +158,7 @@ def new_ranges() -> Iterator[NewRange]:
 
 
 def old_forms(phone: int) -> list[int]:
-    """The old forms that a number may have had, as E.164 digits."""
+    """The old forms that a number can have had, as E.164 digits."""
     digits = str(phone)
     found = []
     for size in _SIZES:
@@ -169,7 +170,8 @@ def old_forms(phone: int) -> list[int]:
 
 
 def _by_new() -> dict[str, list[tuple[str, int]]]:
-    """For what new forms begin with: what the old ones began with, and how many digits these had."""
+    """For the leading digits of new forms: the leading digits of their old forms, and the lengths of
+    these."""
     found: dict[str, list[tuple[str, int]]] = {}
     for code, plan in CHANGED_PLANS.items():
         for change in plan.changes:

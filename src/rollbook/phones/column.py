@@ -1,8 +1,8 @@
-"""A column of phone numbers as people and spreadsheets write them, millions at a time.
+"""Columns of phone numbers as people and spreadsheets write them: reads millions at a time.
 
-Texts of digits and common punctuation, nearly all of them, become keys straight from Arrow's buffers and are
-looked up in the region's table; nothing is done row by row. The others go to `phonenumbers`, each different
-text once.
+Texts of digits and common punctuation, which are nearly all, become keys directly from Arrow's buffers and
+are looked up in the region's table, without work for each row. The others are read by `phonenumbers`, each
+different text once.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from rollbook.phones.verdict import (
 __all__ = ["REASONS", "REGIONS", "SENTENCES", "TYPES", "PhoneColumn", "classify"]
 
 BLOCK_ROWS = 1 << 16
-"""Worked on at a time: what is in between stays in the processor's cache."""
+"""Rows that are processed together: intermediate results stay in the processor's cache."""
 
 SPACES_MAX = 8
-"""Bytes of space in front of a text that are looked behind without asking."""
+"""Leading bytes of white space that are skipped without `phonenumbers`."""
 
 DIGITS_MIN = 3
-"""With fewer, libphonenumber looks at where they stand."""
+"""With fewer digits, libphonenumber considers their position in the text."""
 
 _UNKNOWN_COUNTRY_CODE = Verdict("unknown_country_code").packed()
 
 _NOT_A_NUMBER = Verdict("not_a_number").packed()
 
 _PUNCTUATION, _PLUS, _SPACE, _APOSTROPHE, _HIGH, _OTHER = range(6)
-"""Kinds of bytes that are no digits; high ones are parts of characters beyond ASCII."""
+"""Kinds of bytes that are not digits; high bytes are parts of characters beyond ASCII."""
 
 _KINDS = np.full(256, _OTHER, np.uint8)
 _KINDS[list(b" ().-/[]")] = _PUNCTUATION
@@ -58,22 +58,22 @@ _KINDS[0x80:] = _HIGH
 
 _IS_AROUND = _KINDS == _SPACE
 _IS_AROUND[list(b" '\xc2\xa0")] = True
-"""What may stand in front of a text that begins with a digit: white space, one apostrophe, and the two bytes
-of a no-break space."""
+"""Bytes that may precede a text that begins with a digit: white space, one apostrophe, and the two bytes of a
+no-break space."""
 
 
 @dataclass(frozen=True)
 class PhoneColumn:
-    """What is ranges about each text of a column; arrays of one length.
+    """The results for the texts of a column, as arrays of the same length.
 
     Args:
-        phone: digits of E.164 as a number; 0 when the text is no possible number.
-        possible: its country code exists and has numbers of that length, be it only for calls within an area
-            (`local_only` is the reason then). There are possible numbers of fewer than 9 digits.
-        valid: it is in a range that the plan assigns.
-        reason: why it is not valid, an index of `REASONS`; 0 when it is.
-        region: an index of `REGIONS`, 0 when unknown.
-        type: an index of `TYPES`, 0 when unknown or not valid.
+        phone: E.164 digits as a number; 0 if the text is not a possible number.
+        possible: whether its country code exists and has numbers of that length, including numbers for calls
+            within an area (the reason is `local_only` then). Some possible numbers have fewer than 9 digits.
+        valid: whether it is in a range that the plan assigns.
+        reason: the reason why it is not valid, an index of `REASONS`; 0 for a valid number.
+        region: an index of `REGIONS`; 0 when unknown.
+        type: an index of `TYPES`; 0 when unknown or not valid.
     """
 
     phone: NDArray[np.int64]
@@ -90,25 +90,25 @@ class PhoneColumn:
 def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> PhoneColumn:
     """Read a column of texts as phone numbers.
 
-    Its spelling is made plain first (see `phones.spelling`): nothing unseen, one kind of space, dash and
-    digit, no marks of a spreadsheet. Scientific notation is refused where digits are lost in it, a text with
-    two numbers (`two_numbers`), and letters behind the digits (`letters_behind`).
+    The spelling is normalized first (see `phones.spelling`): no invisible characters, one kind of space, dash
+    and digit, no marks of a spreadsheet. Three kinds of text are refused: scientific notation that has lost
+    digits, two numbers (`two_numbers`), and letters after the digits (`letters_behind`).
 
-    With a region a text means what `phonenumbers.parse(text, region)` says. Where that is not valid and the
-    text begins with a digit and has no `+`, it is read once more with a `+` in front, and that is taken if
-    valid; one that begins with 00 is read with a `+` in its place. Without a region the digits begin with a
-    country code, `+` or 00 or neither in front; none is ever guessed.
+    With a region a text is read as by `phonenumbers.parse(text, region)`. If the result is not valid, and the
+    text begins with a digit and has no `+`, it is read again with a `+` before it, and that result is used if
+    it is valid; a text that begins with 00 is read with a `+` instead of 00. Without a region the digits
+    begin with a country code, after `+`, after 00, or after neither; a country code is never guessed.
 
     Args:
-        texts: strings (or large strings), nulls allowed.
-        region: two letters (ISO 3166-1) of the country whose national format is meant where no country code
-            stands.
+        texts: strings (or large strings); nulls are allowed.
+        region: two letters (ISO 3166-1) of the country whose national format applies to numbers without a
+            country code.
 
     Returns:
-        As many rows as there are texts, in the same order.
+        One row for each text, in the same order.
 
     Raises:
-        Invalid: libphonenumber does not know the region, or `texts` are no strings.
+        Invalid: libphonenumber does not know the region, or `texts` are not strings.
     """
     region = one.parse_region(region)
     if texts.type not in (pa.string(), pa.large_string()):
@@ -140,10 +140,10 @@ def classify(texts: pa.Array | pa.ChunkedArray, region: str | None = None) -> Ph
 def _block(
     block: pa.Array, ranges: RangeTable, *, always_abroad: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Phones and verdicts; `ASK` where `phonenumbers` has to read the text.
+    """Phones and verdicts of a block; `ASK` where `phonenumbers` has to read the text.
 
     Args:
-        always_abroad: digits begin with a country code even without a `+`.
+        always_abroad: whether digits begin with a country code even without a `+`.
     """
     endless = pc.greater(pc.binary_length(block), 4 * one.CHARACTERS_MAX).fill_null(False)
     if pc.any(endless).as_py():
@@ -159,7 +159,8 @@ def _block(
         rest = keys[again] + move[again]
         at = ranges.find(rest)
         found = ranges.verdicts[at]
-        # An international prefix comes off once. And what does not begin with 0 may be a country code itself.
+        # An international prefix is removed only once. A rest that does not begin with 0 may begin with a
+        # country code itself.
         found = np.where(found & AGAIN, _UNKNOWN_COUNTRY_CODE, found)
         begins_with_zero = read.value[again] < POWERS[read.size[again] - 1]
         unclear = ((found & REASON_BITS) != 0) & ~begins_with_zero & ~read.plus[again]
@@ -183,7 +184,8 @@ def _dial_double_zero(
     *,
     always_abroad: bool,
 ) -> None:
-    """Read what begins with 00 and is no number at home with a `+` in its place, where that is one."""
+    """Read texts that begin with 00 and are not national numbers with a `+` instead of 00, if that gives a
+    number."""
     zeros = read.plain & (read.value < POWERS[np.maximum(read.size - 2, 0)])
     rows = np.flatnonzero(zeros & ((verdict & REASON_BITS) != 0) & ((verdict & ASK) == 0))
     if not len(rows):
@@ -203,8 +205,8 @@ def _dial_double_zero(
 def _asked(
     texts: pa.Array | pa.ChunkedArray, region: str | None, ranges: RangeTable
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Phones and verdicts of odd texts, each different one read once: those that are odd only in spelling as
-    the plain ones are, the others one by one."""
+    """Phones and verdicts of unusual texts; each different text is read once. Texts with only an unusual
+    spelling are read like plain ones, the others one by one."""
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
     different = texts.dictionary_encode(null_encoding="encode")
@@ -228,16 +230,17 @@ def _asked(
 
 
 class _Read(NamedTuple):
-    """What stands in the texts of a block.
+    """The content of the texts of a block.
 
     Args:
-        plain: 3 to 18 digits with common punctuation, at most one `+` in front, nothing else.
-        value: the digits as a number; anything where it is not plain.
-        size: how many digits; 0 where it is not plain.
-        plus: there is a `+`.
-        begins: it begins with a digit; may be missed behind a lot of space.
-        may_be_two: it has as many digits as two numbers, and more than digits.
-        may_be_marked: a mark that counts the number may stand behind it.
+        plain: whether it is 3 to 18 digits with common punctuation and at most one leading `+`, and nothing
+            else.
+        value: the digits as a number; undefined if it is not plain.
+        size: the number of digits; 0 if it is not plain.
+        plus: whether there is a `+`.
+        begins: whether it begins with a digit; may be false after a lot of white space.
+        may_be_two: whether it has as many digits as two numbers, and other characters.
+        may_be_marked: whether a mark that counts the number may follow it.
     """
 
     plain: NDArray[np.bool_]
@@ -271,7 +274,7 @@ def _read(block: pa.Array) -> _Read:
 
 
 def _bytes(block: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
-    """The bytes of all texts one behind the other, and the edges between them."""
+    """The bytes of all texts one after the other, and the edges between them."""
     _, offsets, data = block.buffers()
     if not len(block) or data is None:
         return np.zeros(0, np.uint8), np.zeros(len(block) + 1, np.int64)
@@ -288,10 +291,10 @@ def _look_at_others(
     plain: NDArray[np.bool_],
     plus: NDArray[np.bool_],
 ) -> None:
-    """Set `plus` where there is one, and `plain` to false where other things than common punctuation stand.
+    """Set `plus` where there is a `+`, and `plain` to false where there is anything but common punctuation.
 
     Args:
-        before: how many digits stand before each byte of `text`.
+        before: the number of digits before each byte of `text`.
     """
     at = np.flatnonzero(~is_digit)
     kind = _KINDS[text[at]]
@@ -321,7 +324,7 @@ def _look_at_others(
 def _marked(
     text: NDArray[np.uint8], edges: NDArray[np.integer], before: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    """Where a slash or a bracket near the end may set a mark apart that counts the number."""
+    """Whether a slash or a bracket near the end may separate a mark that counts the number."""
     at = np.flatnonzero((text == ord("/")) | (text == ord(")")) | (text == ord("]")))
     row = np.searchsorted(edges, at, side="right") - 1
     near = before[edges[row + 1]] - before[at] <= several.MARK_DIGITS_MAX
@@ -336,7 +339,7 @@ def _look_at_separators(
     before: NDArray[np.int32],
     plain: NDArray[np.bool_],
 ) -> None:
-    """Set `plain` to false where a slash may stand between two numbers, or a lone dot before a fraction."""
+    """Set `plain` to false where a slash may separate two numbers, or a single dot may begin a fraction."""
     at = np.flatnonzero((text == ord("/")) | (text == ord(".")))
     row = np.searchsorted(edges, at, side="right") - 1
     left, right = before[at] - before[edges[row]], before[edges[row + 1]] - before[at]
@@ -351,13 +354,13 @@ def _look_at_separators(
 def _numbers(
     digits: NDArray[np.uint8], edges: NDArray[np.int32], wanted: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Digits as numbers: Arrow's conversion takes 20 ns for each."""
+    """Digits as numbers, by Arrow's conversion, which takes 20 ns for each."""
     texts = pa.Array.from_buffers(
         pa.string(),
         len(wanted),
         [pa.py_buffer(np.packbits(wanted, bitorder="little")), pa.py_buffer(edges), pa.py_buffer(digits)],
     )
-    # A copy, for what comes out of Arrow cannot be written to.
+    # A copy, since Arrow's buffers are read-only.
     return np.frombuffer(texts.cast(pa.int64()).buffers()[1], np.int64)[: len(wanted)].copy()
 
 
@@ -370,7 +373,7 @@ def _drop_fractions(
     value: NDArray[np.int64],
     count: NDArray[np.int32],
 ) -> None:
-    """Take `.0` off where only digits stand before it; where it is not the very end, leave it to `one`."""
+    """Remove `.0` after plain digits. Where it is not at the very end, leave the text to `one`."""
     rows = np.flatnonzero(plain)
     end = edges[rows + 1]
     trailing = np.flatnonzero(text[end - 1] - np.uint8(ord("0")) > 9)
@@ -389,7 +392,7 @@ def _drop_fractions(
 def _begin_with_digit(
     text: NDArray[np.uint8], edges: NDArray[np.integer], plain: NDArray[np.bool_], plus: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Whether plain texts begin with a digit, an apostrophe and some space in front aside."""
+    """Whether plain texts begin with a digit, after an optional apostrophe and some white space."""
     rows = np.flatnonzero(plain & ~plus)
     at = edges[rows].copy()
     late = np.flatnonzero(text[at] - np.uint8(ord("0")) > 9)

@@ -1,6 +1,6 @@
-"""One phone number: from what people write to E.164 digits, by the rules of libphonenumber.
+"""Single phone numbers: reads a number as people write it into E.164 digits, by the rules of libphonenumber.
 
-What is not plain digits and punctuation is read by `phonenumbers` itself.
+Texts other than plain digits and punctuation are read by `phonenumbers` itself.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ from rollbook.phones.verdict import (
 )
 
 CHARACTERS_MAX = 250
-"""Of a text that libphonenumber reads; its own limit."""
+"""The longest text that libphonenumber reads; its own limit."""
 
 _PLAIN = re.compile(r"\+?[\d ().-]*+", re.ASCII)
 _DOUBLE_ZERO = re.compile(r"([^+\d]{0,250}+)\+?[ ().\-/\[\]]{0,99}+0[ ().\-/\[\]]{0,99}+0")
 _FIRST = re.compile(r"[+＋\d]")
 _LOCAL_CONTEXT = ";phone-context="
 _LETTERED_TYPES = ("toll_free", "premium_rate", "shared_cost", "uan", "personal_number")
-"""Numbers that are advertised in letters; elsewhere they are a name more often than digits."""
+"""Types of numbers that are advertised with letters; in other numbers letters are a name more often than
+digits."""
 
 _PARSE_ERRORS = {
     NumberParseException.INVALID_COUNTRY_CODE: "unknown_country_code",
@@ -71,16 +72,16 @@ _DIGITS = re.compile(r"\+?\d++", re.ASCII)
 
 
 class BadPhone(ValueError):
-    """A text that is no phone number; the message says why."""
+    """A text is not a phone number; the message says why."""
 
 
 class Reading(NamedTuple):
-    """What a text was read as.
+    """The result of reading a text.
 
     Args:
-        phone: digits of E.164 as a number; 0 when it is no possible number.
-        verdict: about it.
-        number: the same as `phonenumbers` has it; `None` when it is no possible number.
+        phone: E.164 digits as a number; 0 if the text is not a possible number.
+        verdict: the verdict about the number.
+        number: the same number as an object of `phonenumbers`; `None` if the text is not a possible number.
     """
 
     phone: int
@@ -89,21 +90,21 @@ class Reading(NamedTuple):
 
 
 def parse(text: str | int, region: str | None = None) -> int:
-    """Read a phone number, as files are read (see `read`), or refuse it.
+    """Read a phone number by the same rules as files (see `read`), or refuse it.
 
     Args:
-        text: the digits of E.164, as a number or as text with an optional `+` or 00, spaces, dots, dashes and
-            brackets of every kind. Letters do not stand for digits here, and nothing else may stand beside
-            the number, but for the parameters of a `tel:`.
-        region: two letters (ISO 3166-1) of the country whose national format is meant where no country
-            code stands. Without it a country code is never guessed: the digits begin with one.
+        text: E.164 digits, as a number or as text with an optional `+` or 00, spaces, dots, dashes and
+            brackets of every kind. Letters are not accepted for digits here, and no other text may stand
+            beside the number, except the parameters of a `tel:` URI.
+        region: two letters (ISO 3166-1) of the country whose national format applies to a number without a
+            country code. Without a region a country code is never guessed: the digits must begin with one.
 
     Returns:
-        The digits of E.164 as a number, from `PHONE_MIN` to `PHONE_MAX`. The number is possible (its country
-        code exists and it has a length that the plan has); whether it is assigned, see `is_valid`.
+        E.164 digits as a number, from `PHONE_MIN` to `PHONE_MAX`. The number is possible: its country code
+        exists and its length fits the plan. For whether it is assigned see `is_valid`.
 
     Raises:
-        BadPhone: it is no possible number.
+        BadPhone: the text is not a possible number.
     """
     if isinstance(text, int):
         if text < 0:
@@ -117,7 +118,7 @@ def parse(text: str | int, region: str | None = None) -> int:
 
 
 def read(text: str | None, region: str | None) -> Reading:
-    """Read a text by the rules that `column.classify` states.
+    """Read a text by the rules of `column.classify`.
 
     Args:
         region: see `parse_region`.
@@ -143,7 +144,7 @@ def read(text: str | None, region: str | None) -> Reading:
 
 
 def numbers_in(text: str | None, region: str | None) -> list[str]:
-    """The numbers in a text that holds more than one (`two_numbers`); else nothing."""
+    """The numbers in a text that contains more than one (`two_numbers`); else an empty list."""
     if text is None or len(text) > CHARACTERS_MAX:
         return []
     try:
@@ -153,7 +154,8 @@ def numbers_in(text: str | None, region: str | None) -> list[str]:
 
 
 def sentence(reason: str, text: str | None, region: str | None) -> str:
-    """A reason for people, to be put behind the number; it quotes the numbers of a text that holds two."""
+    """A reason for people, as the end of a sentence that begins with the number. It quotes the numbers of a
+    text that contains two."""
     if reason == "two_numbers" and (found := numbers_in(text, region)):
         quoted = ", ".join(f"'{number}'" for number in found[:-1])
         many = {2: "two"}.get(len(found), str(len(found)))
@@ -165,7 +167,7 @@ def parse_region(region: str | None) -> str | None:
     """Read the two letters of a region (ISO 3166-1), in any case and with white space around them.
 
     Returns:
-        The region as libphonenumber spells it; `None` for none.
+        The region in the spelling of libphonenumber; `None` if no region is given.
 
     Raises:
         Invalid: libphonenumber does not know it.
@@ -177,10 +179,10 @@ def parse_region(region: str | None) -> str | None:
 
 
 def fragment(text: str) -> str:
-    """The digits of a part of a phone, or of a whole one, however it is spelled; nothing for an empty text.
+    """The digits of a phone or a part of one, in any spelling; "" for an empty text.
 
     Raises:
-        BadPhone: it is not made of digits.
+        BadPhone: the text does not consist of digits.
     """
     try:
         spelled = cleaned(text[: CHARACTERS_MAX + 1])
@@ -198,8 +200,8 @@ def fragment(text: str) -> str:
 
 
 def literally(text: str) -> int | None:
-    """The digits of a text that is no phone, country code in front, where no plan has such numbers (any
-    more); `None` where they are a phone, or can be none."""
+    """The digits of a text that is not a phone, beginning with a country code, if no plan has such numbers
+    (any more). `None` if they are a phone, or can never be one."""
     try:
         digits = fragment(text).removeprefix("00")
     except BadPhone:
@@ -210,18 +212,18 @@ def literally(text: str) -> int | None:
 
 
 def renewed(phone: int) -> int | None:
-    """The form that an old number has since its plan changed (see `changes`), both E.164 digits; `None` where
-    it has no other."""
+    """The new form of an old number whose plan changed (see `changes`), both as E.164 digits; `None` if it
+    has no new form."""
     new = read(f"+{phone}", None).phone
     return new if new not in (0, phone) else None
 
 
 def is_valid(phone: int) -> bool:
-    """Whether the number is in a range that the numbering plan assigns. Plans change: what is not valid
-    today may be next year.
+    """Whether the number is in a range that the numbering plan assigns. Plans change: a number that is not
+    valid today may be valid next year.
 
     Args:
-        phone: digits of E.164.
+        phone: E.164 digits.
     """
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(f"+{phone}"))
@@ -230,7 +232,8 @@ def is_valid(phone: int) -> bool:
 
 
 def _is_counted(text: str, number: str, region: str | None) -> bool:
-    """Whether a text is a number with a mark behind it, and not one with the digits of the mark."""
+    """Whether a text is a number followed by a mark, and not a number that includes the digits of the
+    mark."""
     whole = _parsed(_with_plus(text) if region is None else text, region)
     return bool(whole.verdict.reason) and not _alone(number, region).verdict.reason
 
@@ -240,7 +243,7 @@ def _numbers(text: str, region: str | None) -> list[str]:
 
 
 def _lettered(text: str, digits: str, region: str | None) -> Reading:
-    """A text with letters behind its first digit: a name behind a number, or letters for digits."""
+    """Read a text with letters after its first digit: a name after a number, or letters for digits."""
     if _alone(digits, region).verdict.possible:
         return Reading(0, Verdict("letters_behind"))
     found = _alone(text, region)
@@ -250,7 +253,7 @@ def _lettered(text: str, digits: str, region: str | None) -> Reading:
 
 
 def _alone(text: str, region: str | None) -> Reading:
-    """One number, in plain spelling."""
+    """Read one number in plain spelling."""
     text = text.replace("\n", " ")
     abroad = _behind_double_zero(text)
     if region is None:
@@ -268,13 +271,13 @@ def _alone(text: str, region: str | None) -> Reading:
 
 
 def _behind_double_zero(text: str) -> str | None:
-    """A text with `+` for the 00 that it begins with, if it does: no country code begins with 0."""
+    """A text with `+` instead of a leading 00; `None` without one. No country code begins with 0."""
     match = None if _LOCAL_CONTEXT in text else _DOUBLE_ZERO.match(text)
     return f"{match[1]}+{text[match.end() :]}" if match else None
 
 
 def _with_plus(text: str) -> str:
-    """Its first digits made a country code, if they are not marked as one."""
+    """A text with its first digits marked as a country code by a `+`, if they are not marked already."""
     first = _FIRST.search(text)
     if first is None or not first[0].isdigit() or _LOCAL_CONTEXT in text:
         return text
@@ -316,7 +319,7 @@ def _looked_up(number: PhoneNumber) -> Reading:
 
 
 def _quickly(text: str) -> int | None:
-    """A number with its country code in plain digits and punctuation; `None` for any other text."""
+    """Read a number with its country code in plain digits and punctuation; `None` for any other text."""
     digits = text.removeprefix("+")
     if not (digits.isdigit() and digits.isascii()):
         if not _WRITTEN.fullmatch(text) or several.without_mark(text) is not None:
@@ -352,13 +355,13 @@ def _accepted(text: str, reading: Reading, region: str | None) -> int:
 
 
 def _is_by_contract(text: str) -> bool:
-    """Whether a text that was read has only what the contract names, in whatever spelling: where files guess
-    what a mark beside a number means, the API refuses."""
+    """Whether a text that was read contains only what the contract allows, in any spelling. For files the
+    meaning of a mark beside a number is guessed; the API refuses it."""
     return not _is_beside_the_contract(text) and bool(_CONTRACT.fullmatch(cleaned(text)))
 
 
 def _is_beside_the_contract(text: str) -> bool:
-    """Whether there are digits of other scripts, or a comma behind the number."""
+    """Whether the text has digits of other scripts, or a comma after the number."""
     if text.isascii():
         return text.rstrip().endswith(",")
     return plain(text).rstrip().endswith(",") or any(
@@ -367,11 +370,11 @@ def _is_beside_the_contract(text: str) -> bool:
 
 
 class _Beginning(NamedTuple):
-    """What a numbering plan says about all numbers with the same first `BEGINNING_DIGITS` digits of E.164.
+    """The rules of a numbering plan for all numbers with the same first `BEGINNING_DIGITS` E.164 digits.
 
     Args:
-        lengths: how many digits such a number has; none where only `read` can decide.
-        doubtful: matches the numbers of these lengths that only `read` can decide; `None` if there are
+        lengths: the possible numbers of digits; empty where only `read` can decide.
+        doubtful: matches the numbers of these lengths about which only `read` can decide; `None` if there are
             none.
     """
 
@@ -380,7 +383,7 @@ class _Beginning(NamedTuple):
 
 
 class _Beginnings(dict[str, _Beginning]):
-    """By the first digits of numbers, each made when it is first asked for."""
+    """The rules by the first digits of numbers, each computed on first use."""
 
     def __missing__(self, start: str) -> _Beginning:
         found = self[start] = _beginning(start)
@@ -389,11 +392,11 @@ class _Beginnings(dict[str, _Beginning]):
 
 _BEGINNINGS = _Beginnings()
 BEGINNING_DIGITS = 4
-"""A country calling code of three digits at most, and the one digit that most trunk prefixes have."""
+"""A country calling code has at most three digits, and most trunk prefixes have one."""
 
 
 def _beginning(start: str) -> _Beginning:
-    """What is known about the numbers with some first digits."""
+    """The rules for the numbers with the given first digits."""
     for size in (1, 2, 3):
         code = start[:size]
         if not code.startswith("0") and (metadata := _metadata(int(code))) is not None:
@@ -402,7 +405,7 @@ def _beginning(start: str) -> _Beginning:
 
 
 def _metadata(country_code: int) -> PhoneMetadata | None:
-    """What `phonenumbers` knows about a country calling code; `None` if it does not exist."""
+    """The metadata of `phonenumbers` for a country calling code; `None` if the code does not exist."""
     region = phonenumbers.region_code_for_country_code(country_code)
     if region == phonenumbers.UNKNOWN_REGION:
         return None
@@ -410,7 +413,7 @@ def _metadata(country_code: int) -> PhoneMetadata | None:
 
 
 def _of_plan(start: str, code: str, metadata: PhoneMetadata) -> _Beginning:
-    """What a plan says about the numbers with some first digits, `code` among them."""
+    """The rules of a plan for the numbers with the given first digits, which include `code`."""
     general = metadata.general_desc
     lengths = {len(code) + national for national in general.possible_length} if general else set()
     lengths.intersection_update(range(E164_DIGITS_MIN, E164_DIGITS_MAX + 1))
@@ -418,12 +421,12 @@ def _of_plan(start: str, code: str, metadata: PhoneMetadata) -> _Beginning:
     if int(code) in changes.CHANGED_PLANS:
         for old, digits, _ in changes.CHANGED_PLANS[int(code)].changes:
             doubts.append(rf"{code}{old}\d{{{digits - len(old)}}}\Z")
-    # What `phonenumbers` takes for a trunk prefix, it strips.
+    # `phonenumbers` strips digits that match the trunk prefix.
     trunk = metadata.national_prefix_for_parsing
     if trunk and trunk.isdigit() and len(code + trunk) <= len(start):
         if start.startswith(code + trunk):
             lengths.clear()
     elif trunk:
-        # Only what has to be there: a prefix that may be empty strips nothing where it is empty.
+        # Only a nonempty match counts: a prefix that may be empty strips nothing where it is empty.
         doubts.append(rf"{code}(?=.)(?:{trunk})(?<!^{code})")
     return _Beginning(frozenset(lengths), re.compile("|".join(doubts)) if doubts else None)

@@ -1,5 +1,5 @@
-"""More than one number in a text, and letters among its digits: what libphonenumber would make an extension
-or digits of."""
+"""Texts with several numbers, or with letters among the digits, which libphonenumber would read as an
+extension or as digits."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 EXTENSION_DIGITS_MAX = 6
-"""More are a number of their own."""
+"""The longest extension: more digits are a separate number."""
 
 UNLABELLED_DIGITS_MAX = 5
-"""Of an extension that only a semicolon, a comma or a bar sets apart."""
+"""The longest extension that is separated only by a semicolon, a comma or a bar."""
 
 DIGITS_MIN = 14
-"""Of a text in which nothing but spaces and dashes may stand between two numbers."""
+"""The fewest digits of a text in which only spaces and dashes separate two numbers."""
 
 CUTS_MAX = 8
-"""Places of one kind at which a text is tried to be cut; nobody writes more numbers into a cell."""
+"""At most this many separators of one kind are tried as cuts; no cell contains more numbers."""
 
 VANITY_LETTERS_MIN = 3
-"""Fewer are no word that stands for digits."""
+"""Fewer letters are not a word that stands for digits."""
 
 _PARAMETER = re.compile(r";(?:phone-context|isub|tsp)=[^;]{0,250}", re.IGNORECASE)
 _RUN = re.compile(r"[(\[+\d][\d\s().\-/\[\]]*+")
@@ -41,22 +41,23 @@ _GROUP = re.compile(r"[^\W_]++")
 _LETTER = re.compile(r"[^\W\d_]")
 
 MARK_DIGITS_MAX = 2
-"""Of a mark that counts a number."""
+"""The most digits of a mark that counts a number."""
 
 MARK_CHARACTERS_MAX = 40
-"""Of what may count a number, with the spaces around it."""
+"""The longest mark that may count a number, with the spaces around it."""
 
 Reads = Callable[[str], bool]
-"""Whether a text alone is a number."""
+"""Returns whether a text by itself is a number."""
 
 
 def numbers(text: str, reads: Reads) -> list[str]:
-    """The numbers in a plain text where there are two or more; else nothing.
+    """The numbers in a plain text that contains two or more; else an empty list.
 
-    What has 7 or more digits, or is a number by itself, is no extension of the number before it.
+    A part with 7 or more digits, or one that is a number by itself, is not an extension of the number before
+    it.
 
     Args:
-        reads: whether a text is a number that its plan assigns.
+        reads: returns whether a text is a number that its plan assigns.
     """
     text = _PARAMETER.sub("", text)
     found: list[str] = []
@@ -73,15 +74,15 @@ def numbers(text: str, reads: Reads) -> list[str]:
 
 
 def without_mark(text: str) -> str | None:
-    """A plain text without a mark behind the number that counts it, such as (2), 1) and /2; `None` where
-    there is none."""
+    """A plain text without the mark after the number that counts it, such as (2), 1) and /2; `None` if there
+    is no such mark."""
     mark = _MARK.search(text[-MARK_CHARACTERS_MAX:])
     return (text[: len(text) - len(mark[0])] or None) if mark else None
 
 
 def without_letters(text: str) -> str | None:
-    """A plain text with spaces for the letters that stand behind its first digit, an extension aside; `None`
-    where there are none."""
+    """A plain text with spaces instead of the letters after its first digit, except those of an extension;
+    `None` if there are no such letters."""
     first = _FIRST.search(text)
     if first is None:
         return None
@@ -90,13 +91,13 @@ def without_letters(text: str) -> str | None:
 
 
 def has_letters(text: str) -> bool:
-    """Whether there are letters in a plain text, but for `tel:` in front and an extension behind."""
+    """Whether a plain text has letters other than a leading `tel:` and an extension at the end."""
     return bool(_LETTER.search(_LABELLED.sub("", _PARAMETER.sub("", _TEL.sub("", text)))))
 
 
 def fill_their_groups(text: str) -> bool:
-    """Whether letters may stand for digits as in 1-800-FLOWERS: groups of nothing but Latin letters, and 3 of
-    them."""
+    """Whether letters may stand for digits as in 1-800-FLOWERS: they are whole groups of Latin letters, at
+    least 3 in number."""
     first = _FIRST.search(text)
     groups = _GROUP.findall(text[first.start() :] if first else text)
     lettered = [group for group in groups if _LETTER.search(group)]
@@ -107,7 +108,7 @@ def fill_their_groups(text: str) -> bool:
 
 
 def _pieces(run: str, reads: Reads) -> Iterator[str]:
-    """A run of digits and punctuation, cut where one number ends and another begins."""
+    """Cut a run of digits and punctuation where one number ends and another begins."""
     run = run.strip(_AROUND)
     if _digits(run) >= DIGITS_MIN:
         whole = reads(run)
@@ -126,7 +127,7 @@ def _pieces(run: str, reads: Reads) -> Iterator[str]:
 
 
 def _beginnings(text: str) -> Iterator[str]:
-    """A text, and what stands in it before each of its first separators."""
+    """The text itself, and the part of it before each of its first separators."""
     yield text
     for separator in (_HARD, *_SOFT):
         for match in islice(separator.finditer(text), CUTS_MAX):

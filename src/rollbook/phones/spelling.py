@@ -1,7 +1,8 @@
-"""How people and programs write the digits of a number: one plain spelling for all of them.
+"""Spelling of phone numbers: turns what people and programs write into one plain spelling.
 
-What is not seen goes (format characters, variation selectors, the ring of a keycap), every kind of space is a
-space, every dash a dash, every decimal digit one of 0 to 9. Then what spreadsheets put around a number.
+Invisible characters are removed (format characters, variation selectors, the ring of a keycap); every kind of
+space becomes a space, every dash a dash, every decimal digit one of 0 to 9. Then the marks that spreadsheets
+put around a number are removed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SIGN_OF = {ord(letter): sign for sign, letters in _SIGNS.items() for letter in 
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u20e3\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""Beside the characters of the category Cf."""
+"""Invisible characters besides those of the category Cf."""
 
 WIDE = range(0xFF01, 0xFF5F)
 """Full-width forms of ASCII."""
@@ -35,7 +36,7 @@ _SCIENTIFIC = re.compile(r"(\+?\d{1,250}+)(?:[.,](\d{0,250}+))?[eE]\+?(\d{1,2})"
 _LOOKS_SCIENTIFIC = re.compile(r"[+-]?\d{1,250}+(?:[.,]\d{0,250}+)?[eE][+-]?\d{1,250}+", re.ASCII)
 _GROUPED = re.compile(r"\+?\d{1,3}(?:,\d{3}){2,9}(?:\.\d{0,250}+)?", re.ASCII)
 WHOLE_DIGITS_MIN = 9
-"""In front of a lone dot: what stands behind it is a fraction then."""
+"""With at least this many digits before a single dot, the digits after it are a fraction."""
 
 _FRACTION = re.compile(
     r"(\+?\d{1,250})\.0|(\+?\d{9,250})[.,]0{0,250}|(\+?\d{1,3}(?:([ .'])\d{3}){2,9}),0{0,250}", re.ASCII
@@ -44,11 +45,11 @@ _BROKEN = re.compile(r"\+?\d{9,250}\.\d{1,250}", re.ASCII)
 
 
 class NoDigits(ValueError):
-    """A text from which digits are gone; its argument is one of `verdict.REASONS`."""
+    """A text has lost digits; the argument is one of `verdict.REASONS`."""
 
 
 def plain(text: str) -> str:
-    """The same text with ASCII digits, signs and spaces, without what is not seen."""
+    """The same text with ASCII digits, signs and spaces, and without invisible characters."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_plain, text))
@@ -72,12 +73,12 @@ def _plain(letter: str) -> str:
 
 
 def cleaned(text: str) -> str:
-    """In plain spelling, without what spreadsheets put around a number: white space, marks of a text (an
-    apostrophe in front, quotes, `="..."`), a fraction of nothing but zeros, commas between thousands.
-    Scientific notation that has all its digits becomes them.
+    """A text in plain spelling, without the marks that spreadsheets put around a number: white space, marks
+    of a text (a leading apostrophe, quotes, `="..."`), a fraction of zeros only, commas between thousands.
+    Scientific notation is replaced by its digits.
 
     Raises:
-        NoDigits: `scientific_notation` that has lost digits, or `not_a_number` where a fraction is left.
+        NoDigits: `scientific_notation` if it has lost digits, or `not_a_number` if there is a fraction.
     """
     text = plain(text).strip()
     if text.startswith('="'):

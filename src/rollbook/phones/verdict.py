@@ -1,7 +1,8 @@
-"""What may be said about a phone number, in words and packed into a number.
+"""Verdicts on phone numbers: reasons, regions and types, as words and packed into an integer.
 
-A verdict of a table is one integer, so that neighbours with the same verdict are one range and a million
-verdicts are an array. Its bits, from the lowest: type 4, reason 4, region 9, then flags.
+A verdict of a table is one integer, so that neighbours with the same verdict form one range, and a million
+verdicts form an array. Its bits, from the lowest: 4 for the type, 4 for the reason, 9 for the region, then
+flags.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from phonenumbers import PhoneNumberType
 from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE
 
 E164_DIGITS_MAX = 15
-"""With the country calling code (ITU-T E.164, section 6). Some plans have longer numbers; they are refused as
-too long, since no message reaches them."""
+"""The most digits, including the country calling code (ITU-T E.164, section 6). Some plans have longer
+numbers; they are refused as too long, since no message reaches them."""
 
 E164_DIGITS_MIN = 9
-"""With the country calling code: what strict clients of the API accept at least."""
+"""The fewest digits, including the country calling code, that strict clients of the API accept."""
 
 PHONE_MIN, PHONE_MAX = 10 ** (E164_DIGITS_MIN - 1), 10**E164_DIGITS_MAX - 1
-"""The least number that is kept, and the greatest."""
+"""The smallest and the largest phone that is stored."""
 
 REASONS: tuple[str, ...] = (
     "",
@@ -36,7 +37,7 @@ REASONS: tuple[str, ...] = (
     "two_numbers",
     "letters_behind",
 )
-"""Why a number is not valid, as words for machines; the first stands for one that is."""
+"""The reasons why a number is not valid, as words for programs; the first stands for a valid number."""
 
 SENTENCES: Mapping[str, str] = {
     "empty": "is empty",
@@ -51,11 +52,12 @@ SENTENCES: Mapping[str, str] = {
     "two_numbers": "holds more than one number",
     "letters_behind": "has letters behind or among its digits",
 }
-"""The reasons for people, to be put behind the number."""
+"""The reasons for people, as the end of a sentence that begins with the number."""
 
 OUT_OF_BOUNDS = f"must have {E164_DIGITS_MIN} to {E164_DIGITS_MAX} digits with its country code"
 NOT_DIGITS = "must be digits, with an optional +, spaces, dots, dashes and brackets"
-"""Why a number is refused that may be one otherwise: by what can be kept, and by the contract of the API."""
+"""The reason for refusing a text that may otherwise be read as a number, but that the API's contract
+excludes."""
 
 REGIONS: tuple[str, ...] = (
     "",
@@ -70,25 +72,25 @@ TYPES: tuple[str, ...] = (
 """`fixed_line`, `mobile`, ... in the order of libphonenumber; the first stands for unknown."""
 
 ASK = 1 << 20
-"""The table does not know: `phonenumbers` has to be asked."""
+"""The table cannot decide: `phonenumbers` has to read the number."""
 
 AGAIN = 1 << 19
-"""An international prefix came off: what is left has to be looked up as an international number."""
+"""An international prefix was removed: the rest has to be looked up as an international number."""
 
 RETRIED = 1 << 18
 """Not valid as a national number, but valid when read as an international one."""
 
 POSSIBLE = 1 << 17
-"""Its country code exists and has numbers of this length, be it only for calls within an area."""
+"""Its country code exists and has numbers of this length, including numbers for calls within an area."""
 
 REASON_BITS = 15 << 4
 
 
 class Verdict(NamedTuple):
-    """About one number.
+    """The verdict on one number.
 
     Args:
-        reason: why it is not valid, one of `REASONS`.
+        reason: the reason why it is not valid, one of `REASONS`.
         possible: see `POSSIBLE`.
         region: one of `REGIONS`.
         type: one of `TYPES`.
@@ -100,7 +102,7 @@ class Verdict(NamedTuple):
     type: str = "unknown"
 
     def packed(self) -> int:
-        """As a number."""
+        """The verdict as an integer."""
         return (
             TYPES.index(self.type)
             | REASONS.index(self.reason) << 4

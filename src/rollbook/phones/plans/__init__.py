@@ -1,4 +1,4 @@
-"""The table of a region: one search tells everything about a number."""
+"""The tables of numbering plans: for each region, one look-up gives the verdict on any number."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rollbook.phones.verdict import AGAIN
 __all__ = ["BEHIND_PLUS", "DIGITS_MAX", "POWERS", "RangeTable", "table"]
 
 BEHIND_PLUS = 1 << 62
-"""Added to the key of digits that stand behind a `+`: they have a part of the table to themselves."""
+"""Added to the key of digits that follow a `+`: these have a separate part of the table."""
 
 REGIONS_KEPT = 16
-"""Tables in memory."""
+"""The number of tables that are kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class RangeTable:
 
     Args:
         starts: ascending keys, each the first of a range.
-        verdicts: of each range, packed.
-        moves: what is to be added to a key of the range to get the digits of E.164 as a number; where the
-            verdict is `AGAIN`, to get the key to look up next.
+        verdicts: the packed verdict of each range.
+        moves: the number to add to a key of the range to get the E.164 digits as a number; where the verdict
+            is `AGAIN`, to get the key to look up next.
     """
 
     starts: NDArray[np.int64]
@@ -37,17 +37,17 @@ class RangeTable:
     moves: NDArray[np.int64]
 
     def find(self, keys: NDArray[np.int64]) -> NDArray[np.intp]:
-        """The ranges that some keys are in."""
+        """The index of the range of each key."""
         return np.searchsorted(self.starts, keys, side="right") - 1
 
 
 @lru_cache(maxsize=REGIONS_KEPT)
 def table(region: str | None) -> RangeTable:
-    """The table for numbers written in a region. The first one of a process takes a moment (with no cache on
-    the disk 3 s), each other 0.05 s, and 4 MB.
+    """The table for numbers written in a region. The first one of a process takes a moment (3 s without a
+    cache on the disk), each further one 0.05 s and 4 MB.
 
     Args:
-        region: one that libphonenumber knows; with `None` there are only numbers behind a `+`.
+        region: a region that libphonenumber knows; with `None` the table only has numbers after a `+`.
     """
     abroad = national.international(region)
     again = (abroad["verdict"] & AGAIN) != 0

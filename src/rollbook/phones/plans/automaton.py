@@ -1,8 +1,9 @@
-"""Patterns of numbering plans as automata over decimal digits.
+"""Automata over decimal digits, which match the patterns of numbering plans with all numbers of a length at
+once.
 
-What a pattern says about ALL numbers of one length is a few runs of neighbours: `Recognizer` tells which of
-many patterns match whole numbers, `PrefixReader` where a match at the beginning ends and what its groups
-hold. Both are exact: they follow each digit, and sets of states met before are not followed again.
+The result for ALL numbers of one length is a few runs of neighbours. `Recognizer` finds which of many
+patterns match whole numbers, `PrefixReader` where a match at the beginning ends and what its groups contain.
+Both are exact: they follow every digit, but follow each set of states only once.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ Name = TypeVar("Name", bound=Hashable)
 Value = TypeVar("Value", bound=Hashable)
 
 Run = tuple[int, Value]
-"""So many numbers in a row, and what holds for each of them."""
+"""A count of consecutive numbers, and the value of each of them."""
 
 
 class Match(NamedTuple):
     """Where a pattern matched at the beginning of a number.
 
     Args:
-        end: how many digits it took.
-        groups: first digit and end of each capturing group, counted from 0; `None` for one that took no part.
+        end: the number of digits that it covers.
+        groups: first digit and end of each capturing group, counted from 0; `None` for a group without a
+            match.
     """
 
     end: int
@@ -50,8 +52,8 @@ _AT_END = -2
 class _States:
     """A nondeterministic automaton, built piece by piece (Thompson's construction).
 
-    From each state there is at most one move by a digit, and jumps without one, the preferred ones first. A
-    jump bears a mark: nothing, "only at the end", or the slot of a group's edge that it crosses.
+    Each state has at most one move by a digit, and jumps without a digit, the preferred ones first. A jump
+    has a mark: nothing, "only at the end", or the slot of the group's edge that it crosses.
     """
 
     def __init__(self) -> None:
@@ -64,7 +66,7 @@ class _States:
         return len(self.moves) - 1
 
     def add(self, node: Node, start: int) -> int:
-        """Lets `node` be read from the state `start`; returns the state behind it."""
+        """Add states that read `node` from the state `start` on; returns the state after it."""
         match node:
             case Digit(allowed):
                 end = self.new()
@@ -87,7 +89,7 @@ class _States:
                     start = self.add(part, start)
                 end = self.new()
                 for _ in range(most - least):
-                    inside = self._jumped(start)  # first: it takes as much as it can
+                    inside = self._jumped(start)  # preferred: a repetition is greedy
                     self.jumps[start].append((end, _PLAIN))
                     start = self.add(part, inside)
                 self.jumps[start].append((end, _PLAIN))
@@ -103,14 +105,14 @@ class _States:
 
 
 class Recognizer(Generic[Name]):
-    """Tells which of some patterns match a number as a whole.
+    """Finds which patterns match whole numbers.
 
     Args:
-        patterns: by name.
-        prefixes: patterns, by name, that count as matching when any beginning of the number matches.
+        patterns: pairs of a name and a pattern.
+        prefixes: the same for patterns that match if they match any beginning of the number.
 
     Raises:
-        UnknownPattern: one of them cannot be read.
+        UnknownPattern: a pattern cannot be read.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class Recognizer(Generic[Name]):
         """All numbers of `length` digits in ascending order, in runs of the same value.
 
         Args:
-            value: what to tell of a number that matches the patterns of these names, and no other.
+            value: returns the value of a number that matches exactly the patterns with these names.
         """
         values: dict[frozenset[int], Value] = {}
         followed: dict[tuple[frozenset[int], int], Sequence[Run[Value]]] = {}
@@ -188,14 +190,14 @@ _Threads = tuple[tuple[int, _Slots], ...]
 
 
 class PrefixReader:
-    """Tells where a pattern matches at the beginning of a number, as `re.match` does: of several ways that
-    one which the pattern prefers.
+    """Finds where a pattern matches at the beginning of a number, as `re.match` does: of several matches, the
+    one that the pattern prefers.
 
     Args:
-        pattern: may end in `$`.
+        pattern: a pattern, which may end with `$`.
 
     Raises:
-        UnknownPattern: it cannot be read.
+        UnknownPattern: the pattern cannot be read.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -236,8 +238,9 @@ class PrefixReader:
     def _spread(
         self, threads: Sequence[tuple[int, _Slots]], best: Match | None, at: int, at_end: bool
     ) -> tuple[_Threads, Match | None]:
-        """Follow all jumps, in order of preference. A thread that arrives ends all those behind it; those
-        before it go on and may still take its place (Pike's simulation of a backtracking matcher)."""
+        """Follow all jumps, in order of preference. A thread that reaches the end stops all threads after it;
+        those before it go on and may still replace its match (Pike's simulation of a backtracking
+        matcher)."""
         waiting = list(reversed(threads))
         kept: list[tuple[int, _Slots]] = []
         seen: set[int] = set()
@@ -261,7 +264,7 @@ class PrefixReader:
 
 
 def joined(parts: Iterable[Sequence[Run[Value]]]) -> Sequence[Run[Value]]:
-    """Runs one behind the other, neighbours of the same value as one."""
+    """Concatenate runs, and merge neighbours with the same value."""
     runs: list[Run[Value]] = []
     for part in parts:
         for width, value in part:

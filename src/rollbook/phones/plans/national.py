@@ -1,8 +1,9 @@
-"""How libphonenumber reads digits, for all of them at once.
+"""The way in which libphonenumber reads digits, computed for all numbers at once.
 
 This follows `phonenumbers.parse` step by step: international prefix, country calling code, national prefix.
-Where the library decides about one number, here ranges are cut until the decision is the same for the whole
-of each. A column of `Pieces` named after the number at some step says what to add to a key to get there.
+Where the library decides about one number, ranges are cut here until the decision is the same for each whole
+range. A column of `Pieces` that is named after a step contains what to add to a key to get the number at that
+step.
 """
 
 from __future__ import annotations
@@ -25,27 +26,28 @@ from rollbook.phones.verdict import AGAIN, ASK, POSSIBLE, REASON_BITS, RETRIED, 
 LENGTHS = range(DIGITS_MAX + 1)
 
 BEGINNINGS_MAX = 64
-"""A rule that takes more different beginnings off, all alike, would cut what is behind it as often; in China
-there are 2,000 carrier codes. Such numbers are rare: `phonenumbers` is asked."""
+"""A rule that removes more different beginnings would cut the ranges after it as often; China has 2,000
+carrier codes. Such numbers are rare: `phonenumbers` reads them."""
 
 _UNTOUCHED, _STRIPPED, _UNCLEAR = range(3)
-"""What a rule about beginnings does to a number."""
+"""The effects of a rule about beginnings on a number."""
 
 _RULE_PART = r"\\(\d)|(\d+)"
 _RULE = rf"(?:{_RULE_PART})+"
-"""What goes in the place of a national prefix: digits, and groups of its pattern."""
+"""The replacement of a national prefix: digits, and groups of its pattern."""
 
 _TOO_SHORT = Verdict("too_short").packed()
 _UNKNOWN_COUNTRY_CODE = Verdict("unknown_country_code").packed()
 
 
 def international(region: str | None) -> Pieces:
-    """Digits behind a `+`: for each range a packed verdict (column `verdict`), and what to add to a key to
-    get the digits of E.164 (column `move`; where the verdict is `AGAIN`, to get the key to look up).
+    """Digits after a `+`: for each range a packed verdict (column `verdict`), and the number to add to a key
+    to get the E.164 digits (column `move`; where the verdict is `AGAIN`, to get the key to look up).
 
     Args:
-        region: where it is dialled from. That matters only for what begins with no country calling code:
-            there the library tries the international prefix of the region, as in `+00 44 ...`.
+        region: the region from which it is dialled. It matters only for digits that do not begin with a
+            country calling code: there the library tries the international prefix of the region, as in `+00
+            44 ...`.
     """
     read = _behind_plus()
     if region is None:
@@ -59,7 +61,8 @@ def international(region: str | None) -> Pieces:
 def national(region: str) -> Pieces:
     """Digits without a `+`, dialled in a region; columns as in `international`.
 
-    What is valid only as an international number is taken for one: its verdict has the flag `RETRIED`.
+    Digits that are valid only as an international number are read as one: their verdict has the flag
+    `RETRIED`.
     """
     read = _without_plus(region)
     to_retry = ((read["verdict"] & (AGAIN | ASK)) == 0) & ((read["verdict"] & REASON_BITS) != 0)
@@ -76,7 +79,7 @@ def national(region: str) -> Pieces:
 
 @cache
 def _behind_plus() -> Pieces:
-    """Digits behind a `+`, dialled from nowhere; all plans of the world, which take seconds to read."""
+    """Digits after a `+`, without a region: all plans of the world, which take seconds to read."""
     return stored.pieces("international", _read_all_plans)
 
 
@@ -92,7 +95,7 @@ def _read_all_plans() -> Pieces:
 
 
 def _without_assigned_code() -> Pieces:
-    """Digits that begin with no country calling code."""
+    """Digits that do not begin with a country calling code."""
     codes = "|".join(map(str, COUNTRY_CODE_TO_REGION_CODE))
     numbers = Pieces.whole(LENGTHS, number=0, move=0).look_up(_begins(codes), "number", "assigned")
     numbers = numbers.only(numbers["assigned"] == 0)
@@ -114,8 +117,8 @@ def _without_plus(region: str) -> Pieces:
 
 
 def _without_international_prefix(numbers: Pieces, home: PhoneMetadata) -> Pieces:
-    """`_parse_prefix_as_idd`: it comes off unless a 0 follows, for no country calling code begins with one.
-    The column `kind` says whether it did."""
+    """`_parse_prefix_as_idd`: remove the international prefix unless a 0 follows, since no country calling
+    code begins with 0. The column `kind` says whether it was removed."""
     numbers = numbers.set(kind=_UNTOUCHED)
     if home.international_prefix:
         kind, move = _beginnings(home.international_prefix, None)
@@ -131,9 +134,9 @@ def _without_international_prefix(numbers: Pieces, home: PhoneMetadata) -> Piece
 
 
 def _without_own_code(numbers: Pieces, home: PhoneMetadata) -> Pieces:
-    """The end of `_maybe_extract_country_code`: the country calling code of the region comes off where the
-    number is too long with it, or fits the plan only without; a national prefix behind it then too. The
-    column `has_code` says whether it did."""
+    """The end of `_maybe_extract_country_code`: remove the country calling code of the region, and a national
+    prefix after it, if the number is too long with it, or fits the plan only without it. The column
+    `has_code` says whether it was removed."""
     code = str(plan.country_code(home))
     numbers = numbers.look_up(_begins(code), "number", "has_code")
     others = numbers.only(numbers["has_code"] == 0)
@@ -154,8 +157,8 @@ def _without_own_code(numbers: Pieces, home: PhoneMetadata) -> Pieces:
 
 
 def _finished(numbers: Pieces, metadata: PhoneMetadata, code: int) -> Pieces:
-    """The end of `parse`: a national prefix comes off unless what is left is too short, and the plan of the
-    country calling code is asked."""
+    """The end of `parse`: remove a national prefix unless the rest is too short, and look up the plan of the
+    country calling code."""
     numbers = _without_national_prefix(numbers.set(rest=numbers["number"]), metadata, "rest")
     long_enough = np.array(
         [plan.length_verdict(digits, plan.general(metadata)).reason in ("", "too_long") for digits in LENGTHS]
@@ -171,7 +174,7 @@ def _finished(numbers: Pieces, metadata: PhoneMetadata, code: int) -> Pieces:
 
 
 def _renewed(numbers: Pieces, code: int) -> Pieces:
-    """The new form of what is assigned only in that (see `changes`)."""
+    """Replace numbers that are assigned only in their new form by that form (see `changes`)."""
     steps = _changes(code)
     if steps is None:
         return numbers
@@ -187,8 +190,8 @@ def _renewed(numbers: Pieces, code: int) -> Pieces:
 
 
 def _without_national_prefix(numbers: Pieces, metadata: PhoneMetadata, column: str) -> Pieces:
-    """`_maybe_strip_national_prefix_carrier_code`: not if that would turn a number of the plan into none.
-    Where it is not clear what comes off, the column `ask` becomes 1."""
+    """`_maybe_strip_national_prefix_carrier_code`: remove the prefix unless a number of the plan would not be
+    one any more. If it is not clear what to remove, the column `ask` becomes 1."""
     if not metadata.national_prefix_for_parsing:
         return numbers
     kind, move = _beginnings(metadata.national_prefix_for_parsing, metadata.national_prefix_transform_rule)
@@ -205,7 +208,7 @@ def _without_national_prefix(numbers: Pieces, metadata: PhoneMetadata, column: s
 
 
 def _table(*parts: Pieces) -> Pieces:
-    """The result: only its two columns, and nothing to add where there is no number."""
+    """The result: only its two columns, with 0 to add where there is no number."""
     numbers = together(*(part.pick("verdict", "move") for part in parts))
     verdict = numbers["verdict"]
     has_number = ((verdict & (POSSIBLE | AGAIN)) != 0) | ((verdict & (REASON_BITS | ASK)) == 0)
@@ -214,13 +217,14 @@ def _table(*parts: Pieces) -> Pieces:
 
 def _home(region: str) -> PhoneMetadata:
     found = PhoneMetadata.metadata_for_region(region, None)
-    assert found is not None  # callers have looked
+    assert found is not None  # callers have checked the region
     return found
 
 
 @cache
 def _changes(country_code: int) -> Steps | None:
-    """What to add to the key of a national number to get that of its new form; 0 where it has none."""
+    """The number to add to the key of a national number to get the key of its new form; 0 without a new
+    form."""
     if country_code not in changes.CHANGED_PLANS:
         return None
     runs: dict[int, list[tuple[int, int]]] = {}
@@ -245,7 +249,7 @@ def _verdicts(code: int) -> Steps:
 
 
 def _general(metadata: PhoneMetadata) -> Steps:
-    """1 for what the general pattern of a plan matches."""
+    """1 for numbers that the general pattern of a plan matches."""
     return _matches(plan.general(metadata).national_number_pattern or "")
 
 
@@ -254,7 +258,7 @@ def _matches(pattern: str) -> Steps:
     try:
         recognizer = Recognizer([("general", pattern)])
     except UnknownPattern:
-        # The verdict on every number of the plan is `ASK` then, whatever is decided by this.
+        # The verdict on every number of the plan is `ASK` then, so this value does not matter.
         return Steps.of({length: [(10**length, 0)] for length in LENGTHS})
     return Steps.of(
         {length: recognizer.runs(length, lambda matched: int(bool(matched))) for length in LENGTHS}
@@ -263,7 +267,7 @@ def _matches(pattern: str) -> Steps:
 
 @cache
 def _begins(pattern: str) -> Steps:
-    """1 for numbers with a beginning that a pattern matches."""
+    """1 for numbers whose beginning a pattern matches."""
     recognizer = Recognizer((), [("beginning", pattern)])
     return Steps.of(
         {length: recognizer.runs(length, lambda matched: int(bool(matched))) for length in LENGTHS}
@@ -272,10 +276,11 @@ def _begins(pattern: str) -> Steps:
 
 @cache
 def _beginnings(pattern: str, rule: str | None) -> tuple[Steps, Steps]:
-    """What a prefix pattern does: `_UNTOUCHED`, `_STRIPPED` or `_UNCLEAR`, and what to add to the key.
+    """The effect of a prefix pattern: `_UNTOUCHED`, `_STRIPPED` or `_UNCLEAR`, and the number to add to the
+    key.
 
     Args:
-        rule: what to put in the place of the match, where the last group takes part in it.
+        rule: the replacement of the match, which applies if the last group is part of the match.
     """
     try:
         if rule and not re.fullmatch(_RULE, rule):
@@ -302,15 +307,16 @@ def _beginnings(pattern: str, rule: str | None) -> tuple[Steps, Steps]:
 def _replaced(
     number: int, width: int, length: int, match: Match | None, rule: str | None
 ) -> list[Run[tuple[int, int]]]:
-    """The same for a run of numbers that all match in the same places: a run for each beginning that goes.
+    """The same for a run of numbers that all match in the same places: one run for each beginning to remove.
 
     Args:
-        number: the first one.
-        width: how many there are.
+        number: the first number.
+        width: how many numbers there are.
     """
     if match is None:
         return [(width, (_UNTOUCHED, 0))]
-    # What stays of the match: literal digits and groups. A group at its very end needs no cutting out.
+    # The replacement keeps literal digits and groups. A group at the very end of the match need not be cut
+    # out.
     gone = match.end
     stays: list[str | tuple[int, int]] = []
     if rule and match.groups[-1] is not None:

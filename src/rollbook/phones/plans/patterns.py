@@ -1,8 +1,8 @@
-r"""The patterns of numbering plans, taken apart.
+r"""A parser for the patterns of numbering plans.
 
 The metadata of libphonenumber describes a plan by regular expressions over digits, in a small dialect:
-digits, `\d`, sets, groups, `|`, `?`, `{n}`, `{n,m}` and `$`. Should it ever use more, that is an error
-here, and the tables leave the numbers of that plan to `phonenumbers`.
+digits, `\d`, sets, groups, `|`, `?`, `{n}`, `{n,m}` and `$`. A pattern that uses more is an error here, and
+the tables leave the numbers of that plan to `phonenumbers`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ANY_DIGIT = 0b11_1111_1111
-"""A set of digits has a bit for each; this is `\\d`."""
+"""A set of digits has one bit for each digit; this is `\\d`."""
 
 
 class UnknownPattern(ValueError):
-    """A pattern uses more than the dialect that is known here; the message says what."""
+    """A pattern uses more than the known dialect; the message says what."""
 
 
 @dataclass(frozen=True)
 class Digit:
-    """One digit out of a set: a bit for each."""
+    """One digit of a set, which has one bit for each digit."""
 
     allowed: int
 
@@ -32,21 +32,21 @@ class End:
 
 @dataclass(frozen=True)
 class Series:
-    """One behind the other."""
+    """Parts that follow each other."""
 
     parts: Sequence[Node]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of them, the first that fits."""
+    """Alternatives; the first one that fits is preferred."""
 
     options: Sequence[Node]
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """So many times, rather more than fewer."""
+    """A greedy repetition."""
 
     part: Node
     least: int
@@ -55,7 +55,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class CapturingGroup:
-    """A part that is remembered, counted from 1."""
+    """A capturing group; groups are counted from 1."""
 
     number: int
     part: Node
@@ -65,16 +65,16 @@ Node = Digit | End | Series | Choice | Repeat | CapturingGroup
 
 
 def parse(pattern: str) -> Node:
-    """The parts of a pattern.
+    """Parse a pattern into its parts.
 
     Raises:
-        UnknownPattern: it uses more than the dialect known here.
+        UnknownPattern: it uses more than the known dialect.
     """
     return _PatternParser(pattern).parse()
 
 
 def groups_of(node: Node) -> int:
-    """How many groups there are in a pattern."""
+    """The number of groups in a pattern."""
     match node:
         case CapturingGroup(_, part):
             return 1 + groups_of(part)
@@ -133,7 +133,7 @@ class _PatternParser:
         return node
 
     def _digits(self) -> int:
-        r"""`7` or `\d`, as a set."""
+        r"""Read `7` or `\d` as a set."""
         if self._take("\\d"):
             return ANY_DIGIT
         letter = self.pattern[self.at : self.at + 1]
@@ -143,12 +143,12 @@ class _PatternParser:
         return 1 << int(letter)
 
     def _set(self) -> int:
-        """What stands behind `[`."""
+        """Read the rest of a set after `[`."""
         allowed = 0
         while not self._take("]"):
             first = self._digits()
             if self._take("-"):
-                # From the one bit of the first digit to the one of the last, both included.
+                # All bits from the first digit to the last, both included.
                 last = self._digits()
                 if ANY_DIGIT in (first, last) or last < first:
                     raise self._unknown()
@@ -167,7 +167,7 @@ class _PatternParser:
                 raise self._unknown()
         else:
             return node
-        # A second mark would change how much the first one takes: `??`, `{2}?`, `{2}+`.
+        # A second mark would make the first one lazy or possessive: `??`, `{2}?`, `{2}+`.
         if self.pattern[self.at : self.at + 1] in ("?", "+", "*", "{"):
             raise self._unknown()
         return Repeat(node, least, most)

@@ -1,11 +1,10 @@
-"""All numbers at once: ranges of keys, and what holds or happens in each.
+"""Ranges of numbers with values, which represent the rules for all phone numbers at once.
 
 A text of digits has a KEY: 10 to the power of its length, plus its value. `0441` is 10441. Keys keep leading
-zeros, numbers of one length are neighbours in order, and a 64-bit integer holds those of up to 18 digits. To
-take digits away from the front of a number, or to put others there, means to ADD something to its key, and as
-long as those digits are the same it is always the same addend. So a rule such as "drop the 0, put 380 in
-front" is a number, `Pieces` says in which ranges which number is to be added, and rules one after another are
-a sum.
+zeros, numbers of one length are neighbours in order, and a 64-bit integer holds those of up to 18 digits.
+Removing leading digits of a number, or replacing them, means ADDING something to its key, and for the same
+leading digits it is always the same addend. So a rule such as "drop the 0, put 380 in front" is a number,
+`Pieces` holds the number to add in each range, and successive rules are a sum.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Steps:
     """A value for every key.
 
     Args:
-        starts: ascending keys from which on the value at the same place in `values` holds.
+        starts: ascending keys; from each one on, the value at the same place in `values` applies.
     """
 
     starts: NDArray[np.int64]
@@ -35,7 +34,8 @@ class Steps:
 
     @classmethod
     def of(cls, runs: Mapping[int, Sequence[tuple[int, int]]]) -> Steps:
-        """From runs of neighbours: for each length how many numbers in a row have which value."""
+        """Make steps from runs of neighbours: for each length, counts of consecutive numbers and their
+        value."""
         starts: list[int] = []
         values: list[int] = []
         for length in sorted(runs):
@@ -47,7 +47,7 @@ class Steps:
         return cls(np.array(starts, np.int64), np.array(values, np.int64))
 
     def at(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The values of some keys, none below the first start."""
+        """The values of keys, none of which is below the first start."""
         return self.values[np.searchsorted(self.starts, keys, side="right") - 1]
 
 
@@ -56,9 +56,9 @@ class Pieces:
     """Ranges of keys, and columns with a value for each.
 
     Args:
-        low: first key of each range.
-        high: the key behind its last one; of the same length as `low`.
-        columns: by name. Some say what is to be added to the keys.
+        low: the first key of each range.
+        high: the key after its last one; of the same length as `low`.
+        columns: the values by name of the column. Some of them are numbers to add to the keys.
     """
 
     low: NDArray[np.int64]
@@ -67,7 +67,7 @@ class Pieces:
 
     @classmethod
     def whole(cls, lengths: Iterable[int], **columns: int) -> Pieces:
-        """All numbers of some lengths, in ascending order; columns hold one value each."""
+        """All numbers of the given lengths, in ascending order; each column has a single value."""
         low = POWERS[sorted(lengths)]
         return cls(low, low * 2, {name: np.full(len(low), value) for name, value in columns.items()})
 
@@ -78,11 +78,11 @@ class Pieces:
         return self.columns[column]
 
     def digits(self, column: str | None = None) -> NDArray[np.int64]:
-        """How many digits the numbers of each range have, or would have after adding a column."""
+        """The number of digits of the numbers in each range, now or after adding a column."""
         return digits_of(self.low + self.columns[column] if column else self.low)
 
     def set(self, **columns: ArrayLike) -> Pieces:
-        """With columns added or replaced; a single value is for all."""
+        """The same ranges with columns added or replaced; a single value applies to all ranges."""
         new = {
             name: np.broadcast_to(np.asarray(value, np.int64), self.low.shape)
             for name, value in columns.items()
@@ -90,11 +90,11 @@ class Pieces:
         return Pieces(self.low, self.high, {**self.columns, **new})
 
     def pick(self, *columns: str) -> Pieces:
-        """With these columns alone."""
+        """The same ranges with only these columns."""
         return Pieces(self.low, self.high, {name: self.columns[name] for name in columns})
 
     def only(self, mask: NDArray[np.bool_]) -> Pieces:
-        """Some of the ranges."""
+        """The ranges that the mask selects."""
         return self._taken(np.flatnonzero(mask))
 
     def moved(self, by: NDArray[np.int64]) -> Pieces:
@@ -102,11 +102,11 @@ class Pieces:
         return Pieces(self.low + by, self.high + by, self.columns)
 
     def look_up(self, steps: Steps, after: str, into: str) -> Pieces:
-        """Cut wherever the steps' value changes, and put that value into a column.
+        """Cut the ranges wherever the value of the steps changes, and write that value to a column.
 
         Args:
-            after: a column; it is the keys after adding it that are looked up.
-            into: name of the column for the values.
+            after: a column that is added to the keys before they are looked up.
+            into: the name of the column for the values.
         """
         by = self.columns[after]
         first = np.searchsorted(steps.starts, self.low + by, side="right") - 1
@@ -118,17 +118,17 @@ class Pieces:
         cut = self._taken(source)
         low = np.where(nth == 0, cut.low, steps.starts[step] - by[source])
         is_last = nth == parts[source] - 1
-        # Where it is the last step there may be no start behind it: any index will do.
+        # The last step may have no start after it: any index will do.
         behind = steps.starts[np.where(is_last, 0, step + 1)] - by[source]
         high = np.where(is_last, cut.high, behind)
         return Pieces(low, high, {**cut.columns, into: steps.values[step]})
 
     def sorted(self) -> Pieces:
-        """In ascending order."""
+        """The ranges in ascending order."""
         return self._taken(np.argsort(self.low, kind="stable"))
 
     def joined(self) -> Pieces:
-        """Sorted neighbours that agree in every column, as one."""
+        """Merge sorted neighbours that agree in every column."""
         if not len(self):
             return self
         new = self.low[1:] != self.high[:-1]
@@ -143,7 +143,7 @@ class Pieces:
 
 
 def together(*parts: Pieces) -> Pieces:
-    """Several with the same columns as one, in ascending order."""
+    """Combine parts that have the same columns, in ascending order."""
     return Pieces(
         np.concatenate([part.low for part in parts]),
         np.concatenate([part.high for part in parts]),
@@ -152,5 +152,5 @@ def together(*parts: Pieces) -> Pieces:
 
 
 def digits_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many digits the numbers with these keys have."""
+    """The number of digits of the numbers with these keys."""
     return np.searchsorted(POWERS, keys, side="right").astype(np.int64) - 1

@@ -1,9 +1,9 @@
-"""The numbering plan behind each country calling code: a verdict for every national number.
+"""The numbering plan of each country calling code: a verdict for every national number.
 
-Which numbers are valid, of which region and of which type, follows from the patterns and lengths in the
-metadata of the installed `phonenumbers`, by the rules of its functions `region_code_for_number`,
-`number_type`, `is_valid_number` and `is_possible_number_with_reason`. Here they are followed once for each
-set of patterns that a number can match, instead of once for each number.
+The validity, region and type of a number follow from the patterns and lengths in the metadata of the
+installed `phonenumbers`, by the rules of its functions `region_code_for_number`, `number_type`,
+`is_valid_number` and `is_possible_number_with_reason`. Here the rules are applied once for each set of
+patterns that a number can match, instead of once for each number.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from rollbook.phones.plans.pieces import DIGITS_MAX, Steps
 from rollbook.phones.verdict import ASK, E164_DIGITS_MAX, Verdict
 
 NATIONAL_DIGITS_MIN = 2
-"""Of a national number, to libphonenumber."""
+"""The fewest digits of a national number in libphonenumber."""
 
 _TYPES = ("premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail")
-"""In the order in which `number_type` asks for them; fixed lines and mobile phones come last."""
+"""Types in the order in which `number_type` tries them; fixed lines and mobile phones come last."""
 
 _Pattern = tuple[str, str]
-"""A region and which of its patterns."""
+"""A region and the name of one of its patterns."""
 
 
 def verdicts(country_code: int) -> Steps:
     """A packed `Verdict` for each key of a national number.
 
     Args:
-        country_code: one that exists.
+        country_code: an existing country calling code.
     """
     return _CountryPlan(country_code).verdicts()
 
 
 def metadata(country_code: int, region: str | None = None) -> PhoneMetadata:
-    """What libphonenumber knows about a region, or about the main one of a country calling code."""
+    """The metadata of libphonenumber for a region, or for the main region of a country calling code."""
     region = region or region_codes_for_country_code(country_code)[0]
     found = PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
     assert found is not None  # there is metadata for each region that it lists
@@ -45,7 +45,7 @@ def metadata(country_code: int, region: str | None = None) -> PhoneMetadata:
 
 
 def general(metadata: PhoneMetadata) -> PhoneNumberDesc:
-    """What holds for all national numbers of a plan: a pattern and the possible lengths."""
+    """The general description of a plan: a pattern and the possible lengths of all its national numbers."""
     assert metadata.general_desc is not None  # every plan has one
     return metadata.general_desc
 
@@ -57,11 +57,11 @@ def country_code(metadata: PhoneMetadata) -> int:
 
 
 def length_verdict(digits: int, lengths: PhoneNumberDesc) -> Verdict:
-    """By the number of digits alone, as `is_possible_number_with_reason` has it.
+    """The verdict by the number of digits alone, as in `is_possible_number_with_reason`.
 
     Args:
-        digits: of the national number.
-        lengths: the general description of the plan, which has the possible ones.
+        digits: the number of digits of the national number.
+        lengths: the general description of the plan, which has the possible lengths.
     """
     if digits in lengths.possible_length_local_only:
         return Verdict("local_only", possible=True)
@@ -103,7 +103,7 @@ class _CountryPlan:
         if not possible and not any(
             digits in general(metadata).possible_length for metadata in self.regions.values()
         ):
-            # No region takes a number of this length, whatever it matches.
+            # No region accepts a number of this length, whatever it matches.
             return [(10**digits, self._verdict(digits, frozenset()).packed())]
         return recognizer.runs(digits, lambda matched: self._verdict(digits, matched).packed())
 
@@ -122,8 +122,8 @@ class _CountryPlan:
         return Verdict(length.reason or "not_assigned", True, region)
 
     def _region(self, digits: int, matched: frozenset[_Pattern]) -> str:
-        """`region_code_for_number`: with several regions the first that has the leading digits or, where it
-        lists none, a type for the number."""
+        """`region_code_for_number`: of several regions, the first one whose leading digits match or, if it
+        lists no leading digits, the first one that has a type for the number."""
         if len(self.regions) == 1:
             return next(iter(self.regions))
         for region, metadata in self.regions.items():
@@ -135,7 +135,7 @@ class _CountryPlan:
         return ""
 
     def _type(self, region: str, digits: int, matched: frozenset[_Pattern]) -> str | None:
-        """`number_type` within a region; `None` where no pattern fits, which means that it is not valid."""
+        """`number_type` within a region; `None` if no pattern fits, so that the number is not valid."""
         metadata = self.regions[region]
 
         def fits(name: str) -> bool:

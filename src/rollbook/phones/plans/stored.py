@@ -1,8 +1,8 @@
-"""Tables that take seconds to build, kept on the disk between runs.
+"""A cache on the disk for tables that take seconds to build.
 
-They lie in `$XDG_CACHE_HOME/rollbook` (by default `~/.cache/rollbook`), in a file for each version of
-`phonenumbers` and of the code that builds them. Where there is no such folder and none can be made, each
-process builds its own.
+The files are in `$XDG_CACHE_HOME/rollbook` (by default `~/.cache/rollbook`), one for each version of
+`phonenumbers` and of the code that builds them. If the folder cannot be created, each process builds its own
+tables.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import phonenumbers
 from rollbook.phones.plans.pieces import Pieces
 
 FORMAT = 2
-"""To be counted up whenever the same metadata gives other tables."""
+"""Increase it whenever the same metadata gives different tables."""
 
 
 def pieces(name: str, build: Callable[[], Pieces]) -> Pieces:
-    """What `build` returns, from the disk if it is there and whole."""
+    """The result of `build`, read from the disk if a complete file is there."""
     base = folder()
     if base is None:
         return build()
@@ -40,8 +40,8 @@ def pieces(name: str, build: Callable[[], Pieces]) -> Pieces:
 
 
 def folder() -> Path | None:
-    """Where the files are; `None` when that is nowhere (XDG Base Directory Specification, which says too that
-    a relative path in its variable is to be ignored)."""
+    """The folder of the files, or `None` if there is none. The XDG Base Directory Specification defines it,
+    and says that a relative path in its variable must be ignored."""
     named = os.environ.get("XDG_CACHE_HOME", "")
     base = named if os.path.isabs(named) else os.path.expanduser("~/.cache")
     return Path(base) / "rollbook" if os.path.isabs(base) else None
@@ -57,7 +57,7 @@ def _load(file: Path) -> Pieces:
 
 
 def _save(file: Path, built: Pieces) -> None:
-    """In one step: another process sees the whole file or none."""
+    """Save in one step: another process sees the whole file or none."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-", delete=False) as writing:
         try:
