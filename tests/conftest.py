@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import zlib
 from collections import Counter
@@ -267,6 +268,10 @@ LONG_FIRST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # as after `make test &`: what tests start inherits it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if CITUS:  # its statements are checked by the ordinary run
         config.pluginmanager.register(OnlyOnCitus(), "only on Citus")
     else:
