@@ -50,7 +50,7 @@ UNKNOWN = {
 
 
 class FieldError(msgspec.Struct):
-    """What is wrong with one field."""
+    """The fault of one field."""
 
     field: str
     message: str

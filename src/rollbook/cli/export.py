@@ -50,7 +50,7 @@ COMPRESSION_OF = {".gz": "gzip", ".zst": "zstd"}
 
 
 class ExportSummary(msgspec.Struct):
-    """What was exported."""
+    """The result of an export."""
 
     rows: int
     file: str

@@ -167,7 +167,7 @@ class Transaction(ABC):
 
         Args:
             any_of, all_of, none_of: SELECTs of one column `id`, without duplicates, in the order of an index.
-                `any_of` or `all_of` must not be empty; an empty `any_of` is no condition.
+                `any_of` or `all_of` must not be empty; an empty `any_of` does not restrict anything.
         """
 
     @abstractmethod

@@ -52,7 +52,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
 """Why a row could not be read: machine word -> sentence for people."""
 
 TEXT_BYTES_MAX = 10 * 1024
-"""What is kept of a bad row's text."""
+"""Characters kept of the text of a bad row."""
 
 SAMPLE_ROWS = 100
 """Rows from the top of a file that are there for guessing."""
@@ -98,7 +98,7 @@ class BadRow:
         line: where it begins, as in `RowBatch.lines`.
         text: the row as it stands in the file, cut at `TEXT_BYTES_MAX`.
         reason: a key of `SENTENCES`.
-        cells: as far as they can be told apart, in the order of the columns.
+        cells: as far as they can be separated, in the order of the columns.
     """
 
     line: int
@@ -139,7 +139,7 @@ class Table(ABC):
         header_line: on which they stand, where it is one; `None` also for formats without such a line.
         sheet: the name of the spreadsheet's sheet that is read.
         columns: their names, trimmed, no two alike; `column 1`, `column 2`... where the file has none.
-        left_out: numbers that are no phones, by what they are for, of what was read so far. Of vCards.
+        left_out: numbers that are not phones, by what they are for, of what was read so far. Of vCards.
         hidden_rows: rows that a filter or a person hid. Of spreadsheets.
         size_bytes: of the file on the disk.
         sample: the first rows, at most `SAMPLE_ROWS`, a cell for each column.

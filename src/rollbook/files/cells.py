@@ -111,7 +111,7 @@ _UNSEEN = r"^[\s\pZ\p{Cf}\x1a]*$"
 """Nothing that is seen: spaces, marks of byte order, and the end of a file of DOS."""
 
 _UNSEEN_BYTES_MAX = 6
-"""Of a cell in which such characters are looked for."""
+"""Most bytes of a cell in which such characters are looked for."""
 
 
 def without_blank(batch: RowBatch) -> RowBatch:

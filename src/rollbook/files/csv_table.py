@@ -20,8 +20,8 @@ from rollbook.files.source import Source
 from rollbook.files.text import SAMPLE_BYTES, Text, line_ends
 
 BLOCK_BYTES_MAX = 8 << 20
-"""Of text that becomes one batch: 250 k rows of 32 bytes. Arrow reads blocks of 8 MB as fast as its own
-streaming reader, blocks of 1 MB at 0.7 times that, and a batch with all it takes stays below 50 MB."""
+"""Most bytes of text that become one batch: 250 k rows of 32 bytes. Arrow reads blocks of 8 MB as fast as its
+own streaming reader, blocks of 1 MB at 0.7 times that, and a batch with all it takes stays below 50 MB."""
 
 BLOCK_BYTES_MIN = 64 << 10
 

@@ -1,4 +1,4 @@
-"""What a file is: told by its content; by its name only where the content leaves it open."""
+"""Detects the kind of a file from its content, and from its name only if the content leaves it open."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _refuse_others(format: str, head: bytes) -> None:
 
 
 def _beginning(head: bytes) -> str:
-    """The beginning as text, for looking only: what is wrong with it is told when it is read."""
+    """The beginning as text, for looking only: its faults are reported when it is read."""
     for mark, name in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if head.startswith(mark):
             return head[2:].decode(name, "replace").lstrip()

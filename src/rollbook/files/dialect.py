@@ -23,7 +23,7 @@ ROWS = 100
 """Rows that are looked at."""
 
 _EXCEL_LINE = re.compile(rb'"?sep=([^\r\n"])"?[ \t,;|]{0,16}(?:\r\n|\n|\r|\Z)', re.IGNORECASE)
-"""Excel's own first line, which says the delimiter and is no row; some put it in quotation marks."""
+"""Excel's own first line, which names the delimiter and is not a row; some put it in quotation marks."""
 
 
 class Dialect(NamedTuple):
@@ -162,7 +162,7 @@ def _rows(lexer: Lexer, text: bytes, *, last: bool) -> list[_DialectRow]:
 
 def _width(rows: Sequence[_DialectRow], header: Sequence[str]) -> int:
     """How many columns there are: as many as the header names, or more if most rows have more; without a
-    header as many as the longest rows have, other than single ones (a stray delimiter is no column)."""
+    header as many as the longest rows have, except single ones (a stray delimiter makes no column)."""
     counts = Counter(len(row.cells) for row in rows if row.is_clear)
     total = sum(counts.values())
     if header:

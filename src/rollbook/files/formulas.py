@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MARK = "'"
 STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 BEFORE = f"{MARK} \u00a0\u3000"
-"""What may stand before them: spreadsheets drop spaces."""
+"""Characters that may stand before them: spreadsheets drop spaces."""
 
 SAFE = Option(
     "safe_for_spreadsheets",

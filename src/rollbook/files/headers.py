@@ -114,7 +114,7 @@ _OTHER_COMPOUNDS = (
     "datum", "zeit", "status", "provider", "operator", "konto", "versicher", "herstell", "besitzer", "abo",
     "contract", "kod", "code", "imei", "sim", "sperr", "bonus", "itat", "preis",
 )  # fmt: skip
-"""What a word that begins as a phone speaks of instead: a Handyvertrag is a contract."""
+"""Parts of words that begin like a phone and mean something else: a Handyvertrag is a contract."""
 
 _NAMES = re.compile(
     r"names?|firstname|lastname|fullname|surname|e?mails?|city|country|address|birthdays?|birth|gender|company|"
@@ -125,10 +125,10 @@ _NAMES = re.compile(
 """Other words that stand at the top of a file of contacts."""
 
 _DIGITS_MIN, _DIGITS_MAX = 7, 15
-"""Of what looks like a phone: local numbers of small countries have 7, E.164 allows 15."""
+"""Fewest and most digits of a phone: local numbers of small countries have 7, E.164 allows 15."""
 
 _CHARACTERS_MAX = 250
-"""Of what looks like a phone, with all punctuation."""
+"""Most characters of a phone, with all punctuation."""
 
 _WRITTEN = re.compile(r"'?\+?[\d\s().\-/\u2010-\u2015\u00a0]+")
 _NOT_PHONES = re.compile(
@@ -149,7 +149,7 @@ _WHEN = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}:\d\d(?::\d\d(?:\.\d{1,9})?)?"
 )
 _NOTHING = frozenset(("n/a", "#n/a", "null", "none", "nan", "unknown"))
-"""What stands in a cell that has nothing to say."""
+"""Texts of cells that are empty in effect."""
 
 _BARE_NUMBER_MIN = 5
 """Digits of a cell with nothing else in it that no column is called: years have four."""
@@ -284,7 +284,7 @@ def score_of(header: str) -> float:
 
 
 def says_other(header: str) -> bool:
-    """Whether a header speaks of something that is no phone: an order, a consent, a date."""
+    """Whether a header is about something other than a phone: an order, a consent, a date."""
     return any(map(_is_other, words_of(header)))
 
 

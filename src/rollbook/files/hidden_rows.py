@@ -19,10 +19,10 @@ from rollbook.files import sheet_size
 
 PIECE_BYTES = 1 << 20
 TAG_BYTES_MAX = 1 << 12
-"""Of the beginning of a row with all its attributes."""
+"""Most bytes of the beginning of a row, with all its attributes."""
 
 PART_BYTES_MAX = 1 << 22
-"""Of the parts that say where the sheets are."""
+"""Most bytes of the parts that say where the sheets are."""
 
 _ROW = re.compile(rb"<(?:[A-Za-z0-9_]{1,32}:)?row[ \t\r\n/>][^<>]{0,4096}+")
 _HIDDEN = re.compile(rb"""[ \t\r\n]hidden=["'](?:1|true)["']""")

@@ -24,7 +24,7 @@ class Element(NamedTuple):
     Args:
         line: on which it begins.
         value: with `Decimal` for numbers that have a fraction or an exponent.
-        text: as it stands in the file, if it is no object.
+        text: as it stands in the file, if it is not an object.
     """
 
     line: int
@@ -102,7 +102,7 @@ class Array:
         return place - begin
 
     def _mark(self) -> str:
-        """The next character that is no white space; "" at the end."""
+        """The next character that is not white space; "" at the end."""
         while True:
             match = _SPACE.match(self._rest, self._place)
             assert match is not None

@@ -32,10 +32,10 @@ CELLS_MAX = 8 << 20
 """In a batch, about: of many names it has fewer rows."""
 
 BLOCK_BYTES = 4 << 20
-"""Of text that becomes one batch."""
+"""Bytes of text that become one batch."""
 
 COLUMNS_MAX = 1_000
-"""Different names in a file. Objects whose names are data (one for each phone) are no table."""
+"""Different names in a file. Objects whose names are data (one for each phone) are not a table."""
 
 SHAPES_MAX = 1_000
 """Different sets of names and types that are remembered while the columns are found."""

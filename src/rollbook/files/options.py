@@ -1,4 +1,4 @@
-"""What can be said of a file that is read, for every command and call that reads one."""
+"""The options of reading a file, for every command and call that reads one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENCODING_LENGTH_MAX = 40
 
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 _NO_TEXT = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "charmap"})
-"""What Python has among its encodings, but no file is written in."""
+"""Encodings of Python in which no file is written."""
 
 
 def encoding(name: str) -> str:

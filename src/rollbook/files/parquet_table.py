@@ -18,7 +18,7 @@ from rollbook.files.headers import unique_names
 from rollbook.files.source import about, size_of
 
 BATCH_BYTES = 16 << 20
-"""Of values as the file's directory tells their size, in one batch."""
+"""Most bytes of values in one batch, by the sizes in the file's directory."""
 
 PART_ROWS_MIN, PART_ROWS_MAX = 64, 8_192
 """Rows that are decoded at a time. How large they are when decoded is not known before: equal cells take next

@@ -23,10 +23,11 @@ DIFFERENT = 0.25
 the agent of many customers, or the sender of all messages."""
 
 FILLED = 0.25
-"""Of what the fullest column of phones has filled: one that has less is not the one that people fill."""
+"""Least share of the cells that the fullest phone column has filled: a column with less is not the one that
+people fill."""
 
 ABLE_DIGITS_MIN = 3
-"""Of a cell that is read as a phone."""
+"""Fewest digits of a cell that is read as a phone."""
 
 CELLS_MAX, ROWS_MIN = 50_000, 5
 """Cells that are looked at; of a file with so many columns, at least so many rows."""
@@ -111,7 +112,7 @@ def phone_columns(
     Args:
         columns: the names of all, as a `Table` has them.
         sample: rows from the top, a cell for each column.
-        reads: tells valid phones; without it they are told by their looks.
+        reads: recognizes valid phones; without it, phones are recognized by their form.
     """
     if list(columns) == ["column 1"] or (len(columns) == 1 and not sample):
         return PhoneColumns(columns[0], [], [])

@@ -24,25 +24,25 @@ from rollbook.files import ReadOptions
 from rollbook.files.source import EXPANSION_FREE_BYTES, about
 
 EXPANDED_BYTES_MAX = 1 << 30
-"""Of the XML in a spreadsheet. A full sheet (1,048,576 rows) of ten columns has about half of it."""
+"""Most bytes of XML in a spreadsheet. A full sheet (1,048,576 rows) of ten columns has about half of it."""
 
 CELLS_MAX = 32 << 20
 """In the rectangle from the first to the last cell: 35 bytes each (measured), so 1.1 GB. A full sheet of 30
 columns fits."""
 
 TEXT_BYTES_MAX = 1 << 30
-"""Of texts that are kept once in the file and used in many cells, in all of these cells together."""
+"""Most bytes of texts that are kept once in the file and used in many cells, counted in every cell."""
 
 _PIECE_BYTES = 1 << 20
 
 _TAG_BYTES_MAX = 128
-"""Of a tag that is looked at."""
+"""Most bytes of a tag that is looked at."""
 
 _END_BYTES_MAX = (1 << 16) + 128
 """Where the end of a zip archive is: a comment of 64 KB may follow it."""
 
 DIRECTORY_BYTES_MAX = 4 << 20
-"""Of a zip archive's list of its parts: 40,000 of them, which take 30 MB of memory."""
+"""Most bytes of a zip archive's list of its parts: 40,000 of them, which take 30 MB of memory."""
 
 _NEAR_ROWS, _NEAR_COLUMNS = 299_999, 26
 _FAR = re.compile(rb"""r=["'](?:([A-Z]{2,3})([1-9]\d{0,6})|([A-Z])([3-9]\d{5}|\d{7}))["']""")
@@ -61,7 +61,7 @@ _DAMAGES = (
     RuntimeError,
     ValueError,
 )
-"""What a damaged archive makes `zipfile` raise."""
+"""The errors that `zipfile` raises for a damaged archive."""
 
 _TEXT_END = re.compile(rb"</(?:\w{1,64}:)?si>")
 _READ = (".xml", ".bin", ".rels")
@@ -131,7 +131,7 @@ def _check_directory(archive: zipfile.ZipFile, size_bytes: int, options: ReadOpt
 
 
 class _Size(NamedTuple):
-    """What was found in a part.
+    """The findings in one part of a workbook.
 
     Args:
         rows, columns: the last ones that are far from the first, else those that are near.

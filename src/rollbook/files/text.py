@@ -16,13 +16,13 @@ from rollbook.files.source import Source
 from rollbook.options import mention
 
 SAMPLE_BYTES = 256 << 10
-"""What the encoding is guessed from."""
+"""Bytes from which the encoding is guessed."""
 
 _WAITING_BYTES_MAX = 256 << 10
-"""That are not yet a character."""
+"""Most bytes that may wait to become a character."""
 
 DETECTION_BYTES = 32 << 10
-"""What charset-normalizer gets: of more it only takes longer (3 ms here)."""
+"""Bytes that charset-normalizer gets: more only take longer (these take 3 ms)."""
 
 _LEGACY = ("cp1251", "cp1252")
 _BOMS = (
@@ -49,7 +49,7 @@ class Text:
         options: `encoding`, if it is known.
 
     Raises:
-        BadFile: it is no text, or in no encoding that can be told.
+        BadFile: it is not text, or its encoding cannot be detected.
 
     Attributes:
         encoding: Python's name of it. While everything is ASCII it is `utf-8`; the first other character may
@@ -85,7 +85,7 @@ class Text:
             size_bytes: of the file's own encoding, about.
 
         Raises:
-            BadFile: the bytes are no text in this encoding; names the byte and its line.
+            BadFile: the bytes are not text in this encoding; names the byte and its line.
         """
         while not self._at_end:
             piece = self._head or self._source.read(size_bytes)
@@ -148,7 +148,7 @@ class Text:
             ) from None
 
     def _undecodable(self, place: int, before: int) -> BadFile:
-        """The sentence about bytes that are no text.
+        """The sentence about bytes that are not text.
 
         Args:
             place: of the first such byte.
@@ -179,7 +179,7 @@ def detect(head: bytes, *, at_start: bool = True) -> tuple[str, bool]:
         Python's name, and whether it is certain: plain ASCII is not.
 
     Raises:
-        BadFile: it is no text, or the encoding cannot be told.
+        BadFile: it is not text, or its encoding cannot be detected.
     """
     if at_start:
         for mark, name in _BOMS:

@@ -24,7 +24,7 @@ BATCH_BYTES = 8 << 20
 """In a batch, at most: each phone of a card is a row with all that the card has besides."""
 
 CARD_PROPERTIES_MAX = 100_000
-"""That one card has, of those that are of use."""
+"""Most useful properties of one card."""
 
 _USED = frozenset(("BEGIN", "END", "TEL", "FN", "N", "EMAIL", "ORG", "X-ABLABEL"))
 _ONE_LINE = frozenset(("VERSION", "PRODID", "REV", "UID"))
@@ -232,7 +232,7 @@ def _unfolded(text: Text, limit: int) -> Iterator[tuple[int, str]]:
 
     A line that begins with white space continues the one before it; so does, in quoted-printable, one after a
     `=` at the end. Properties that are not used, such as photos, are passed over and not put together; so are
-    lines behind them that are no properties: old programs do not fold the text of a photo.
+    lines behind them that are not properties: old programs do not fold the text of a photo.
     """
     begin, size = 0, 0
     parts: list[bytes] = []
@@ -306,7 +306,7 @@ def _plain_name(name: bytes) -> str:
 
 
 def _property(line: int, text: str) -> _Property | None:
-    """Take a logical line apart; `None` when it is no property."""
+    """Take a logical line apart; `None` when it is not a property."""
     head, colon, value = _parted(text.removeprefix(_MARK.decode()))
     if not colon:
         return None

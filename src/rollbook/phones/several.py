@@ -75,7 +75,7 @@ def numbers(text: str, reads: Reads) -> list[str]:
 
 def without_mark(text: str) -> str | None:
     """A plain text without the mark after the number that counts it, such as (2), 1) and /2; `None` if there
-    is no such mark."""
+    is none."""
     mark = _MARK.search(text[-MARK_CHARACTERS_MAX:])
     return (text[: len(text) - len(mark[0])] or None) if mark else None
 
