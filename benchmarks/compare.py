@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from benchmarks import load, report
+from benchmarks import bench_create_contact, load, report
 from benchmarks.engines import ACCOUNT, DURABLE, Postgresql
 from benchmarks.load import NUMBER, traffic
 from benchmarks.measure import Comparison, Measurement, Plan, in_rounds, plan_from_environment
@@ -37,6 +37,9 @@ STOPPED_AT_ONCE = 100
 
 ROWS_MAX = 1_000_000
 """Of the file, however many MEMBERS there are."""
+
+MEMBERS = 1_000
+"""Of the one list that there is."""
 
 PHONES = np.arange(380_500_000_000, 380_500_000_000 + ROWS_MAX)
 """Of a range in use, so that all are valid."""
@@ -121,6 +124,8 @@ class Bench:
             try:
                 with service.client(key) as client:
                     client.post("/api/groups", json={"name": "The first"}).raise_for_status()
+                    members = {"phones": PHONES[:MEMBERS].tolist()}
+                    client.post("/api/groups/1/contacts", json=members).raise_for_status()
                     token = (
                         client.post("/api/auth/login", json={"api_key": key})
                         .raise_for_status()
@@ -174,6 +179,15 @@ def measurements(bench: Bench) -> dict[str, Callable[[Code], float]]:
             code, "POST", "/api/groups", f'{{"name": "List {NUMBER}"}}', 10**14, 10**15 - 1
         ),
         "read a list": lambda code: bench.rate(code, "GET", f"/api/groups/{NUMBER}", "", 1, 1),
+        "create a contact": lambda code: bench.rate(
+            code, "POST", "/api/contacts", bench_create_contact.BODY, *bench_create_contact.PHONES
+        ),
+        "a page of contacts": lambda code: bench.rate(
+            code, "GET", f"/api/contacts?page[limit]={NUMBER}", "", 50, 59
+        ),
+        "a page of a list": lambda code: bench.rate(
+            code, "GET", f"/api/contacts?groups[]=1&page[limit]={NUMBER}", "", 50, 59
+        ),
         "/healthz": lambda code: bench.rate(code, "GET", f"/healthz?n={NUMBER}", "", 1, 10**6),
         f"stop {STOPPED_AT_ONCE} phones": lambda code: bench.rate(
             code, "POST", "/api/stoplist/attach", stops, low, high
