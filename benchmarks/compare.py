@@ -63,15 +63,16 @@ class Code:
         return {"PYTHONPATH": str(self.source)}
 
     def run(self, *arguments: str) -> str:
-        """Run a command of it, and return what it prints.
+        """Run a command of it in a folder that is gone afterwards, and return what it prints.
 
         Raises:
             RuntimeError: it failed.
         """
-        done = subprocess.run(
-            [sys.executable, "-m", "rollbook", *arguments],
-            capture_output=True, text=True, check=False, env=environment(self.env), cwd=self.source,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory(prefix="rollbook-run-") as folder:  # a spool would lie there
+            done = subprocess.run(
+                [sys.executable, "-m", "rollbook", *arguments],
+                capture_output=True, text=True, check=False, env=environment(self.env), cwd=folder,
+            )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{self.name}: rollbook {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
