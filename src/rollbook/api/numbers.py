@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -46,9 +46,12 @@ class CheckedNumber(msgspec.Struct):
         bool, msgspec.Meta(description="Its country code exists and has numbers of that length.")
     ]
     reason: Annotated[
-        # The words are defined once, in phones/verdict.py; mypy knows only a Literal with its words in place.
-        Literal[REASONS[1:]] | None,  # type: ignore[valid-type]
-        msgspec.Meta(description="Why it is not valid.", examples=["too_short"]),
+        str | None,
+        msgspec.Meta(
+            description="Why it is not valid.",
+            examples=["too_short"],
+            extra_json_schema=wire.or_null(enum=sorted(REASONS[1:])),
+        ),
     ]
     message: Annotated[
         str | None,
@@ -66,8 +69,10 @@ class CheckedNumber(msgspec.Struct):
             description="Two letters (ISO 3166-1); `001` for numbers of no country.", examples=["UA"]
         ),
     ]
-    # As with the reason above.
-    type: Annotated[Literal[TYPES], msgspec.Meta(examples=["mobile"])]  # type: ignore[valid-type]
+    type: Annotated[
+        str,
+        msgspec.Meta(examples=["mobile"], extra_json_schema=wire.shown_as(enum=sorted(TYPES))),
+    ]
     e164: Annotated[str | None, msgspec.Meta(examples=["+380507654321"])]
     international: Annotated[str | None, msgspec.Meta(examples=["+380 50 765 4321"])]
     national: Annotated[str | None, msgspec.Meta(examples=["050 765 4321"])]
