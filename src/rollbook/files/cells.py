@@ -72,7 +72,7 @@ def texts_of(column: pa.Array) -> pa.Array:
         return pa.array([text_of(value) for value in column.to_pylist()], pa.string())
     try:
         return column.cast(pa.string())
-    except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError):  # Arrow has no text form of this kind of value
         return pa.array([text_of(value) for value in column.to_pylist()], pa.string())
 
 

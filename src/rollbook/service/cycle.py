@@ -11,6 +11,7 @@ import http
 import logging
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ _STATUS_LINES = {
 _log = logging.getLogger("rollbook")
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, ABC):
     """The sending side of a connection."""
 
     transport: Any
@@ -81,13 +82,13 @@ class Connection(asyncio.Protocol):
             self.writable.set()
             self.writable = None
 
+    @abstractmethod
     def answered(self) -> None:
         """Called when the answer to the current request is sent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def over(self, cycle: Cycle) -> None:
         """Called when the application is done with a request."""
-        raise NotImplementedError
 
 
 class Cycle:
